@@ -1,0 +1,43 @@
+"""The command `spnet`: parse, build, run."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from spnet.errors import UserError
+
+COMMANDS = ("prepare", "data", "train", "evaluate", "score", "convert")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser(arguments[:1])
+    parsed = parser.parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except UserError as error:
+        print(f"spnet {parsed.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"spnet {parsed.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of all commands; only the wanted command's module is loaded in full, so that `--help` is quick."""
+    parser = argparse.ArgumentParser(prog="spnet", description="Person search with the Swap Path Network.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    names = wanted if set(wanted) <= set(COMMANDS) and wanted else COMMANDS
+    for name in names:
+        module = importlib.import_module(f"spnet.commands.{name}")
+        command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""The one exception that means: the person at the keyboard can mend this."""
+
+
+class UserError(ValueError):
+    """A user's mistake: one line naming the file, record or option, the value and the choices.
+
+    The command line prints the message without a traceback and exits with status 2.
+    """
