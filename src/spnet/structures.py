@@ -1,0 +1,49 @@
+"""The types that cross rooms, and the shapes of everything in them.
+
+Shape letters, used throughout the package:
+    B scenes of a batch    N annotated boxes of a batch    A anchors of a scene    Q queries    P query-scene pairs
+    M candidates           D location embedding dims       E re-id embedding dims
+
+Boxes are always pixels xyxy. What belongs to a batch of scenes is a flat table with a column `scene` (row of the batch),
+never a list of tensors, so that nothing needs a loop over scenes.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class MovableTable:
+    """Gives a dataclass of tensors `.to(device)`; Lightning uses it to move batches."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same table with every tensor on `device`."""
+        moved = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, (Tensor, MovableTable)):
+                moved[field.name] = value.to(device, non_blocking=non_blocking)
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Targets(MovableTable):
+    """The annotated boxes of a batch, in the order of its scenes."""
+
+    boxes: Tensor  # (N, 4) float32, pixels of the batch's images
+    scene: Tensor  # (N,) int64, row of the batch
+    person: Tensor  # (N,) int64, the same number for the same person in any view; known or not
+    identity: Tensor  # (N,) int64, 0..K-1 for known persons (contiguous in a split), -1 for unknown ones
+
+
+@dataclass(frozen=True)
+class SceneBatch(MovableTable):
+    """B pictures as the loader makes them: uint8, zero-padded on the right and bottom to one size."""
+
+    images: Tensor  # (B, 3, H, W) uint8 RGB, H and W multiples of 32 (float32: already normalised)
+    sizes: Tensor  # (B, 2) int64 height, width of the picture inside the padding
+    scene_ids: Tensor  # (B,) int64, ids of the annotation file
+    scales: Tensor  # (B, 2) float32, pixels of this view per pixel of the file, x and y (meaningful without a crop)
+    targets: Targets
