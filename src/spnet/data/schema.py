@@ -9,10 +9,21 @@ Annotations add to COCO `person_id`, `is_known`, `iou_thresh`; images add `cam_i
 pictures are (absolute, or relative to DIR).
 """
 
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from spnet.data.validation import Records
+from spnet.errors import UserError
+
+MOST_BOXES_OF_A_PERSON = 2  # in one scene; the releases have two in a few scenes, three is a mistake
 
 
 @dataclass(frozen=True)
@@ -30,3 +41,208 @@ class Annotations:
     person_ids: np.ndarray  # (N,) int64
     is_known: np.ndarray  # (N,) bool
     iou_thresholds: np.ndarray  # (N,) float64
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split to be written: COCO records (see `image_record`, `person_record`) and where their pictures are."""
+
+    images: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    image_root: str  # absolute, or relative to the data set's folder
+
+
+def image_record(identifier: int, file_name: str, width: int, height: int, camera: int = -1) -> dict[str, Any]:
+    """A scene's record; `file_name` is relative to the split's image root, the size is in pixels."""
+    return {"id": identifier, "file_name": file_name, "width": width, "height": height, "cam_id": camera}
+
+
+def person_record(
+    identifier: int,
+    image: int,
+    box: Sequence[float],
+    person: int,
+    is_known: bool = True,
+    iou_threshold: float | None = None,
+) -> dict[str, Any]:
+    """A box's record; `box` is [x, y, width, height] in pixels.
+
+    Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels (SPEC
+    section 5).
+    """
+    x, y, width, height = map(float, box)
+    if iou_threshold is None:
+        iou_threshold = min(0.5, width * height / ((width + 10) * (height + 10)))
+    return {
+        "id": identifier,
+        "image_id": image,
+        "bbox": [x, y, width, height],
+        "area": width * height,
+        "person_id": person,
+        "is_known": is_known,
+        "iou_thresh": iou_threshold,
+        "category_id": 1,
+        "iscrowd": 0,
+    }
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises UserError where it is missing, unreadable or not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        beside = sorted(other.stem for other in path.parent.glob("*.json"))
+        choices = f"; that folder has {', '.join(beside)}" if beside else ""
+        raise UserError(f"{path}: no such file{choices}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not JSON: it is not text") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested too deeply") from None
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Read and validate `DIR/annotations/<split>.json`.
+
+    A box may reach over the picture's edge (the releases have such boxes, and published numbers were made with them as
+    they are); one without any pixel inside the picture is an error, as are unknown or repeated ids, numbers that are
+    not finite, empty boxes, crowds, a person both known and unknown, and three boxes of a person in a scene. All of
+    them raise UserError naming the record. Whether the pictures exist is `check_images_exist`'s question.
+    """
+    return parse_annotations(read_json(path), path)
+
+
+def parse_annotations(document: Any, path: Path) -> Annotations:
+    """What `read_annotations` does with the content of the file at `path`."""
+    images = Records.of(document, "images", "image", path)
+    persons = Records.of(document, "annotations", "annotation", path)
+    for records in (images, persons):
+        if not records.rows:
+            raise UserError(f"{path}: it holds no {records.kind}")
+    scene_ids = images.unique_integers("id")
+    annotations = Annotations(
+        image_root=_image_root(document, path),
+        file_names=images.texts("file_name"),
+        scene_ids=scene_ids,
+        sizes=np.stack([images.integers("width", 1), images.integers("height", 1)], axis=1),
+        cameras=images.integers("cam_id", -1, default=-1),
+        box_ids=persons.unique_integers("id"),
+        box_scene=_rows_of(persons, "image_id", scene_ids),
+        boxes=persons.boxes("bbox"),
+        person_ids=persons.integers("person_id", 0),
+        is_known=persons.booleans("is_known"),
+        iou_thresholds=persons.numbers("iou_thresh", default=0.5),
+    )
+    _check_persons(annotations, persons)
+    return annotations
+
+
+def _image_root(document: Any, path: Path) -> Path:
+    info = document.get("info")
+    root = info.get("image_root") if isinstance(info, Mapping) else None
+    if not isinstance(root, str) or not root:
+        raise UserError(f"{path}: info.image_root is missing: it says where the pictures are")
+    return path.parent.parent / root
+
+
+def _rows_of(records: Records, key: str, ids: np.ndarray) -> np.ndarray:
+    """Field `key` of every record as rows into the unique `ids`, int64 (N,)."""
+    wanted = records.integers(key, 0)
+    order = np.argsort(ids)
+    rows = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
+    unknown = ids[rows] != wanted
+    if unknown.any():
+        records.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
+    return rows
+
+
+def _check_persons(annotations: Annotations, records: Records) -> None:
+    """What is wrong with a box only beside others or in its scene."""
+    width, height = annotations.sizes[annotations.box_scene].T
+    left, top, right, bottom = annotations.boxes.T
+    outside = (left >= width) | (top >= height) | (right <= 0) | (bottom <= 0)
+    if outside.any():
+        row = int(outside.argmax())
+        records.fail(row, f"bbox {records.rows[row]['bbox']} lies outside its {width[row]}x{height[row]} image")
+    threshold = annotations.iou_thresholds
+    records.refuse((threshold <= 0) | (threshold > 1), "iou_thresh is not in (0, 1]")
+    records.refuse(records.integers("iscrowd", 0, default=0) > 0, "iscrowd is set: a crowd is no person")
+    records.refuse(records.integers("category_id", 0, default=1) != 1, "category_id is not 1, person")
+    _, person = np.unique(annotations.person_ids, return_inverse=True)
+    known_boxes = np.bincount(person, annotations.is_known)[person]
+    mixed = (known_boxes > 0) & ~annotations.is_known
+    records.refuse(mixed, "its person_id is known in another annotation and not in this one")
+    appearance = person * len(annotations.scene_ids) + annotations.box_scene
+    _, group, counts = np.unique(appearance, return_inverse=True, return_counts=True)
+    crowded = counts[group] > MOST_BOXES_OF_A_PERSON
+    if crowded.any():
+        row = int(crowded.argmax())
+        image, who = records.rows[row]["image_id"], records.rows[row]["person_id"]
+        records.fail(row, f"person_id {who} has {counts[group][row]} boxes in image {image}: at most 2 are possible")
+
+
+def check_images_exist(annotations: Annotations) -> None:
+    """Raise UserError with the first missing picture and how many are missing; for before training starts."""
+    missing = [name for name in annotations.file_names if not (annotations.image_root / name).is_file()]
+    if missing:
+        total = len(annotations.file_names)
+        raise UserError(
+            f"{annotations.image_root / missing[0]}: no such picture ({len(missing)} of {total} are missing)"
+        )
+
+
+def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write a whole data set: it appears at `output` complete, or not at all.
+
+    `protocols` maps a name to {"queries": [annotation ids] or {annotation id: [scene ids]}, "images": [scene ids]}.
+    Raises UserError where a split is not valid (see `read_annotations`) or `output` is taken.
+    A source that makes pictures too opens `staged_folder(output)` itself, and calls `write_files` inside.
+    """
+    with staged_folder(output) as folder:
+        write_files(folder, splits, protocols)
+
+
+@contextmanager
+def staged_folder(output: Path) -> Iterator[Path]:
+    """A new folder beside `output` that takes its name when the block ends well, and vanishes when it raises."""
+    check_output_is_free(output)
+    output = output.resolve()
+    staging = output.parent / f".{output.name}.{os.getpid()}.partial"
+    try:
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--output {output}: cannot be made: {error.strerror}") from None
+    try:
+        yield staging
+        check_output_is_free(output)
+        staging.rename(output)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_output_is_free(output: Path) -> None:
+    """Raise UserError unless `output` can be made: nothing is ever overwritten. To be called before long work."""
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists() or output.is_symlink():
+        raise UserError(f"--output {output}: already exists; remove it, or choose another folder")
+
+
+def write_files(folder: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the splits and write `annotations/*.json` and `retrieval/*.json` below `folder`, the same bytes always."""
+    for name, split in splits.items():
+        document = {"info": {"image_root": split.image_root}, "images": split.images, "annotations": split.annotations}
+        document["categories"] = [{"id": 1, "name": "person"}]
+        path = folder / "annotations" / f"{name}.json"
+        parse_annotations(document, path)
+        _write_json(path, document)
+    for name, protocol in protocols.items():
+        _write_json(folder / "retrieval" / f"{name}.json", protocol)
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n", encoding="utf-8")

@@ -1,0 +1,120 @@
+"""Turns lists of JSON records into checked arrays; every complaint names the file, the record and the value.
+
+Columns are checked as whole arrays; a record is looked at alone only to name the first bad one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from spnet.errors import UserError
+
+LARGEST_INTEGER = 2**53  # beyond it JSON readers of other languages round
+
+
+@dataclass(frozen=True)
+class Records:
+    """A list of JSON objects of one kind ("image", "annotation") and the file they came from."""
+
+    path: Path
+    kind: str
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, document: Any, key: str, kind: str, path: Path) -> "Records":
+        """The list `document[key]`, which must hold objects. Raises UserError otherwise."""
+        rows = document.get(key) if isinstance(document, Mapping) else None
+        if not isinstance(rows, list):
+            raise UserError(f"{path}: not a COCO annotation file: it has no list {key!r}")
+        records = cls(path, kind, rows)
+        for row, record in enumerate(rows):
+            if not isinstance(record, dict):
+                records.fail(row, f"is {_shown(record)}, not an object")
+        return records
+
+    def fail(self, row: int, message: str) -> NoReturn:
+        """Raise UserError for the record in this row of the list."""
+        record = self.rows[row]
+        identifier = f" (id {_shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
+        raise UserError(f"{self.path}: {self.kind} {row}{identifier}: {message}")
+
+    def refuse(self, bad: np.ndarray, message: str) -> None:
+        """Raise UserError for the first row where the bool array (N,) `bad` is set."""
+        if bad.any():
+            self.fail(int(bad.argmax()), message)
+
+    def values(self, key: str, default: Any = None) -> list[Any]:
+        """The field `key` of every record; a record without it is an error unless there is a default."""
+        if default is not None:
+            return [record.get(key, default) for record in self.rows]
+        try:
+            return [record[key] for record in self.rows]
+        except KeyError:
+            row = next(row for row, record in enumerate(self.rows) if key not in record)
+            self.fail(row, f"has no {key!r}")
+
+    def integers(self, key: str, low: int, default: int | None = None) -> np.ndarray:
+        """Field `key` as int64 (N,), each an integer of at least `low`."""
+        values = self.values(key, default)
+        for row, value in enumerate(values):
+            if type(value) is not int or not low <= value <= LARGEST_INTEGER:
+                self.fail(row, f"{key} is {_shown(value)}, not an integer of at least {low}")
+        return np.array(values, np.int64)
+
+    def unique_integers(self, key: str) -> np.ndarray:
+        """Field `key` as int64 (N,) where no value comes twice."""
+        values = self.integers(key, 0)
+        _, first = np.unique(values, return_index=True)
+        repeated = np.ones(len(values), bool)
+        repeated[first] = False
+        self.refuse(repeated, f"another {self.kind} has the same {key}")
+        return values
+
+    def numbers(self, key: str, default: float | None = None) -> np.ndarray:
+        """Field `key` as finite float64 (N,)."""
+        values = self.values(key, default)
+        for row, value in enumerate(values):
+            if not _is_finite_number(value):
+                self.fail(row, f"{key} is {_shown(value)}, not a finite number")
+        return np.array(values, np.float64)
+
+    def booleans(self, key: str) -> np.ndarray:
+        """Field `key` as bool (N,)."""
+        values = self.values(key)
+        for row, value in enumerate(values):
+            if type(value) is not bool:
+                self.fail(row, f"{key} is {_shown(value)}, not true or false")
+        return np.array(values, bool)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Field `key` as non-empty strings."""
+        values = self.values(key)
+        for row, value in enumerate(values):
+            if not isinstance(value, str) or not value:
+                self.fail(row, f"{key} is {_shown(value)}, not a name")
+        return tuple(values)
+
+    def boxes(self, key: str) -> np.ndarray:
+        """Field `key`, [x, y, width, height] with positive width and height, as float64 (N, 4) pixels xyxy."""
+        values = self.values(key)
+        for row, value in enumerate(values):
+            if not isinstance(value, list) or len(value) != 4 or not all(map(_is_finite_number, value)):
+                self.fail(row, f"{key} is {_shown(value)}, not four finite numbers [x, y, width, height]")
+            if value[2] <= 0 or value[3] <= 0:
+                self.fail(row, f"{key} is {_shown(value)}: width and height must be positive")
+        boxes = np.array(values, np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return boxes
+
+
+def _is_finite_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INTEGER
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
