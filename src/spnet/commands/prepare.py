@@ -1,0 +1,61 @@
+"""`spnet prepare SOURCE`: any source of scenes and persons becomes a folder in the one annotation format."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from spnet.data.prepare.mot import prepare_mot
+from spnet.data.prepare.summary import Prepared, print_summary
+from spnet.data.schema import check_output_is_free, write_dataset
+
+SUMMARY = "convert a data set, or make a synthetic one, for training and evaluation"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command for each source."""
+    sources = parser.add_subparsers(dest="source_name", required=True, metavar="SOURCE")
+    add_mot(sources.add_parser("mot", help="MOTChallenge sequences: each track is an identity"))
+    add_synthetic(sources.add_parser("synthetic", help="drawn street scenes, no download"))
+
+
+def add_mot(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet prepare mot`."""
+    parser.description = (
+        "Convert MOTChallenge sequences (folders with img1/, gt/gt.txt, seqinfo.ini): each track is an identity, each "
+        "frame a scene, each sequence a camera. Without --test the last third of the frames is the test part."
+    )
+    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="SEQ", help="folders to train on")
+    parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="SEQ", help="folders to test on")
+    add_output(parser)
+    parser.set_defaults(prepare=lambda arguments: prepare_mot(arguments.train, arguments.test))
+
+
+def add_synthetic(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet prepare synthetic`."""
+    parser.description = (
+        "Draw street scenes of several cameras with people who reappear; the same seed, the same files."
+    )
+    parser.add_argument("--scenes", type=int, default=600, metavar="N", help="scenes in all (default %(default)s)")
+    parser.add_argument("--identities", type=int, default=100, metavar="N", help="people (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which street (default %(default)s)")
+    add_output(parser)
+    parser.set_defaults(prepare=None)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The folder to make."""
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Convert, write, and say what was written. Raises UserError."""
+    check_output_is_free(arguments.output)
+    convert: Callable[[argparse.Namespace], Prepared] | None = arguments.prepare
+    if convert is None:
+        from spnet.data.synthetic import prepare_synthetic
+
+        prepare_synthetic(arguments.output, arguments.scenes, arguments.identities, arguments.seed)
+        return
+    prepared = convert(arguments)
+    write_dataset(arguments.output, prepared.splits, prepared.protocols)
+    print_summary(arguments.output, prepared)

@@ -1,0 +1,35 @@
+"""Who is searched for where a release names no queries: persons seen in two scenes or more."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spnet.data.schema import Split
+
+
+def search_protocol(split: Split, boxes_of_a_person: int = 1) -> dict[str, Any]:
+    """Every scene is the gallery; each known person seen in two scenes or more gives evenly spaced boxes as queries.
+
+    With cameras, as many boxes from each camera (PRW's queries: one box a person and camera).
+    """
+    camera_of = {image["id"]: image.get("cam_id", -1) for image in split.images}
+    seen: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in split.annotations:
+        if record["is_known"]:
+            seen[record["person_id"]].append(record)
+    queries: list[int] = []
+    for records in seen.values():
+        if len({record["image_id"] for record in records}) < 2:
+            continue
+        views: dict[int, list[int]] = defaultdict(list)
+        for record in records:
+            views[camera_of[record["image_id"]]].append(record["id"])
+        for view in views.values():
+            queries.extend(_evenly_spaced(view, boxes_of_a_person))
+    return {"queries": sorted(queries), "images": [image["id"] for image in split.images]}
+
+
+def _evenly_spaced(items: Sequence[int], count: int) -> list[int]:
+    """`count` different items, or all if there are fewer, each from the middle of an equal part."""
+    count = min(count, len(items))
+    return [items[(2 * part + 1) * len(items) // (2 * count)] for part in range(count)]
