@@ -1,0 +1,173 @@
+"""Batches of views: how they are put together, in which order they come, and how a run goes on from the middle."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from spnet.data.scenes import Scenes, View
+from spnet.errors import UserError
+from spnet.structures import SceneBatch, Targets
+
+STRIDE = 32  # pictures are padded to a multiple of it (SPEC section 2)
+
+
+def collate(items: Sequence[Sequence[View]]) -> SceneBatch:
+    """One batch of the views of several scenes, image-major: all views of the first scene, then of the second...
+
+    Pictures are zero-padded on the right and bottom to the largest, rounded up to a multiple of 32 pixels.
+    """
+    views = [view for item in items for view in item]
+    sizes = torch.tensor([view.image.shape[1:] for view in views])
+    height, width = (-(-sizes.amax(dim=0) // STRIDE) * STRIDE).tolist()
+    images = torch.zeros((len(views), 3, height, width), dtype=torch.uint8)
+    for image, view in zip(images, views, strict=True):
+        image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
+    counts = torch.tensor([len(view.boxes) for view in views])
+    return SceneBatch(
+        images=images,
+        sizes=sizes,
+        scene_ids=torch.tensor([view.scene_id for view in views]),
+        scales=torch.tensor([view.scale for view in views], dtype=torch.float32),
+        targets=Targets(
+            boxes=torch.cat([view.boxes for view in views]),
+            scene=torch.repeat_interleave(torch.arange(len(views)), counts),
+            person=torch.cat([view.person for view in views]),
+            identity=torch.cat([view.identity for view in views]),
+        ),
+    )
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """Keys (epoch, scene) of one process, in an order that the seed and the epoch alone decide.
+
+    The shuffled scenes are dealt in rounds of `batch_size` to each of `world_size` processes; what does not fill a
+    round is left out of this epoch. `start` batches are skipped: a resumed epoch goes on in the middle.
+    """
+
+    def __init__(self, scenes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        if not scenes >= batch_size * world_size >= 1:
+            raise UserError(
+                f"batch_size is {batch_size} on {world_size} processes, must be 1 to {scenes} scenes in all"
+            )
+        self.scenes, self.batch_size, self.seed = scenes, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch; another one than now begins with its first batch."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        """Keys of a whole epoch."""
+        return self.scenes // (self.batch_size * self.world_size) * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """The keys from batch `start` on."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.scenes)
+        rounds = order[: len(self) * self.world_size].reshape(-1, self.world_size, self.batch_size)
+        mine = rounds[self.start :, self.rank].ravel()
+        return ((self.epoch, scene) for scene in mine.tolist())
+
+
+class _Answers(Dataset[list[View] | UserError]):
+    """Scenes that hand a UserError over as an answer: raised in a worker it would end as a page of traceback."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self.scenes = scenes
+
+    def __getitem__(self, key: int | tuple[int, int]) -> list[View] | UserError:
+        try:
+            return self.scenes[key]
+        except UserError as error:
+            return error
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+def _collate_answers(answers: Sequence[list[View] | UserError]) -> SceneBatch | UserError:
+    errors = [answer for answer in answers if isinstance(answer, UserError)]
+    return errors[0] if errors else collate([answer for answer in answers if not isinstance(answer, UserError)])
+
+
+class SceneLoader(DataLoader[SceneBatch]):
+    """Batches of scenes; a bad picture file ends the iteration with its UserError, whichever worker met it."""
+
+    def __init__(
+        self, scenes: Scenes, sampler: Sampler[Any] | Sequence[int], batch_size: int, workers: int, drop_last: bool
+    ) -> None:
+        super().__init__(
+            _Answers(scenes),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=_collate_answers,
+            pin_memory=torch.cuda.is_available(),
+            drop_last=drop_last,
+            worker_init_fn=_use_one_core,
+            persistent_workers=workers > 0,
+        )
+
+    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
+        """The batches; workers start with the first one, so the epoch may be set until then."""
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class TrainingLoader(SceneLoader):
+    """Shuffled batches that know how far they are: Lightning saves and restores `state_dict` with a checkpoint."""
+
+    def __init__(self, scenes: Scenes, order: EpochOrder, workers: int) -> None:
+        self.order = order
+        self.batches_done = 0
+        super().__init__(scenes, order, order.batch_size, workers, drop_last=True)
+
+    def set_progress(self, epoch: int, batches_done: int) -> None:
+        """The next iteration goes on in `epoch` after so many batches; the one after it starts an epoch afresh."""
+        self.order.epoch, self.order.start, self.batches_done = epoch, batches_done, batches_done
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and how many of its batches were handed out."""
+        return {"epoch": self.order.epoch, "batches_done": self.batches_done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.set_progress(**state)
+
+    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
+        """The batches of the epoch from where progress was set."""
+        self.batches_done = self.order.start
+        batches = super().__iter__()
+        for batch in batches:
+            self.order.start = 0
+            self.batches_done += 1
+            yield batch
+
+
+def training_loader(
+    scenes: Scenes, batch_size: int, workers: int, seed: int, rank: int = 0, world_size: int = 1
+) -> TrainingLoader:
+    """Shuffled batches of `batch_size` pictures (times the augmentation's views, scenes of the batch) a process."""
+    return TrainingLoader(scenes, EpochOrder(len(scenes), batch_size, seed, rank, world_size), workers)
+
+
+def evaluation_loader(scenes: Scenes, batch_size: int, workers: int, rank: int = 0, world_size: int = 1) -> SceneLoader:
+    """Every scene once, those of like shape together so that little is padded; find them by `scene_ids`."""
+    order = _order_by_shape(scenes)[rank::world_size]
+    return SceneLoader(scenes, order, batch_size, workers, drop_last=False)
+
+
+def _order_by_shape(scenes: Scenes) -> list[int]:
+    widths, heights = scenes.annotations.sizes.T  # under wrs the aspect ratio alone decides the shape of a view
+    return np.argsort(widths / heights, kind="stable").tolist()
+
+
+def _use_one_core(worker: int) -> None:
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
