@@ -1,0 +1,147 @@
+"""The detections file: everything an evaluation needs of a model, as plain arrays, so that any model can be scored."""
+
+import os
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from spnet.errors import UserError
+from spnet.evaluation.ragged import first_rows, rows_of
+
+
+@dataclass(frozen=True)
+class EvaluationArrays:
+    """S scenes, G annotated boxes and N detections with E-dimensional embeddings; boxes are pixels xyxy.
+
+    The rows of a table may stand in any order. Made or read, the arrays are checked: see `check`.
+    """
+
+    image_ids: np.ndarray  # (S,) int64, unique
+    gt_image: np.ndarray  # (G,) int64, id of the scene
+    gt_box: np.ndarray  # (G, 4) float
+    gt_person: np.ndarray  # (G,) int64, the same number for the same person; a number of their own for unknown persons
+    gt_annotation: np.ndarray  # (G,) int64, unique; protocols name queries by it
+    gt_iou_thresh: np.ndarray  # (G,) float, overlap from which a detection can be this person
+    gt_emb: np.ndarray  # (G, E) float32, of the annotated boxes; need not be normalised
+    det_image: np.ndarray  # (N,) int64, id of the scene
+    det_box: np.ndarray  # (N, 4) float
+    det_score: np.ndarray  # (N,) float
+    det_emb: np.ndarray  # (N, E) float32
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+INTEGERS = ("image_ids", "gt_image", "gt_person", "gt_annotation", "det_image")
+
+
+def read_arrays(path: Path) -> EvaluationArrays:
+    """Read a detections file (.npz). Raises UserError naming the file and the array or record that is wrong."""
+    names = [field.name for field in fields(EvaluationArrays)]
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            missing = [name for name in names if name not in content.files]
+            if missing:
+                raise UserError(f"it has no array {missing[0]!r}; a detections file holds {', '.join(names)}")
+            return EvaluationArrays(**{name: content[name] for name in names})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a detections file (.npz): {str(error).splitlines()[0]}") from None
+
+
+def write_arrays(path: Path, arrays: EvaluationArrays) -> None:
+    """Write a detections file; it appears complete or not at all. Raises UserError where it cannot be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            np.savez(stream, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def ground_truth_detections(arrays: EvaluationArrays) -> EvaluationArrays:
+    """The same scenes with the annotated boxes as detections of score 1: a perfect detector (GT mAP)."""
+    return replace(
+        arrays,
+        det_image=arrays.gt_image,
+        det_box=arrays.gt_box,
+        det_score=np.ones(len(arrays.gt_image), np.float32),
+        det_emb=arrays.gt_emb,
+    )
+
+
+def confident_detections(arrays: EvaluationArrays, score_threshold: float) -> EvaluationArrays:
+    """The same scenes with only the detections of at least this score (SPEC section 6)."""
+    keep = arrays.det_score >= score_threshold
+    return replace(arrays, **{name: getattr(arrays, name)[keep] for name in TABLES["det_image"]})
+
+
+TABLES = {
+    "gt_image": ("gt_image", "gt_box", "gt_person", "gt_annotation", "gt_iou_thresh", "gt_emb"),
+    "det_image": ("det_image", "det_box", "det_score", "det_emb"),
+}
+
+
+def check(arrays: EvaluationArrays) -> None:
+    """Raise UserError, naming the array and the record, unless lengths agree, ids are unique and known, boxes have an
+    area, and scores and embeddings are finite."""
+    _check_shapes(arrays)
+    _check_unique(arrays, "image_ids")
+    _check_unique(arrays, "gt_annotation")
+    for owner, names in TABLES.items():
+        images = getattr(arrays, owner)
+        unknown = rows_of(arrays.image_ids, images) < 0
+        _refuse(arrays, owner, unknown, "this scene is not in image_ids")
+        for name in names:
+            values = getattr(arrays, name)
+            if values.dtype.kind == "f":
+                _refuse(arrays, name, ~np.isfinite(values).reshape(len(values), -1).all(axis=1), "not finite")
+    for name in ("gt_box", "det_box"):
+        left, top, right, bottom = getattr(arrays, name).T
+        _refuse(arrays, name, (right <= left) | (bottom <= top), "not a box x1, y1, x2, y2 with x2 > x1 and y2 > y1")
+    threshold = arrays.gt_iou_thresh
+    _refuse(arrays, "gt_iou_thresh", (threshold <= 0) | (threshold > 1), "not in (0, 1]")
+
+
+def _check_shapes(arrays: EvaluationArrays) -> None:
+    for name in INTEGERS:
+        if getattr(arrays, name).dtype.kind not in "iu":
+            raise UserError(f"{name} holds {getattr(arrays, name).dtype}, not integers")
+    for field in fields(arrays):
+        if field.name not in INTEGERS and getattr(arrays, field.name).dtype.kind != "f":
+            raise UserError(f"{field.name} holds {getattr(arrays, field.name).dtype}, not floating-point numbers")
+    dims = arrays.gt_emb.shape[-1] if arrays.gt_emb.ndim == 2 else 0
+    lengths = {name: len(getattr(arrays, owner)) for owner, names in TABLES.items() for name in names}
+    widths = {"gt_box": (4,), "det_box": (4,), "gt_emb": (dims,), "det_emb": (dims,)}
+    for name, length in {"image_ids": len(arrays.image_ids), **lengths}.items():
+        expected = (length, *widths.get(name, ()))
+        if getattr(arrays, name).shape != expected:
+            raise UserError(f"{name} has shape {getattr(arrays, name).shape}, expected {expected}")
+    if not dims:
+        raise UserError(f"gt_emb has shape {arrays.gt_emb.shape}: embeddings need at least one dimension")
+
+
+def _check_unique(arrays: EvaluationArrays, name: str) -> None:
+    _refuse(arrays, name, ~first_rows(getattr(arrays, name)), "this id comes twice")
+
+
+def _refuse(arrays: EvaluationArrays, name: str, bad: np.ndarray, message: str) -> None:
+    """Raise UserError for the first row of array `name` where `bad` (rows,) is set."""
+    if bad.any():
+        _fail(arrays, name, int(bad.argmax()), message)
+
+
+def _fail(arrays: EvaluationArrays, name: str, row: int, message: str) -> NoReturn:
+    owner = next((owner for owner, names in TABLES.items() if name in names), None)
+    scene = f" (scene {getattr(arrays, owner)[row]})" if owner and owner != name else ""
+    value = np.array2string(getattr(arrays, name)[row], threshold=8, precision=6, separator=", ").replace("\n", "")
+    raise UserError(f"{name}[{row}]{scene} is {value}: {message}")

@@ -1,0 +1,181 @@
+"""Who is searched where: retrieval protocols, read once and resolved once to rows of the evaluation's arrays.
+
+A file holds one protocol, or an object of named ones. A protocol is
+
+    {"queries": [annotation ids], "images": [scene ids] or "all"}     one gallery for all queries
+    {"queries": {"annotation id": [scene ids]}, "images": ...}        a gallery for each query
+
+A query's own scene is never part of its gallery, whether listed or not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spnet.errors import UserError
+from spnet.evaluation.arrays import EvaluationArrays
+from spnet.evaluation.ragged import first_rows, rows_of
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Q queries, all with the gallery `images` (None: every scene), unless each has its own in `galleries`."""
+
+    queries: np.ndarray  # (Q,) int64, annotation ids, unique
+    images: np.ndarray | None = None  # int64 scene ids; one listed twice counts twice when published numbers are wanted
+    galleries: tuple[np.ndarray, ...] | None = None  # Q lists of scene ids
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """A protocol as rows: Q queries, and L lists of distinct scenes, one after another; L is 1 (shared) or Q.
+
+    Lists may hold the query's own scene; whoever uses them leaves it out.
+    """
+
+    query_box: np.ndarray  # (Q,) int64, row into the annotated boxes
+    starts: np.ndarray  # (L,) int64, where each list begins
+    counts: np.ndarray  # (L,) int64
+    scenes: np.ndarray  # int64, rows into the scenes, ascending within a list
+    times_listed: np.ndarray  # int64, how often the protocol lists that scene
+    keys: np.ndarray  # int64, list · S + scene, ascending: finds an entry
+    own_scene: np.ndarray  # (Q,) int64, row of the scene the query was cut from
+    number_of_scenes: int  # S
+
+    @property
+    def shared(self) -> bool:
+        """Whether all queries search the same scenes."""
+        return len(self.starts) == 1
+
+    def find(self, query: np.ndarray, scene: np.ndarray) -> np.ndarray:
+        """The entry of `scenes` for each pair of a query and a scene row, −1 where its list lacks the scene."""
+        wanted = scene if self.shared else query * self.number_of_scenes + scene
+        if not len(self.keys):
+            return np.full(len(wanted), -1)
+        entry = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[entry] == wanted, entry, -1)
+
+
+def read_protocols(path: Path) -> dict[str, Protocol]:
+    """All protocols of a file by name; a file with a single one gives it the file's name.
+
+    Raises UserError naming the file, the protocol and the record.
+    """
+    try:
+        document = json.loads(path.read_bytes(), object_pairs_hook=_object_without_repeats)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a file of protocols: {error}") from None
+    if not isinstance(document, dict) or not document:
+        raise UserError(f"{path}: not a file of protocols: expected an object with 'queries' and 'images'")
+    named = {path.stem: document} if "queries" in document else document
+    protocols = {}
+    for name, content in named.items():
+        try:
+            protocols[name] = parse_protocol(content)
+        except UserError as error:
+            raise UserError(f"{path}: protocol {name!r}: {error}") from None
+    return protocols
+
+
+def parse_protocol(content: Any) -> Protocol:
+    """A protocol from its JSON form. Raises UserError naming the record."""
+    if not isinstance(content, Mapping) or "queries" not in content:
+        raise UserError("expected an object with 'queries' and 'images'")
+    queries, images = content["queries"], content.get("images", "all")
+    if not queries:
+        raise UserError("it has no queries")
+    if isinstance(queries, Mapping):
+        galleries = tuple(_identifiers(scenes, f"the gallery of query {query}") for query, scenes in queries.items())
+        return Protocol(_unique(_identifiers([_key(query) for query in queries], "queries")), None, galleries)
+    gallery = None if images == "all" else _identifiers(images, "images")
+    return Protocol(_unique(_identifiers(queries, "queries")), gallery)
+
+
+def protocol_document(protocol: Protocol) -> dict[str, Any]:
+    """The JSON form of a protocol; `parse_protocol` reads it back."""
+    if protocol.galleries is not None:
+        lists = zip(protocol.queries.tolist(), protocol.galleries, strict=True)
+        return {"queries": {str(query): scenes.tolist() for query, scenes in lists}, "images": "all"}
+    images = "all" if protocol.images is None else protocol.images.tolist()
+    return {"queries": protocol.queries.tolist(), "images": images}
+
+
+def resolve(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
+    """The protocol as rows of `arrays`. Raises UserError for a query or a scene that `arrays` does not have."""
+    query_box = rows_of(arrays.gt_annotation, protocol.queries)
+    if (query_box < 0).any():
+        raise UserError(f"query {protocol.queries[query_box < 0][0]} is the id of no annotation (gt_annotation)")
+    lists = protocol.galleries
+    if lists is None:
+        lists = (arrays.image_ids if protocol.images is None else protocol.images,)
+    ids = np.concatenate([np.empty(0, np.int64), *lists])
+    listed_in = np.repeat(np.arange(len(lists)), [len(scenes) for scenes in lists])
+    rows = rows_of(arrays.image_ids, ids)
+    if (rows < 0).any():
+        wrong = (rows < 0).argmax()
+        owner = "images" if protocol.galleries is None else f"the gallery of query {protocol.queries[listed_in[wrong]]}"
+        raise UserError(f"{owner} names scene {ids[wrong]}, which is not in image_ids")
+    return _galleries(query_box, listed_in, rows, len(lists), arrays)
+
+
+def _galleries(
+    query_box: np.ndarray, listed_in: np.ndarray, rows: np.ndarray, lists: int, arrays: EvaluationArrays
+) -> Galleries:
+    scenes = len(arrays.image_ids)
+    keys, times_listed = np.unique(listed_in * scenes + rows, return_counts=True)
+    counts = np.bincount(keys // scenes, minlength=lists)
+    own_scene = rows_of(arrays.image_ids, arrays.gt_image[query_box])
+    starts = np.cumsum(counts) - counts
+    return Galleries(query_box, starts, counts, keys % scenes, times_listed, keys, own_scene, scenes)
+
+
+def limit_galleries(protocol: Protocol, arrays: EvaluationArrays, size: int) -> Protocol:
+    """The protocol with at most `size` scenes in each query's gallery, its own scene not counted.
+
+    Scenes with the person all stay (also where they are more than `size`); of the others, the first of the list.
+    """
+    galleries = resolve(protocol, arrays)
+    everything = arrays.image_ids if protocol.images is None else protocol.images
+    lists = protocol.galleries or (everything,) * len(protocol.queries)
+    own_scene, person = arrays.gt_image[galleries.query_box], arrays.gt_person[galleries.query_box]
+    limited = []
+    for scenes, own, who in zip(lists, own_scene, person, strict=True):
+        scenes = scenes[scenes != own]
+        with_person = np.isin(scenes, arrays.gt_image[arrays.gt_person == who])
+        room = max(0, size - len(np.unique(scenes[with_person])))
+        chosen = scenes[first_rows(scenes) & ~with_person][:room]
+        limited.append(scenes[with_person | np.isin(scenes, chosen)])
+    return Protocol(protocol.queries, None, tuple(limited))
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} comes twice in one object")
+    return content
+
+
+def _key(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _identifiers(values: Any, owner: str) -> np.ndarray:
+    if not isinstance(values, list):
+        raise UserError(f"{owner}: expected a list of ids, got {str(values)[:40]!r}")
+    for value in values:
+        if type(value) is not int or abs(value) >= 2**63:
+            raise UserError(f"{owner}: {str(value)[:40]!r} is not an id (an integer)")
+    return np.array(values, np.int64)
+
+
+def _unique(queries: np.ndarray) -> np.ndarray:
+    if not first_rows(queries).all():
+        raise UserError(f"query {queries[~first_rows(queries)][0]} comes twice")
+    return queries

@@ -1,0 +1,40 @@
+"""Lists of unequal lengths as flat arrays: what replaces the loops over scenes, persons and queries."""
+
+import numpy as np
+
+
+def expand(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The members of R ranges, `starts[r] .. starts[r] + counts[r] - 1`, one after another.
+
+    Returns `owner` (M,), the range each member belongs to, and `member` (M,), both int64, with M = counts.sum().
+    """
+    owner = np.repeat(np.arange(len(counts)), counts)
+    before = np.cumsum(counts) - counts
+    member = np.arange(len(owner)) + np.repeat(starts - before, counts)
+    return owner, member
+
+
+def group(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (N,) with keys in 0..size-1, as `size` ranges of one order.
+
+    Returns `order` (N,), rows sorted by key and, within a key, as they came; `starts` and `counts` (size,): the rows
+    with key k are `order[starts[k] : starts[k] + counts[k]]`.
+    """
+    counts = np.bincount(keys, minlength=size)
+    return np.argsort(keys, kind="stable"), np.cumsum(counts) - counts, counts
+
+
+def rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The row of each `wanted` id (M,) in the unique `ids` (N,), −1 where it is not among them."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    order = np.argsort(ids)
+    rows = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
+    return np.where(ids[rows] == wanted, rows, -1)
+
+
+def first_rows(keys: np.ndarray) -> np.ndarray:
+    """Whether each of the keys (N,) comes for the first time, bool (N,)."""
+    first = np.zeros(len(keys), bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
