@@ -1,6 +1,5 @@
 """The detections file: everything an evaluation needs of a model, as plain arrays, so that any model can be scored."""
 
-import os
 import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from spnet.errors import UserError
+from spnet.evaluation.files import written_whole
 from spnet.evaluation.ragged import first_rows, rows_of
 
 
@@ -57,15 +57,8 @@ def read_arrays(path: Path) -> EvaluationArrays:
 
 def write_arrays(path: Path, arrays: EvaluationArrays) -> None:
     """Write a detections file; it appears complete or not at all. Raises UserError where it cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as stream:
+        np.savez(stream, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
 def ground_truth_detections(arrays: EvaluationArrays) -> EvaluationArrays:

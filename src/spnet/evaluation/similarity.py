@@ -49,7 +49,7 @@ class GallerySimilarity:
         return int(self._sizes.max(initial=0))
 
     def columns(self, entry: np.ndarray, detection: np.ndarray) -> np.ndarray:
-        """Where detections (M,), rows of the arrays, stand in a query's row; `entry` is the gallery's, of their scene."""
+        """Columns of detections (M,), rows of the arrays, whose scenes are these entries (M,) of the galleries."""
         return self._entry_column[entry] + self._place[detection]
 
     def rows(self, first: int, last: int) -> Tensor:
@@ -108,7 +108,7 @@ class GallerySimilarity:
 
 
 def representatives(embeddings: np.ndarray) -> np.ndarray:
-    """For each row of `embeddings` (N, E) the number of one row equal to it, the same for all equal ones; int64 (N,)."""
+    """For each row of `embeddings` (N, E) a row equal to it, the same one for all equal ones; int64 (N,)."""
     number = np.arange(len(embeddings))
     _, group_of, sizes = np.unique(embeddings[:, 0], return_inverse=True, return_counts=True)
     suspects = np.flatnonzero(sizes[group_of] > 1)  # comparing whole rows is slow, and nearly all differ in column 0
