@@ -1,0 +1,5 @@
+"""Street scenes drawn from a seed: a person search data set that needs no download."""
+
+from spnet.data.synthetic.dataset import prepare_synthetic
+
+__all__ = ["prepare_synthetic"]

@@ -1,0 +1,108 @@
+"""Makes the synthetic data set: pictures, annotations and retrieval protocols, like a released one.
+
+Splits: `train` (N scenes) and `test` (N / 2 scenes) share the cameras, as in PRW, but no person; in each, known people
+come back again and again among passers-by who appear once. `pretrain` (N scenes) has boxes only: other streets, other
+people, each of them once.
+"""
+
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from rich.console import Console
+from rich.progress import track
+
+from spnet.data.prepare.summary import Prepared
+from spnet.data.schema import Split, check_output_is_free, image_record, person_record, staged_folder, write_files
+from spnet.data.synthetic.camera import Picture
+from spnet.data.synthetic.casting import (
+    QUERIES,
+    SIZE,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    Appearance,
+    fine_tuning_scenes,
+    pretraining_scenes,
+)  # fmt: skip
+from spnet.data.synthetic.retrieval import protocols_of
+from spnet.errors import UserError
+
+FEWEST_SCENES, FEWEST_IDENTITIES = 12, 4
+SCENES_PER_IDENTITY = 2.5  # fewest train scenes an identity: then it is cast about four times in the test scenes
+FIRST_KNOWN, FIRST_UNKNOWN = 1, 5555  # as in CUHK-SYSU and PRW
+JPEG_QUALITY = 90
+PICTURES = "images"
+
+
+def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, seed: int = 0) -> Prepared:
+    """Draw a data set into the new folder `output`: `scenes` train, scenes / 2 test and `scenes` pre-training scenes.
+
+    `identities` known people appear in train, as many others in test. The same arguments give the same bytes. Raises
+    UserError for too few scenes, too many identities, a negative seed, or an `output` that is taken.
+    """
+    _check(scenes, identities, seed)
+    check_output_is_free(output)
+    cv2.setNumThreads(1)  # on pictures this small, threads cost more than they gain
+    sources = {
+        "train": (scenes, fine_tuning_scenes(TRAIN, scenes, identities, seed)),
+        "test": (scenes // 2, fine_tuning_scenes(TEST, scenes // 2, identities, seed)),
+        "pretrain": (scenes, pretraining_scenes(scenes, seed)),
+    }
+    console = Console(stderr=True)
+    with staged_folder(output) as folder:
+        writer = Writer(folder)
+        for name, (length, source) in sources.items():
+            drawing = track(source, f"drawing {name}", length, console=console, disable=not console.is_terminal)
+            writer.write(name, drawing, FIRST_KNOWN + (identities if name == "test" else 0))
+        protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
+        write_files(folder, writer.splits, protocols)
+    return Prepared(writer.splits, protocols)
+
+
+class Writer:
+    """Saves pictures and keeps their records; scenes, boxes and unknown persons are counted through all splits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.splits: dict[str, Split] = {}
+        self._images, self._boxes, self._strangers = count(), count(), count(FIRST_UNKNOWN)
+
+    def write(self, name: str, appearances: Iterable[Appearance], first_known: int) -> None:
+        """Add split `name`; in `pretrain` everybody is a person known by one box, to be found at IoU 0.5."""
+        split = self.splits[name] = Split([], [], PICTURES)
+        (self.folder / PICTURES / name).mkdir(parents=True)
+        boxes_only = name == "pretrain"
+        for number, appearance in enumerate(appearances):
+            image = next(self._images)
+            file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
+            split.images.append(image_record(image, file_name, *SIZE, appearance.camera + 1))
+            (self.folder / PICTURES / file_name).write_bytes(_encode(appearance.drawn.picture))
+            for person, (left, top, right, bottom) in zip(appearance.people, appearance.drawn.boxes, strict=True):
+                stranger = person == UNKNOWN
+                identity = next(self._strangers) if stranger else first_known + person
+                box = (left, top, right - left, bottom - top)
+                threshold = 0.5 if boxes_only else None
+                known = boxes_only or not stranger
+                split.annotations.append(person_record(next(self._boxes), image, box, identity, known, threshold))
+
+
+def _encode(picture: Picture) -> bytes:
+    jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=JPEG_QUALITY, colorspace="RGB")
+    return jpeg
+
+
+def _check(scenes: int, identities: int, seed: int) -> None:
+    if scenes < FEWEST_SCENES:
+        raise UserError(f"--scenes {scenes}: at least {FEWEST_SCENES} are needed")
+    most = min(int(scenes / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
+    if not FEWEST_IDENTITIES <= identities <= most:
+        raise UserError(
+            f"--identities {identities}: with --scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
+            "so that everybody is seen several times"
+        )
+    if seed < 0:
+        raise UserError(f"--seed {seed}: it must be 0 or more")

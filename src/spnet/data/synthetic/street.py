@@ -1,0 +1,102 @@
+"""An empty street as one camera sees it: every pixel's ray is followed to the ground, the houses or the sky."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spnet.data.synthetic.camera import Camera, Picture, draw_camera
+from spnet.data.synthetic.textures import (
+    GROUND_FAR,
+    GROUND_NEAR,
+    GROUND_SCALE,
+    WALL_SCALE,
+    WALL_TOP,
+    paint_ground,
+    paint_walls,
+)  # fmt: skip
+
+FINENESS = 2  # rays per pixel and axis
+MISSED = np.float32(1e6)
+
+
+@dataclass(frozen=True)
+class Street:
+    """A camera's place: the road reaches to ±`road` metres, the pavement to the house fronts at ±`wall`."""
+
+    camera: Camera
+    road: float
+    wall: float
+    backdrop: Picture  # (H, W, 3) uint8
+    across: NDArray[Any]  # (H, W) world x of what a pixel shows; -MISSED in the sky
+
+
+def build_street(random: np.random.Generator, size: tuple[int, int]) -> Street:
+    """A street and the camera in it, both drawn at random."""
+    road = random.uniform(2.6, 4.0)
+    wall = road + random.uniform(2.6, 4.2)
+    camera = draw_camera(random, size, wall)
+    backdrop, across = _trace(random, camera, road, wall)
+    return Street(camera, float(road), float(wall), backdrop, across)
+
+
+def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[Picture, NDArray[Any]]:
+    rays = camera.rays(FINENESS)
+    x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_ground = np.where(y < 0, -camera.height / y, MISSED)
+        to_side = np.abs((np.sign(x) * np.float32(wall) - camera.x) / x)
+        to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
+    picture = _sky(random, y / np.sqrt(x * x + z * z))
+    length = GROUND_FAR - GROUND_NEAR
+    nearest = np.minimum(to_side, to_end)
+    for side in (-1, 0, 1):
+        front, cover = paint_walls(random, length if side else 2 * wall)
+        here = (to_end < to_side) if side == 0 else (np.sign(x) == side) & (to_side <= to_end)
+        along = nearest * z - GROUND_NEAR if side else nearest * x + camera.x + wall
+        column = (length - along if side > 0 else along) * WALL_SCALE
+        row = (WALL_TOP - camera.height - nearest * y) * WALL_SCALE
+        gloom = (0.82, 0.9, 1.0)[side + 1]
+        _lay(picture, cv2.convertScaleAbs(front, alpha=gloom), cover, column, row, here)
+    ground = paint_ground(random, road, wall)
+    column = (to_ground * x + camera.x + wall) * GROUND_SCALE
+    row = (to_ground * z - GROUND_NEAR) * GROUND_SCALE
+    _lay(picture, ground, np.full(ground.shape[:2], 255, np.uint8), column, row, to_ground < nearest)
+    _haze(picture, np.minimum(nearest, to_ground) * camera.focal)
+    across = np.minimum(nearest, to_ground) * x + camera.x
+    across[(to_ground >= nearest) & (to_end < to_side)] = -MISSED
+    small = cv2.resize(across, camera.size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(picture, camera.size, interpolation=cv2.INTER_AREA), small
+
+
+def _lay(
+    picture: Picture,
+    surface: Picture,
+    cover: NDArray[Any],
+    column: NDArray[Any],
+    row: NDArray[Any],
+    here: NDArray[np.bool_],
+) -> None:
+    """Looks the surface up where `here` is true."""
+    shown = cv2.remap(surface, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.remap(cover, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    cv2.copyTo(shown, (covered > 0).astype(np.uint8) * here, picture)
+
+
+def _sky(random: np.random.Generator, rise: NDArray[Any]) -> Picture:
+    top, low = ((118, 164, 214), (206, 222, 234)) if random.random() < 0.6 else ((176, 184, 192), (214, 216, 218))
+    share = np.clip(rise / 0.6, 0, 1)[..., None]
+    sky = np.array(low, np.float32) * (1 - share) + np.array(top, np.float32) * share
+    rows, columns = rise.shape
+    clouds: NDArray[Any] = random.normal(0, 1, (max(2, rows // 50), max(2, columns // 110))).astype(np.float32)
+    clouds = cv2.GaussianBlur(cv2.resize(clouds, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 6)
+    return np.clip(sky + 26 * np.clip(clouds, 0, 1.5)[..., None], 0, 255).astype(np.uint8)
+
+
+def _haze(picture: Picture, distance: NDArray[Any]) -> None:
+    """Far things fade into the colour of the sky near the horizon."""
+    share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
+    sky = np.full_like(picture, (206, 216, 224))
+    picture[:] = cv2.blendLinear(sky, picture, share, 1 - share)
