@@ -4,11 +4,24 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from spnet.data.prepare.cocopersons import prepare_cocopersons
+from spnet.data.prepare.cuhk_sysu import prepare_cuhk_sysu
 from spnet.data.prepare.mot import prepare_mot
+from spnet.data.prepare.prw import prepare_prw
 from spnet.data.prepare.summary import Prepared, print_summary
 from spnet.data.schema import check_output_is_free, write_dataset
 
 SUMMARY = "convert a data set, or make a synthetic one, for training and evaluation"
+
+RELEASES: dict[str, tuple[Callable[[Path], Prepared], str]] = {
+    "cocopersons": (prepare_cocopersons, "COCO 2017's persons: train, val, the paper's subsets p20-p180, G10-G10000"),
+    "cuhk-sysu": (prepare_cuhk_sysu, "CUHK-SYSU: trainval, test, train, val, galleries of 50 to 4000 scenes"),
+    "prw": (prepare_prw, "PRW: trainval, test, train, val, all / same-camera / cross-camera galleries"),
+}
+COMMON = (
+    "Reads the release as it was downloaded, wherever its top folder is at, below or above DIR; copies no pictures. "
+    "Prints the counts beside the paper's."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources = parser.add_subparsers(dest="source_name", required=True, metavar="SOURCE")
     add_mot(sources.add_parser("mot", help="MOTChallenge sequences: each track is an identity"))
     add_synthetic(sources.add_parser("synthetic", help="drawn street scenes, no download"))
+    for name, (convert, summary) in RELEASES.items():
+        add_release(sources.add_parser(name, help=summary, description=f"{summary}. {COMMON}"), convert)
 
 
 def add_mot(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +55,13 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which street (default %(default)s)")
     add_output(parser)
     parser.set_defaults(prepare=None)
+
+
+def add_release(parser: argparse.ArgumentParser, convert: Callable[[Path], Prepared]) -> None:
+    """Arguments of a published data set's sub-command."""
+    parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder that was downloaded")
+    add_output(parser)
+    parser.set_defaults(prepare=lambda arguments: convert(arguments.source))
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

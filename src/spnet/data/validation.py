@@ -98,13 +98,13 @@ class Records:
                 self.fail(row, f"{key} is {_shown(value)}, not a name")
         return tuple(values)
 
-    def boxes(self, key: str) -> np.ndarray:
-        """Field `key`, [x, y, width, height] with positive width and height, as float64 (N, 4) pixels xyxy."""
+    def boxes(self, key: str, may_be_empty: bool = False) -> np.ndarray:
+        """Field `key`, [x, y, width, height], as float64 (N, 4) pixels xyxy; empty boxes only where they may be."""
         values = self.values(key)
         for row, value in enumerate(values):
             if not isinstance(value, list) or len(value) != 4 or not all(map(_is_finite_number, value)):
                 self.fail(row, f"{key} is {_shown(value)}, not four finite numbers [x, y, width, height]")
-            if value[2] <= 0 or value[3] <= 0:
+            if min(value[2:]) < 0 or (min(value[2:]) == 0 and not may_be_empty):
                 self.fail(row, f"{key} is {_shown(value)}: width and height must be positive")
         boxes = np.array(values, np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]

@@ -1,7 +1,7 @@
 """Who is searched for where a release names no queries: persons seen in two scenes or more."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from spnet.data.schema import Split
@@ -13,7 +13,7 @@ def search_protocol(split: Split, boxes_of_a_person: int = 1) -> dict[str, Any]:
     With cameras, as many boxes from each camera (PRW's queries: one box a person and camera).
     """
     camera_of = {image["id"]: image.get("cam_id", -1) for image in split.images}
-    seen: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    seen: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for record in split.annotations:
         if record["is_known"]:
             seen[record["person_id"]].append(record)
