@@ -47,3 +47,38 @@ class SceneBatch(MovableTable):
     scene_ids: Tensor  # (B,) int64, ids of the annotation file
     scales: Tensor  # (B, 2) float32, pixels of this view per pixel of the file, x and y (meaningful without a crop)
     targets: Targets
+
+
+@dataclass(frozen=True)
+class Groups(MovableTable):
+    """What is detected together: a scene (object-centric, G = B) or a query-scene pair (query-centric, G = P)."""
+
+    scene: Tensor  # (G,) int64, row of the batch
+    query: Tensor  # (G,) int64, row of the queries; 0 where there are none
+    target: Tensor  # (G,) int64, row of the targets a background candidate is compared with; -1: none
+    valid: Tensor  # (G,) bool, False for a slot that no pair filled
+
+
+@dataclass(frozen=True)
+class Candidates(MovableTable):
+    """The flat table in which both paths end: what comes after never asks which path a candidate came from."""
+
+    boxes: Tensor  # (M, 4) pixels: the anchor, or the box of the step before
+    offsets: Tensor  # (M, D) x_o = x_q - x_a
+    group: Tensor  # (M,) int64, row of the groups
+    scene: Tensor  # (M,) int64, row of the batch
+    query: Tensor  # (M,) int64, row of the queries
+    target: Tensor  # (M,) int64, row of the targets it is compared with; -1: none
+    positive: Tensor  # (M,) bool, foreground: the target is its own
+    valid: Tensor  # (M,) bool, False for a slot that nothing filled
+
+
+@dataclass(frozen=True)
+class Detections(MovableTable):
+    """What the network finds in a batch, best first within each group."""
+
+    boxes: Tensor  # (M, 4) pixels of the batch's images
+    scores: Tensor  # (M,) in 0..1
+    scene: Tensor  # (M,) int64, row of the batch
+    query: Tensor  # (M,) int64, row of the queries; 0 object-centric
+    embeddings: Tensor  # (M, E) re-id, not normalised

@@ -97,7 +97,8 @@ def check(arrays: EvaluationArrays) -> None:
         for name in names:
             values = getattr(arrays, name)
             if values.dtype.kind == "f":
-                _refuse(arrays, name, ~np.isfinite(values).reshape(len(values), -1).all(axis=1), "not finite")
+                finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+                _refuse(arrays, name, ~finite, "not finite")
     for name in ("gt_box", "det_box"):
         left, top, right, bottom = getattr(arrays, name).T
         _refuse(arrays, name, (right <= left) | (bottom <= top), "not a box x1, y1, x2, y2 with x2 > x1 and y2 > y1")

@@ -70,28 +70,27 @@ class GallerySimilarity:
         return rows if self._scores is None else rows.mul_(self._scores[self._tensor(detection)])
 
     def _listed_rows(self, first: int, last: int) -> Tensor:
-        """Only the wanted entries of the matrix product, computed in place of the whole."""
+        rows = torch.full((last - first, self.largest), -torch.inf, device=self._device)
         owner, detection = self._members(first, last)
-        sizes = self._sizes[first:last]
-        ends = self._tensor(np.append(0, np.cumsum(sizes)))
+        if len(detection):
+            sizes = self._sizes[first:last]
+            column = np.arange(len(detection)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            values = self._products(first, last, detection)
+            if self._scores is not None:
+                values = values * self._scores[self._tensor(detection)]
+            rows[self._tensor(owner), self._tensor(column)] = values
+        return rows
+
+    def _products(self, first: int, last: int, detection: np.ndarray) -> Tensor:
+        """The wanted places of the product of queries and embeddings, row by row (M,); the rest is not computed."""
+        ends = self._tensor(np.append(0, np.cumsum(self._sizes[first:last])))
+        columns = self._tensor(self._row[detection])
+        zeros = torch.zeros(len(detection), device=self._device)
+        shape = (last - first, len(self._embeddings))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-            wanted = torch.sparse_csr_tensor(
-                ends,
-                self._tensor(self._row[detection]),
-                torch.zeros(len(detection), device=self._device),
-                (last - first, len(self._embeddings)),
-                check_invariants=False,
-            )
-            values = torch.sparse.sampled_addmm(
-                wanted, self._queries[first:last], self._embeddings.T, beta=0.0
-            ).values()
-        if self._scores is not None:
-            values = values * self._scores[self._tensor(detection)]
-        rows = torch.full((last - first, self.largest), -torch.inf, device=self._device)
-        column = np.arange(len(detection)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        rows[self._tensor(owner), self._tensor(column)] = values
-        return rows
+            wanted = torch.sparse_csr_tensor(ends, columns, zeros, shape, check_invariants=False)
+            return torch.sparse.sampled_addmm(wanted, self._queries[first:last], self._embeddings.T, beta=0.0).values()
 
     def _members(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Owner (0 for list `first`) and row of every detection of lists first..last−1, in the order of columns."""

@@ -1,5 +1,6 @@
 """Makes a view of a decoded picture in one resampling of the part that is seen."""
 
+import threading
 from collections.abc import Sequence
 
 import cv2
@@ -9,6 +10,23 @@ from torch import Tensor, from_numpy
 from spnet.data.augment.plan import ViewPlan
 
 MARGIN = 2  # pixels kept around the part that is seen, for interpolation
+
+
+class _Scratch(threading.local):
+    """Memory that is used again: to touch fresh pages costs more than to resample into them."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, np.ndarray] = {}
+
+    def image(self, name: str, width: int, height: int, channels: int) -> np.ndarray:
+        """(height, width, channels) uint8 with arbitrary content, valid until `name` is asked for again."""
+        length = width * height * channels
+        if name not in self.memory or self.memory[name].size < length:
+            self.memory[name] = np.empty(length, np.uint8)
+        return self.memory[name][:length].reshape(height, width, channels)
+
+
+_scratch = _Scratch()
 
 
 def reduction_for(plans: Sequence[ViewPlan]) -> int:
@@ -24,16 +42,16 @@ def make_view(pixels: np.ndarray, reduction: int, plan: ViewPlan) -> Tensor:
     of pixels are averaged until less than 1.5 pixels fall on one of the view, then follows bilinear interpolation.
     """
     width, height = plan.output
-    view = np.zeros((3, height, width), np.uint8)
     scale, shift = plan.affine()
     ends = np.sort([shift, shift + scale * plan.picture], axis=0)
     # A pixel of the view belongs to the picture if its centre does.
     (x1, y1), (x2, y2) = np.clip(np.ceil(ends - 0.5), 0, plan.output).astype(int).tolist()
+    covered = (x1, y1, x2, y2) == (0, 0, width, height)
+    view = (np.empty if covered else np.zeros)((3, height, width), np.uint8)
     if x1 < x2 and y1 < y2:
-        scale = scale * reduction
-        shift = shift - (x1, y1)
-        seen = _resample(pixels, scale, shift, (x2 - x1, y2 - y1))
-        view[:, y1:y2, x1:x2] = cv2.split(seen)[:3]
+        seen = _resample(pixels, scale * reduction, shift - (x1, y1), (x2 - x1, y2 - y1))
+        rest = [_scratch.image("alpha", x2 - x1, y2 - y1, 1)[..., 0]] * (seen.shape[2] - 3)
+        cv2.split(seen, [*view[:, y1:y2, x1:x2], *rest])
     return from_numpy(view)
 
 
@@ -45,14 +63,14 @@ def _resample(pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tu
     if (block > 1).any():
         pixels = _average(pixels, block)
         scale = scale * block
-    if np.allclose([shift, shift + scale * pixels.shape[1::-1]], [(0, 0), size]):
-        return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+    width, height = pixels.shape[1::-1]
+    if np.allclose([shift, shift + scale * (width, height)], [(0, 0), size]):
+        return cv2.resize(pixels, size, _scratch.image("view", *size, 3), interpolation=cv2.INTER_LINEAR)
     # OpenCV counts from the centre of the first pixel, and is twice as fast on four channels as on three.
-    matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
-    matrix[:, 2] += scale / 2 - 0.5
-    return cv2.warpAffine(
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    matrix = np.column_stack([np.diag(scale), shift + scale / 2 - 0.5])
+    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA, _scratch.image("part", width, height, 4))
+    target = _scratch.image("view", *size, 4)
+    return cv2.warpAffine(four, matrix, size, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _part_seen(
@@ -68,6 +86,7 @@ def _part_seen(
 
 
 def _average(pixels: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Means of blocks of pixels, `block` (x, y) of them each."""
     height, width = pixels.shape[:2]
     size = (max(1, width // int(block[0])), max(1, height // int(block[1])))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, size, _scratch.image("blocks", *size, 3), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,39 @@
+"""Losses of detection: focal loss over anchors, cross-entropy of a cascade step, generalized IoU of boxes (SPEC section 3)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+
+def anchor_class_loss(logits: Tensor, positive: Tensor, counted: Tensor, alpha: float = 0.5, gamma: float = 1.0) -> Tensor:
+    """Sigmoid focal loss of all anchors that are not ignored.
+
+    Args:
+        logits: (G, A) z of every anchor in every group.
+        positive: (G, A) bool, foreground.
+        counted: (G, A) bool, False for ignored anchors and empty groups.
+
+    Returns:
+        the sum over counted anchors / max(1, number of positives).
+    """
+    losses = sigmoid_focal_loss(logits, positive.to(logits.dtype), alpha=alpha, gamma=gamma)
+    return (losses * counted).sum() / _count(positive & counted)
+
+
+def step_class_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+    """Binary cross-entropy of a cascade step's candidates (M,): sum over valid ones / max(1, number of positives)."""
+    losses = binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+    return (losses * valid).sum() / _count(positive & valid)
+
+
+def box_loss(decoded: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
+    """Generalized IoU loss of decoded boxes (M, 4) to their targets (M, 4), mean over positives (M,); 0 without any."""
+    # a slot that is not positive has an arbitrary target: compare it with itself, so that no NaN can reach the gradient
+    targets = torch.where(positive[:, None], targets, decoded.detach())
+    losses = generalized_box_iou_loss(decoded.float(), targets.float())
+    return torch.where(positive, losses, 0).sum() / _count(positive)
+
+
+def _count(mask: Tensor) -> Tensor:
+    return mask.sum().clamp(min=1)

@@ -1,0 +1,55 @@
+"""The person queue: the re-id loss and memory of pre-training, fed by a teacher (SPEC section 3)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+EMPTY = -1
+
+
+class PersonQueue(nn.Module):
+    """A ring of one teacher embedding a person; every student embedding is classified among all persons in it.
+
+    Args:
+        size: places (65,536 in the paper).
+        dims: E.
+        scalar: inverse temperature of the cosines.
+    """
+
+    embeddings: Tensor  # (L, E) unit rows
+    persons: Tensor  # (L,) int64, EMPTY where nothing is
+    position: Tensor  # () int64, where the ring is written next
+
+    def __init__(self, size: int, dims: int, scalar: float = 10.0) -> None:
+        super().__init__()
+        self.scalar = scalar
+        self.register_buffer("embeddings", torch.zeros(size, dims))
+        self.register_buffer("persons", torch.full((size,), EMPTY))
+        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def update(self, embeddings: Tensor, person: Tensor) -> None:
+        """Take in teacher embeddings (R, E) of persons (R,): one normalised mean a person, ascending, at consecutive places.
+
+        Raises:
+            ValueError: more persons than places.
+        """
+        persons, row = person.unique(return_inverse=True)
+        if len(persons) > len(self.persons):
+            raise ValueError(f"{len(persons)} persons in a batch do not fit the queue of {len(self.persons)}; choose a larger queue_size")
+        embeddings = embeddings.float()
+        means = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
+        counts = torch.bincount(row, minlength=len(persons))
+        places = (self.position + torch.arange(len(persons), device=person.device)) % len(self.persons)
+        self.persons.masked_fill_(torch.isin(self.persons, persons), EMPTY)
+        self.persons.index_copy_(0, places, persons)
+        self.embeddings.index_copy_(0, places, normalize(means / counts[:, None]))
+        self.position.copy_((self.position + len(persons)) % len(self.persons))
+
+    def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
+        """Mean cross-entropy of student embeddings (R, E) whose persons (R,) are in the queue."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            cosines = normalize(embeddings.float()) @ self.embeddings.T
+        logits = (cosines * self.scalar).masked_fill(self.persons == EMPTY, -torch.inf)
+        place = (self.persons == person[:, None]).int().argmax(1)
+        return cross_entropy(logits, place, reduction="sum") / max(1, len(person))

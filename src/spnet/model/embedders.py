@@ -1,0 +1,129 @@
+"""The three embedders: anchors of the whole pyramid, regions for re-id, regions for location (SPEC section 2)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import roi_align
+
+from spnet.model.trunk import LastStage, Pyramid
+
+ANCHORS_PER_LOCATION = 9
+REGION_SIZE = 14
+
+
+@dataclass(frozen=True)
+class AnchorTable:
+    """All anchors of a batch; they are at the same places in every scene."""
+
+    boxes: Tensor  # (A, 4) pixels xyxy
+    embeddings: Tensor  # (B, A, D)
+    sizes: Tensor  # (B, 2) int64 height, width of the pictures
+
+    @property
+    def count(self) -> int:
+        """A."""
+        return self.boxes.shape[0]
+
+
+class AnchorEmbedder(nn.Module):
+    """One 3x3 convolution over P3..P7 gives D numbers for each of 9 anchors a location.
+
+    Args:
+        width: channels of the pyramid.
+        dims: D.
+        base_size: pixels of the smallest anchor; levels double it, with 3 octave steps and ratios 0.5, 1, 2.
+    """
+
+    def __init__(self, width: int, dims: int, base_size: int = 32) -> None:
+        super().__init__()
+        self.dims = dims
+        self.embed = nn.Conv2d(width, ANCHORS_PER_LOCATION * dims, 3, padding=1)
+        nn.init.normal_(self.embed.weight, std=0.01)
+        nn.init.constant_(self.embed.bias, -math.log(99))  # type: ignore[arg-type]
+        sizes = tuple(tuple(int(base_size * 2**level * 2 ** (step / 3)) for step in range(3)) for level in range(5))
+        self.generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
+
+    def forward(self, pyramid: Pyramid) -> AnchorTable:
+        """Levels (B, C, h, w) -> the table, ordered by level, row, column, shape."""
+        embeddings = [self._flatten(self.embed(level)) for level in pyramid.levels]
+        return AnchorTable(self._boxes(pyramid), torch.cat(embeddings, dim=1), pyramid.sizes)
+
+    def _flatten(self, maps: Tensor) -> Tensor:
+        batch, _, height, width = maps.shape
+        maps = maps.view(batch, ANCHORS_PER_LOCATION, self.dims, height, width)
+        return maps.permute(0, 3, 4, 1, 2).reshape(batch, -1, self.dims)
+
+    def _boxes(self, pyramid: Pyramid) -> Tensor:
+        device = pyramid.levels[0].device
+        grids = [[level.shape[2], level.shape[3]] for level in pyramid.levels]
+        height, width = pyramid.padded_size
+        strides = [[torch.tensor(height // rows, device=device), torch.tensor(width // columns, device=device)] for rows, columns in grids]
+        self.generator.set_cell_anchors(torch.float32, device)
+        return torch.cat(self.generator.grid_anchors(grids, strides))
+
+
+class RegionPooling(nn.Module):
+    """RoIAlign on P3, then the last stage's copy, then global max pooling of what goes in and what comes out."""
+
+    def __init__(self, last_stage: LastStage) -> None:
+        super().__init__()
+        self.last_stage = last_stage
+
+    def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (R, 4) of scenes (R,) -> the stage's pooled input (R, C4) and output (R, C5). No gradient to the boxes."""
+        finest = pyramid.levels[0]
+        rows = torch.cat([scene[:, None].to(finest.dtype), boxes.detach().to(finest.dtype)], dim=1)
+        scale = finest.shape[2] / pyramid.padded_size[0]
+        regions = roi_align(finest, rows, REGION_SIZE, spatial_scale=scale, sampling_ratio=2, aligned=False)
+        return regions.amax((2, 3)), self.last_stage(regions).amax((2, 3))
+
+
+class ReidHead(nn.Module):
+    """Re-id embedding of boxes: the pooled input and output each give half of the E dims."""
+
+    def __init__(self, last_stage: LastStage, channels: tuple[int, int], dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.pooling = RegionPooling(last_stage)
+        self.project_input = _projection(channels[0], dims // 2)
+        self.project_output = _projection(channels[1], dims - dims // 2)
+
+    def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Boxes (R, 4) of scenes (R,) -> (R, E) float32, not normalised. Batch statistics are of these R boxes."""
+        if len(boxes) == 0:
+            return boxes.new_zeros(0, self.dims)
+        pooled = self.pooling(pyramid, boxes, scene)
+        return torch.cat([_project(self.project_input, pooled[0]), _project(self.project_output, pooled[1])], dim=1).float()
+
+
+class LocationHead(nn.Module):
+    """Location embedding of boxes in the separate model: max pooling and one linear layer without bias."""
+
+    def __init__(self, last_stage: LastStage, channels: int, dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.pooling = RegionPooling(last_stage)
+        self.project = nn.Linear(channels, dims, bias=False)
+
+    def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Boxes (R, 4) of scenes (R,) -> (R, D) float32."""
+        if len(boxes) == 0:
+            return boxes.new_zeros(0, self.dims)
+        return self.project(self.pooling(pyramid, boxes, scene)[1]).float()
+
+
+def _projection(channels: int, dims: int) -> nn.Sequential:
+    linear = nn.Linear(channels, dims)
+    nn.init.normal_(linear.weight, std=0.01)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(linear, nn.BatchNorm1d(dims, affine=False))
+
+
+def _project(projection: nn.Sequential, pooled: Tensor) -> Tensor:
+    linear, norm = projection
+    if norm.training and len(pooled) == 1:  # one row has no variance: running statistics
+        return nn.functional.batch_norm(linear(pooled), norm.running_mean, norm.running_var, eps=norm.eps)
+    return norm(linear(pooled))

@@ -1,0 +1,148 @@
+"""Reads checkpoints of the authors' release: their parameter names into ours, and the architecture from their shapes."""
+
+import re
+from collections.abc import Callable
+
+from torch import Tensor
+
+from spnet.config import ModelConfig, TrunkConfig
+from spnet.errors import UserError
+from spnet.model.trunk_weights import State, torchvision_to_timm
+
+# stem width and number of blocks in the third stage -> trunk
+_TRUNKS = {
+    ("convnext", 96, 9): "convnext_tiny",
+    ("convnext", 96, 27): "convnext_small",
+    ("convnext", 128, 27): "convnext_base",
+    ("convnext", 192, 27): "convnext_large",
+    ("swin", 96, 6): "swin_tiny_patch4_window7_224",
+    ("swin", 96, 18): "swin_small_patch4_window7_224",
+    ("swin", 128, 18): "swin_base_patch4_window7_224",
+    ("resnet", 64, 6): "resnet50",
+}
+_DROP_PATH = {"convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5, "resnet50": 0.0}
+_DROP_PATH |= {"swin_tiny_patch4_window7_224": 0.2, "swin_small_patch4_window7_224": 0.3, "swin_base_patch4_window7_224": 0.5}
+
+_Replacement = Callable[[re.Match[str]], str]
+_MODULES: tuple[tuple[str, _Replacement], ...] = (
+    (r"^head\.feature_head\.emb_pred\.", lambda m: "anchors.embed."),
+    (r"^head\.bridge_layer\.(\d+)\.linear\.", lambda m: f"bridges.{m[1]}."),
+    (r"^head\.regression_head\.(\d+)\.tfm\.", lambda m: f"boxes.{m[1]}.mlp."),
+    (r"^head\.regression_head\.(\d+)\.head\.", lambda m: f"boxes.{m[1]}.deltas."),
+    (r"^head\.anchor_classification_head\.logits\.norm\.", lambda m: "logits.0.norm."),
+    (r"^head\.classification_head\.(\d+)\.head\.norm\.", lambda m: f"logits.{m[1]}.norm."),
+    (r"^head\.(moco_)?align_emb_head\.emb_head\.head\.", lambda m: f"{_owner(m)}reid.pooling.last_stage.stage.0."),
+    (r"^head\.(moco_)?align_emb_head\.nae_head\.projectors\.feat_res4\.", lambda m: f"{_owner(m)}reid.project_input."),
+    (r"^head\.(moco_)?align_emb_head\.nae_head\.projectors\.feat_res5\.", lambda m: f"{_owner(m)}reid.project_output."),
+    (r"^head\.align_emb_loc_head\.(\d+)\.emb_head\.head\.", lambda m: f"locations.{int(m[1]) - 1}.pooling.last_stage.stage.0."),
+    (r"^head\.align_emb_loc_head\.(\d+)\.head\.", lambda m: f"locations.{int(m[1]) - 1}.project."),
+    (r"^(moco_)?backbone\.fpn\.", lambda m: f"{_owner(m)}pyramid.fpn."),
+    (r"^(moco_)?backbone\.body\.", lambda m: f"{_owner(m)}trunk.net."),
+    (r"^(moco_)?backbone\.classifier\.", lambda m: f"{_owner(m)}trunk.net.classifier."),
+    (r"^lwf_backbone\.(?:body\.)?(?!fpn)", lambda m: "initial_trunk.net."),
+    (r"^head\.reid_loss\.lut$", lambda m: "memory.table"),
+    (r"^head\.reid_loss\.cq$", lambda m: "memory.queue"),
+    (r"^head\.reid_loss\.(?:train_reid_loss\.)?emb_cq$", lambda m: "memory.embeddings"),
+    (r"^head\.reid_loss\.(?:train_reid_loss\.)?label_cq$", lambda m: "memory.persons"),
+)
+# state without a counterpart: a second memory for validation, ages that nothing reads, the first step's unused logit
+_UNUSED = r"^head\.reid_loss\..*(test_reid_loss|age_cq)|^head\.classification_head\.0\.|^lwf_backbone\.fpn\."
+_TRUNK_PLACES = r"^((?:teacher\.)?trunk\.net|initial_trunk\.net)\.(.*)$"
+_STAGE_PLACES = r"^((?:teacher\.)?reid|locations\.\d+)\.pooling\.last_stage\.stage\.0\.(.*)$"
+
+
+def _owner(match: re.Match[str]) -> str:
+    return "teacher." if match[1] else ""
+
+
+def released_to_ours(state: State) -> State:
+    """Parameters and buffers under the released names -> under ours.
+
+    Network parameters carry our network's names; `teacher.`, `initial_trunk.` and `memory.` are the objective's.
+
+    Raises:
+        UserError: names that are not of this release, listed.
+    """
+    state = {name.removeprefix("model."): value for name, value in state.items()}
+    renamed: State = {}
+    unknown: list[str] = []
+    for name, value in state.items():
+        if re.search(_UNUSED, name):
+            continue
+        new = _rename_module(name)
+        if new is None:
+            unknown.append(name)
+        else:
+            renamed[new] = value
+    if unknown:
+        raise UserError(f"not a released SPNet checkpoint: {len(unknown)} unknown keys, e.g. {unknown[:3]}")
+    return _rename_trunks(renamed)
+
+
+def _rename_module(name: str) -> str | None:
+    for pattern, replacement in _MODULES:
+        new, count = re.subn(pattern, replacement, name)
+        if count:
+            return new
+    return None
+
+
+def _rename_trunks(state: State) -> State:
+    """Torchvision's names inside trunks and last stages -> timm's."""
+    numbered = any(re.match(r"^trunk\.net\.0\.", name) for name in state)  # ConvNeXt, Swin: features.<n>; ResNet: names
+    groups: dict[tuple[str, str], State] = {}
+    for name, value in state.items():
+        if match := re.match(_TRUNK_PLACES, name):
+            inner = f"features.{match[2]}" if match[2][0].isdigit() else match[2]
+            groups.setdefault((f"{match[1]}.", ""), {})[inner] = value
+        elif (match := re.match(_STAGE_PLACES, name)) and numbered:
+            number, rest = match[2].split(".", 1)
+            prefix = f"{match[1]}.pooling.last_stage.stage.0."
+            # the copy holds features.6 (downsampling) and features.7 (blocks): timm's last stage
+            groups.setdefault((prefix, "last"), {})[f"features.{6 + int(number)}.{rest}"] = value
+        else:
+            groups.setdefault(("", ""), {})[name] = value
+    result: State = {}
+    for (prefix, part), inner_state in groups.items():
+        translated = inner_state if prefix == "" else torchvision_to_timm(inner_state)
+        for name, value in translated.items():
+            short = re.sub(r"^(stages|layers)\.3\.", "", name) if part else name
+            result[prefix + short] = value
+    return result
+
+
+def infer_config(state: State, logit_sign: str = "negative") -> ModelConfig:
+    """The architecture of a released checkpoint, from names and shapes (released names).
+
+    Raises:
+        UserError: a trunk this release does not have.
+    """
+    state = {name.removeprefix("model."): value for name, value in state.items()}
+    projections = [state[f"head.align_emb_head.nae_head.projectors.feat_res{level}.0.weight"].shape[0] for level in (4, 5)]
+    steps = _count(state, r"^head\.bridge_layer\.(\d+)\.")
+    trunk = _infer_trunk(state)
+    return ModelConfig(
+        trunk=TrunkConfig(trunk, weights="none", drop_path=_DROP_PATH[trunk]),
+        heads="separate" if any(name.startswith("head.align_emb_loc_head.") for name in state) else "shared",
+        cascade_steps=steps - 1,
+        location_dims=state["head.bridge_layer.0.linear.weight"].shape[0],
+        reid_dims=sum(projections),
+        logits="batch" if any(name.startswith("head.anchor_classification_head.") for name in state) else "fixed",
+        logit_sign="positive" if logit_sign == "positive" else "negative",
+    )
+
+
+def _infer_trunk(state: State) -> str:
+    if "backbone.body.conv1.weight" in state:
+        key = ("resnet", state["backbone.body.conv1.weight"].shape[0], _count(state, r"^backbone\.body\.layer3\.(\d+)\."))
+    else:
+        family = "swin" if any("relative_position_bias_table" in name for name in state) else "convnext"
+        stem: Tensor | None = state.get("backbone.body.0.0.weight")
+        key = (family, 0 if stem is None else stem.shape[0], _count(state, r"^backbone\.body\.5\.(\d+)\."))
+    if key not in _TRUNKS:
+        raise UserError(f"released checkpoint has an unknown trunk (family, width, blocks of stage 3) = {key}; known: {sorted(_TRUNKS.values())}")
+    return _TRUNKS[key]
+
+
+def _count(state: State, pattern: str) -> int:
+    return len({match[1] for name in state if (match := re.match(pattern, name))})

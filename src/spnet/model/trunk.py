@@ -1,0 +1,140 @@
+"""Trunk and pyramid: a picture becomes P3..P7.
+
+Any hierarchical timm model with features at strides 8, 16 and 32 serves as the trunk.
+"""
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from spnet.config import TrunkConfig
+from spnet.errors import UserError
+from spnet.model.trunk_weights import load_trunk_weights
+
+STRIDES = (8, 16, 32)
+
+
+class Trunk(nn.Module):
+    """A timm model seen as the stages C3, C4, C5 (SPEC section 2).
+
+    Args:
+        config: name, weights and stochastic depth.
+        with_classifier: keep the ImageNet classifier (learning without forgetting needs it).
+
+    Raises:
+        UserError: the name is unknown to timm, or the model has no features at strides 8, 16 and 32.
+    """
+
+    def __init__(self, config: TrunkConfig, with_classifier: bool = False) -> None:
+        super().__init__()
+        self.net = _create(config, with_classifier)
+        load_trunk_weights(self.net, config, with_classifier)
+        by_stride = {info["reduction"]: index for index, info in enumerate(self.net.feature_info)}
+        missing = [stride for stride in STRIDES if stride not in by_stride]
+        if missing or not hasattr(self.net, "forward_intermediates"):
+            raise UserError(f"trunk {config.name!r} has no features at strides {missing or STRIDES}; choose a hierarchical model")
+        self.indices = [by_stride[stride] for stride in STRIDES]
+        if not with_classifier:
+            _drop_classifier(self.net, self.indices)
+        self.channels: list[int] = [self.net.feature_info[index]["num_chs"] for index in self.indices]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised -> C3, C4, C5, each (B, C, H/stride, W/stride)."""
+        return self.net.forward_intermediates(images, indices=self.indices, output_fmt="NCHW", intermediates_only=True)
+
+    def forward_with_classes(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """As `forward`, and the ImageNet class logits (B, classes)."""
+        last, features = self.net.forward_intermediates(images, indices=self.indices, output_fmt="NCHW")
+        return features, self.net.forward_head(last)
+
+    def copy_last_stage(self) -> "LastStage":
+        """A trainable copy of everything between C4 and C5, for regions."""
+        names = [self.net.feature_info[index]["module"] for index in self.indices[1:]]
+        parent_name, _, first = names[0].rpartition(".")
+        _, _, last = names[1].rpartition(".")
+        children = list(self.net.get_submodule(parent_name).named_children())
+        order = [name for name, _ in children]
+        between = [module for _, module in children[order.index(first) + 1 : order.index(last) + 1]]
+        channels_last = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
+        return LastStage(copy.deepcopy(nn.Sequential(*between)), channels_last)
+
+
+def _create(config: TrunkConfig, with_classifier: bool) -> nn.Module:
+    options = dict(config.options)
+    if config.name.startswith("swin"):
+        # any picture size; a large nominal size keeps the shifted windows of the last stage, as torchvision has them
+        options = {"strict_img_size": False, "img_size": 512, **options}
+    if not with_classifier:
+        options["num_classes"] = 0
+    try:
+        return timm.create_model(config.name, pretrained=False, drop_path_rate=config.drop_path, **options)
+    except (RuntimeError, TypeError) as error:
+        close = timm.list_models(config.name.split("_")[0] + "*")[:8]
+        raise UserError(f"trunk {config.name!r} with options {config.options}: {error}; timm has, e.g., {close}") from error
+
+
+def _drop_classifier(net: nn.Module, indices: list[int]) -> None:
+    """Nothing after C5 is used, so that no parameter is left without a gradient."""
+    net.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+    if hasattr(net, "head"):
+        net.head = nn.Identity()
+
+
+class LastStage(nn.Module):
+    """The trunk's last stage on pooled regions: (R, C4, 14, 14) -> (R, C5, 7, 7)."""
+
+    def __init__(self, stage: nn.Sequential, channels_last: bool) -> None:
+        super().__init__()
+        self.stage = stage
+        self.channels_last = channels_last
+        for module in stage:
+            if hasattr(module, "set_input_size"):  # windows of a region, not of a picture
+                module.set_input_size((14, 14), module.blocks[0].window_size)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        if not self.channels_last:
+            return self.stage(regions)
+        return self.stage(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """P3..P7 of a batch, and what is needed to place things on it."""
+
+    levels: list[Tensor]  # five of (B, C, h, w)
+    sizes: Tensor  # (B, 2) int64 height, width of the pictures without padding
+    padded_size: tuple[int, int]  # height, width of the batch
+
+
+class FeaturePyramid(nn.Module):
+    """FPN over C3..C5, plus P6 and P7; as wide as C4, so that the last stage's copy can run on regions of P3."""
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        self.width = channels[1]
+        extra = LastLevelP6P7(channels[2], self.width)
+        extra.use_P5 = False  # from C5, also where it happens to be as wide as P5
+        self.fpn = FeaturePyramidNetwork(channels, self.width, extra_blocks=extra)
+
+    def forward(self, stages: list[Tensor], sizes: Tensor, padded_size: tuple[int, int]) -> Pyramid:
+        """C3, C4, C5 -> the pyramid."""
+        named = OrderedDict((str(index), stage) for index, stage in enumerate(stages))
+        return Pyramid(list(self.fpn(named).values()), sizes, padded_size)
+
+
+def normalise(images: Tensor, sizes: Tensor) -> Tensor:
+    """uint8 RGB (B, 3, H, W) -> ImageNet mean and deviation, zero in the padding; float input passes unchanged."""
+    if images.is_floating_point():
+        return images
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1) * 255
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(1, 3, 1, 1) * 255
+    rows = torch.arange(images.shape[2], device=images.device)
+    columns = torch.arange(images.shape[3], device=images.device)
+    inside = (rows[None, :, None] < sizes[:, 0, None, None]) & (columns[None, None, :] < sizes[:, 1, None, None])
+    return (images.float() - mean) / deviation * inside[:, None]

@@ -1,0 +1,106 @@
+"""Initial weights of the trunk: from torchvision's ImageNet classifier, from timm by name, or from a local file."""
+
+import re
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from spnet.config import TrunkConfig
+from spnet.errors import UserError
+
+State = dict[str, Tensor]
+
+TORCHVISION_NAMES = {
+    **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
+    "swin_tiny_patch4_window7_224": "swin_t",
+    "swin_small_patch4_window7_224": "swin_s",
+    "swin_base_patch4_window7_224": "swin_b",
+    "resnet50": "resnet50",
+}
+
+# torchvision's `features.<n>` are: stem, then stage, downsampling, stage, ...; timm puts the downsampling into its stage
+_CONVNEXT = (
+    (r"^features\.0\.", lambda m: "stem."),
+    (r"^features\.([246])\.", lambda m: f"stages.{int(m[1]) // 2}.downsample."),
+    (r"^features\.([1357])\.", lambda m: f"stages.{int(m[1]) // 2}.blocks."),
+    (r"\.layer_scale$", lambda m: ".gamma"),
+    (r"\.block\.0\.", lambda m: ".conv_dw."),
+    (r"\.block\.2\.", lambda m: ".norm."),
+    (r"\.block\.3\.", lambda m: ".mlp.fc1."),
+    (r"\.block\.5\.", lambda m: ".mlp.fc2."),
+    (r"^classifier\.0\.", lambda m: "head.norm."),
+    (r"^classifier\.2\.", lambda m: "head.fc."),
+)
+_SWIN = (
+    (r"^features\.0\.0\.", lambda m: "patch_embed.proj."),
+    (r"^features\.0\.2\.", lambda m: "patch_embed.norm."),
+    (r"^features\.([246])\.", lambda m: f"layers.{int(m[1]) // 2}.downsample."),
+    (r"^features\.([1357])\.", lambda m: f"layers.{int(m[1]) // 2}.blocks."),
+    (r"\.mlp\.0\.", lambda m: ".mlp.fc1."),
+    (r"\.mlp\.3\.", lambda m: ".mlp.fc2."),
+    (r"^head\.", lambda m: "head.fc."),
+)
+
+
+def torchvision_to_timm(state: State) -> State:
+    """Rename torchvision's ConvNeXt, Swin or ResNet parameters to timm's; names of other models pass unchanged."""
+    swin = any("relative_position_bias_table" in name for name in state)
+    rules = _SWIN if swin else _CONVNEXT if any(name.startswith("features.") for name in state) else ()
+    renamed = {}
+    for name, value in state.items():
+        if name.endswith("relative_position_index"):  # timm computes it
+            continue
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value.flatten() if name.endswith(".gamma") else value
+    return renamed
+
+
+def read_state(path: Path) -> State:
+    """Tensors of a .safetensors or a pickled weights file (read with `weights_only=True`).
+
+    Raises:
+        UserError: the file is missing or is no weights file.
+    """
+    if not path.is_file():
+        raise UserError(f"weights {str(path)!r}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise whatever their parser met
+        raise UserError(f"weights {str(path)!r}: not a readable weights file ({type(error).__name__})") from error
+    content = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise UserError(f"weights {str(path)!r}: holds no table of named tensors")
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def load_trunk_weights(net: nn.Module, config: TrunkConfig, with_classifier: bool) -> None:
+    """Fill a timm model as `config.weights` says; timm's own weights are loaded when the model is made.
+
+    Raises:
+        UserError: weights that do not exist or do not fit, with the keys that are missing.
+    """
+    if config.weights == "none" or config.weights.startswith("timm"):
+        return
+    state = _torchvision_classifier(config) if config.weights == "imagenet" else read_state(Path(config.weights))
+    result = net.load_state_dict(torchvision_to_timm(state), strict=False)
+    # without the classifier a trunk still has the norm before it, which no feature passes through
+    missing = [key for key in result.missing_keys if with_classifier or not key.startswith(("head.", "norm.", "fc."))]
+    if missing:
+        raise UserError(f"trunk weights {config.weights!r} do not fit {config.name!r}: {len(missing)} keys missing, e.g. {missing[:3]}")
+
+
+def _torchvision_classifier(config: TrunkConfig) -> State:
+    if config.name not in TORCHVISION_NAMES:
+        raise UserError(f"weights 'imagenet' exist for {sorted(TORCHVISION_NAMES)}, not for {config.name!r}; use 'timm', 'none' or a file")
+    weights = get_model_weights(TORCHVISION_NAMES[config.name])["IMAGENET1K_V1"]
+    try:
+        return weights.get_state_dict(progress=True)
+    except (URLError, OSError) as error:
+        raise UserError(f"weights 'imagenet' of {config.name!r} cannot be fetched from {weights.url} ({error}); give a local file instead") from error

@@ -1,0 +1,166 @@
+"""What a training step minimises: every loss of SPEC section 3, from one batch."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spnet.config import ObjectiveConfig
+from spnet.losses.detection import anchor_class_loss, box_loss, step_class_loss
+from spnet.losses.distillation import distillation_loss
+from spnet.losses.oim import OIM
+from spnet.losses.queue import PersonQueue
+from spnet.model.boxes import clip, overlaps
+from spnet.model.cascade import Step, gather_candidates, train_steps
+from spnet.model.matching import IGNORED
+from spnet.model.network import SPNet
+from spnet.model.paths import SwapPath
+from spnet.model.trunk import Pyramid, Trunk, normalise
+from spnet.structures import SceneBatch, Targets
+from spnet.training.teacher import Teacher
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Boxes whose re-id embeddings are trained together: one run of the head, with its own batch statistics."""
+
+    boxes: Tensor  # (R, 4)
+    scene: Tensor  # (R,)
+    target: Tensor  # (R,) row of the targets
+
+    @property
+    def places(self) -> tuple[Tensor, Tensor]:
+        """What the head needs: boxes and scenes."""
+        return self.boxes, self.scene
+
+
+class Objective(nn.Module):
+    """The losses and everything they remember between steps: re-id memory, teacher, the trunk's initial classifier.
+
+    Args:
+        config: what is trained.
+        network: the student; a teacher starts as its copy.
+        identities: known identities of the data (rows of the OIM table).
+    """
+
+    def __init__(self, config: ObjectiveConfig, network: SPNet, identities: int) -> None:
+        super().__init__()
+        self.config = config
+        dims = network.config.reid_dims
+        self.memory: OIM | PersonQueue
+        if config.reid == "oim":
+            self.memory = OIM(identities, dims, config.queue_size, config.scalar, config.momentum)
+        else:
+            self.memory = PersonQueue(config.queue_size, dims, config.scalar)
+        self.teacher = Teacher(network, config.teacher_momentum) if config.reid == "queue" else None
+        self.initial_trunk = _frozen_copy(network.trunk) if config.forgetting else None
+
+    def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
+        """The losses of a batch by name; their sum is to be minimised. Updates the re-id memory."""
+        losses: Losses = {}
+        targets = batch.targets
+        pyramid = self._features(network, batch, losses)
+        rows = torch.arange(len(targets.boxes), device=targets.boxes.device)
+        annotated = Regions(targets.boxes, targets.scene, rows)
+        annotated_embeddings = network.embed(pyramid, *annotated.places)
+        regions, embeddings = [annotated], [annotated_embeddings]
+        if self.config.detection:
+            path = self._path(network, pyramid, annotated_embeddings, targets)
+            last = self._detection(network, path, pyramid, targets, losses)
+            if self.config.reid_boxes == "all":
+                detected = self._reid_boxes(last, pyramid, targets)
+                regions.insert(0, detected)
+                embeddings.insert(0, network.embed(pyramid, *detected.places))
+        losses["reid"] = self._reid(torch.cat(embeddings), regions, batch)
+        return losses
+
+    def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> Pyramid:
+        if self.initial_trunk is None:
+            return network.features(batch.images, batch.sizes)
+        pyramid, classes = network.features_with_classes(batch.images, batch.sizes)
+        with torch.no_grad():
+            _, initial = self.initial_trunk.forward_with_classes(normalise(batch.images, batch.sizes))
+        losses["forgetting"] = distillation_loss(classes, initial)
+        return pyramid
+
+    def _path(self, network: SPNet, pyramid: Pyramid, annotated: Tensor, targets: Targets) -> SwapPath:
+        config = self.config
+        if config.path == "object":
+            return network.object_path(config.scene_samples)
+        shared = network.config.heads == "shared"
+        queries = annotated if shared else network.locate(1, pyramid, targets.boxes, targets.scene)
+        return network.query_path(queries, config.pairs, config.pair_samples)
+
+    def _detection(
+        self, network: SPNet, path: SwapPath, pyramid: Pyramid, targets: Targets, losses: Losses
+    ) -> Step:
+        """Adds the losses of classes and boxes; returns the last step."""
+        anchors = network.anchor_table(pyramid)
+        groups = path.training_groups(targets, len(pyramid.sizes))
+        distances = path.distances(anchors, groups)
+        matches = path.match(anchors, targets, groups)
+        counted = (matches != IGNORED) & groups.valid[:, None]
+        losses["anchor_class"] = anchor_class_loss(network.logits[0](distances), matches >= 0, counted)
+        index, valid = path.choose(matches, distances, anchors, targets, groups)
+        candidates = gather_candidates(path, anchors, groups, index, valid, matches)
+        steps = train_steps(network, path, pyramid, candidates, groups, targets)
+        for number, step in enumerate(steps):
+            losses[f"box_{number}"] = self._box_loss(step, targets)
+            if step.logits is not None:
+                candidates = step.candidates
+                losses[f"class_{number}"] = step_class_loss(step.logits, candidates.positive, candidates.valid)
+        return steps[-1]
+
+    def _box_loss(self, step: Step, targets: Targets) -> Tensor:
+        positive = step.candidates.positive & step.candidates.valid
+        return box_loss(step.decoded, _target_boxes(step, targets), positive)
+
+    def _reid_boxes(self, last: Step, pyramid: Pyramid, targets: Targets) -> "Regions":
+        """Detected boxes that train re-id."""
+        candidates = last.candidates
+        boxes = clip(last.decoded.detach(), pyramid.sizes[candidates.scene])
+        close = overlaps(boxes, _target_boxes(last, targets)) >= self.config.reid_iou
+        qualifies = close & candidates.valid & (candidates.target >= 0)
+        if self.config.path == "query":
+            qualifies = _draw(qualifies, candidates.group, self.config.reid_pair_samples)
+        # how many boxes qualify is the one thing a step has to ask of the GPU
+        index = qualifies.nonzero()[:, 0]
+        return Regions(boxes[index], candidates.scene[index], candidates.target[index])
+
+    def _reid(self, embeddings: Tensor, regions: "list[Regions]", batch: SceneBatch) -> Tensor:
+        """The re-id loss of all regions' embeddings (R, E), and the update of its memory."""
+        targets = batch.targets
+        row = torch.cat([part.target for part in regions])
+        if isinstance(self.memory, OIM):
+            loss = self.memory(embeddings, targets.identity[row])
+            self.memory.update(embeddings, targets.identity[row])
+            return loss
+        if self.teacher is None:
+            raise RuntimeError("the person queue needs a teacher")
+        taught = self.teacher(batch, [part.places for part in regions])
+        self.memory.update(taught, targets.person[row])
+        return self.memory(embeddings, targets.person[row])
+
+
+def _target_boxes(step: Step, targets: Targets) -> Tensor:
+    """The box (M, 4) each candidate is compared with; an empty box where there is none."""
+    row = step.candidates.target
+    boxes = torch.cat([targets.boxes, targets.boxes.new_zeros(1, 4)])
+    return boxes[torch.where(row >= 0, row, len(targets.boxes))]
+
+
+def _draw(mask: Tensor, group: Tensor, count: int) -> Tensor:
+    """Keep at most `count` marked rows (M,) of each group, at random."""
+    chance = torch.rand(mask.shape, device=mask.device)
+    # sorted by group, marked rows first, in random order
+    order = (group * 4 + torch.where(mask, chance, 2 + chance)).argsort()
+    first = torch.searchsorted(group[order].contiguous(), group[order].contiguous())
+    rank = torch.arange(len(mask), device=mask.device) - first
+    return mask & torch.zeros_like(mask).scatter(0, order, rank < count)
+
+
+def _frozen_copy(trunk: Trunk) -> Trunk:
+    return copy.deepcopy(trunk).requires_grad_(False).eval()
