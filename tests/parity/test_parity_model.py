@@ -10,9 +10,10 @@ import torch
 from cases import case_name, find_cases
 
 from spnet.config import ModelConfig, ObjectiveConfig, TrunkConfig
+from spnet.model.inference import find_everyone, find_queries
 from spnet.model.network import SPNet
 from spnet.model.released import released_to_ours
-from spnet.structures import SceneBatch, Targets
+from spnet.structures import Detections, SceneBatch, Targets
 from spnet.training.objective import Objective
 
 TRAINING = find_cases("model/train_*.json")
@@ -132,3 +133,39 @@ def check_gradients(network: SPNet, expected: dict[str, Any]) -> None:
         assert ours[name] == pytest.approx(value, rel=1e-4, abs=1e-6 * largest), name
     silent = [name for name, value in ours.items() if name not in theirs and value > 1e-6 * largest]
     assert not silent
+
+
+@pytest.mark.parametrize("case", INFERENCE, ids=case_name)
+@torch.no_grad()
+def test_inference_case(case: Path) -> None:
+    config = json.loads(case.read_text())
+    expected = read(case, "outputs")
+    network = build(case, config).eval()
+    batch = read_batch(case, read(case, "inputs"), known=10**9)
+    pyramid = network.features(batch.images, batch.sizes)  # all scenes at once: they must not touch one another
+    embeddings = network.embed(pyramid, batch.targets.boxes, batch.targets.scene)
+    if config["test_mode"] == "oc":
+        detections = find_everyone(network, pyramid)
+        for scene in range(len(batch.images)):
+            np.testing.assert_allclose(embeddings[batch.targets.scene == scene], expected[f"image{scene}.gt_emb"], atol=1e-4)
+            check_detections(detections, detections.scene == scene, expected, f"image{scene}.det_")
+        return
+    queries = network.locate(1, pyramid, batch.targets.boxes, batch.targets.scene)
+    np.testing.assert_allclose(embeddings, expected["query_emb"], atol=1e-4)
+    np.testing.assert_allclose(queries, expected["query_loc_emb"], atol=1e-4)
+    detections = find_queries(network, pyramid, queries)
+    for scene in range(len(batch.images)):
+        for query in range(len(queries)):
+            rows = (detections.scene == scene) & (detections.query == query)
+            check_detections(detections, rows, expected, f"image{scene}.query{query}.det_")
+
+
+def check_detections(detections: Detections, rows: torch.Tensor, expected: dict[str, Any], prefix: str) -> None:
+    order = np.argsort(-expected[prefix + "scores"], kind="stable")
+    ours = detections.scores[rows].argsort(descending=True, stable=True)
+    assert len(ours) == len(order), prefix
+    np.testing.assert_allclose(detections.scores[rows][ours], expected[prefix + "scores"][order], atol=1e-4, err_msg=prefix)
+    np.testing.assert_allclose(detections.boxes[rows][ours], expected[prefix + "boxes"][order], atol=1e-3, err_msg=prefix)
+    np.testing.assert_allclose(
+        detections.embeddings[rows][ours], expected[prefix + "emb"][order], atol=1e-4, rtol=1e-4, err_msg=prefix
+    )

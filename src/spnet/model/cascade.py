@@ -46,13 +46,14 @@ def train_steps(network: SPNet, path: SwapPath, pyramid: Pyramid, candidates: Ca
     for number in range(1, network.config.cascade_steps + 1):
         boxes = clip(steps[-1].decoded.detach(), pyramid.sizes[candidates.scene])
         candidates = rematch(path, replace(candidates, boxes=boxes), groups, targets)
-        candidates = _embed_candidates(network, path, number, pyramid, candidates)
+        candidates = embed_candidates(network, path, number, pyramid, candidates)
         logits = network.logits[number](offset_norm(candidates.offsets))
         steps.append(Step(candidates, logits, decode(network.boxes[number](candidates.offsets), candidates.boxes)))
     return steps
 
 
-def _embed_candidates(network: SPNet, path: SwapPath, number: int, pyramid: Pyramid, candidates: Candidates) -> Candidates:
+def embed_candidates(network: SPNet, path: SwapPath, number: int, pyramid: Pyramid, candidates: Candidates) -> Candidates:
+    """x_o of a cascade step from its boxes."""
     embeddings = network.locate(number, pyramid, candidates.boxes, candidates.scene)
     return replace(candidates, offsets=path.offsets(number, embeddings, candidates.query))
 
