@@ -1,12 +1,14 @@
 """Batches of views: how they are put together, in which order they come, and how a run goes on from the middle."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from spnet.data.scenes import Scenes, View
 from spnet.errors import UserError
@@ -23,7 +25,7 @@ def collate(items: Sequence[Sequence[View]]) -> SceneBatch:
     views = [view for item in items for view in item]
     sizes = torch.tensor([view.image.shape[1:] for view in views])
     height, width = (-(-sizes.amax(dim=0) // STRIDE) * STRIDE).tolist()
-    images = torch.zeros((len(views), 3, height, width), dtype=torch.uint8)
+    images = _black(len(views), 3, height, width)
     for image, view in zip(images, views, strict=True):
         image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
     counts = torch.tensor([len(view.boxes) for view in views])
@@ -39,6 +41,14 @@ def collate(items: Sequence[Sequence[View]]) -> SceneBatch:
             identity=torch.cat([view.identity for view in views]),
         ),
     )
+
+
+def _black(*shape: int) -> Tensor:
+    """Zeros; in a worker, in memory that the training process can read without another copy."""
+    if get_worker_info() is None:
+        return torch.zeros(shape, dtype=torch.uint8)
+    shared = torch.UntypedStorage._new_shared(math.prod(shape))  # new shared memory is zero
+    return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

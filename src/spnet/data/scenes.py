@@ -71,7 +71,7 @@ class Scenes(Dataset[list[View]]):
 
     def _view(self, index: int, rows: np.ndarray, plan: ViewPlan, image: Tensor) -> View:
         boxes, kept = visible_boxes(plan, self.annotations.boxes[rows])
-        scale_x, scale_y = np.abs(plan.affine()[0]).tolist()
+        scale_x, scale_y = np.abs(plan.affine[0]).tolist()
         return View(
             image=image,
             scene_id=int(self.annotations.scene_ids[index]),

@@ -1,6 +1,7 @@
 """The drawn geometry of one view, as the steps of the paper and as the one affine map they amount to."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class ViewPlan:
         """Whether the view can lack a part of the picture."""
         return self.crop != (0, 0, *self.padded)
 
+    @cached_property
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """(2,) scale and (2,) shift, x and y, of view = scale · file + shift, where pixel i covers i to i + 1."""
         corner, far = np.asarray(self.crop[:2], float), np.asarray(self.crop[2:], float)
@@ -46,7 +48,7 @@ def visible_boxes(plan: ViewPlan, boxes: np.ndarray) -> tuple[np.ndarray, np.nda
     rows of `boxes` they are. After a crop, boxes are clipped to the view and those of which less than 40% is left are
     dropped; without a crop all of them stay as annotated (SPEC section 5).
     """
-    scale, shift = plan.affine()
+    scale, shift = plan.affine
     corners = np.sort(boxes.reshape(-1, 2, 2) * scale + shift, axis=1)  # a flip exchanges left and right
     if not plan.is_cropped:
         return corners.reshape(-1, 4), np.arange(len(boxes))

@@ -31,7 +31,7 @@ _scratch = _Scratch()
 
 def reduction_for(plans: Sequence[ViewPlan]) -> int:
     """How much smaller (1, 2, 4 or 8 times) a picture may be decoded to serve all these views."""
-    shrink = min(float(np.min(1 / np.abs(plan.affine()[0]))) for plan in plans)
+    shrink = min(float(np.min(1 / np.abs(plan.affine[0]))) for plan in plans)
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, round(shrink)))
 
 
@@ -42,7 +42,7 @@ def make_view(pixels: np.ndarray, reduction: int, plan: ViewPlan) -> Tensor:
     of pixels are averaged until less than 1.5 pixels fall on one of the view, then follows bilinear interpolation.
     """
     width, height = plan.output
-    scale, shift = plan.affine()
+    scale, shift = plan.affine
     ends = np.sort([shift, shift + scale * plan.picture], axis=0)
     # A pixel of the view belongs to the picture if its centre does.
     (x1, y1), (x2, y2) = np.clip(np.ceil(ends - 0.5), 0, plan.output).astype(int).tolist()
@@ -64,7 +64,7 @@ def _resample(pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tu
         pixels = _average(pixels, block)
         scale = scale * block
     width, height = pixels.shape[1::-1]
-    if np.allclose([shift, shift + scale * (width, height)], [(0, 0), size]):
+    if max(np.abs(shift).max(), np.abs(shift + scale * (width, height) - size).max()) < 1e-6:
         return cv2.resize(pixels, size, _scratch.image("view", *size, 3), interpolation=cv2.INTER_LINEAR)
     # OpenCV counts from the centre of the first pixel, and is twice as fast on four channels as on three.
     matrix = np.column_stack([np.diag(scale), shift + scale / 2 - 0.5])
