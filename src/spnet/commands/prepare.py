@@ -42,26 +42,36 @@ def add_mot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="SEQ", help="folders to train on")
     parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="SEQ", help="folders to test on")
     add_output(parser)
-    parser.set_defaults(prepare=lambda arguments: prepare_mot(arguments.train, arguments.test))
+    parser.set_defaults(prepare=lambda arguments: write(prepare_mot(arguments.train, arguments.test), arguments.output))
 
 
 def add_synthetic(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet prepare synthetic`."""
     parser.description = (
-        "Draw street scenes of several cameras with people who reappear; the same seed, the same files."
+        "Draw street scenes of several cameras with people who reappear: train, test, and pretrain, where people have "
+        "boxes alone. The same arguments give the same files."
     )
-    parser.add_argument("--scenes", type=int, default=600, metavar="N", help="scenes in all (default %(default)s)")
-    parser.add_argument("--identities", type=int, default=100, metavar="N", help="people (default %(default)s)")
+    parser.add_argument("--scenes", type=int, default=300, metavar="N", help="train scenes (default %(default)s)")
+    parser.add_argument(
+        "--identities", type=int, default=50, metavar="N", help="known people in train, others in test (default 50)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which street (default %(default)s)")
     add_output(parser)
-    parser.set_defaults(prepare=None)
+    parser.set_defaults(prepare=draw_synthetic)
+
+
+def draw_synthetic(arguments: argparse.Namespace) -> Prepared:
+    """Draw and write the synthetic data set."""
+    from spnet.data.synthetic import prepare_synthetic  # its drawing code is slow to load, and no other source needs it
+
+    return prepare_synthetic(arguments.output, arguments.scenes, arguments.identities, arguments.seed)
 
 
 def add_release(parser: argparse.ArgumentParser, convert: Callable[[Path], Prepared]) -> None:
     """Arguments of a published data set's sub-command."""
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder that was downloaded")
     add_output(parser)
-    parser.set_defaults(prepare=lambda arguments: convert(arguments.source))
+    parser.set_defaults(prepare=lambda arguments: write(convert(arguments.source), arguments.output))
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -69,15 +79,13 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
 
 
+def write(prepared: Prepared, output: Path) -> Prepared:
+    """Write a converted source."""
+    write_dataset(output, prepared.splits, prepared.protocols)
+    return prepared
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Convert, write, and say what was written. Raises UserError."""
     check_output_is_free(arguments.output)
-    convert: Callable[[argparse.Namespace], Prepared] | None = arguments.prepare
-    if convert is None:
-        from spnet.data.synthetic import prepare_synthetic
-
-        prepare_synthetic(arguments.output, arguments.scenes, arguments.identities, arguments.seed)
-        return
-    prepared = convert(arguments)
-    write_dataset(arguments.output, prepared.splits, prepared.protocols)
-    print_summary(arguments.output, prepared)
+    print_summary(arguments.output, arguments.prepare(arguments))

@@ -166,7 +166,8 @@ def _check_persons(annotations: Annotations, records: Records) -> None:
     outside = (left >= width) | (top >= height) | (right <= 0) | (bottom <= 0)
     if outside.any():
         row = int(outside.argmax())
-        records.fail(row, f"bbox {records.rows[row]['bbox']} lies outside its {width[row]}x{height[row]} image")
+        shown = f"bbox {records.rows[row]['bbox']} lies outside its {width[row]}x{height[row]} image"
+        records.refuse(outside, shown)
     threshold = annotations.iou_thresholds
     records.refuse((threshold <= 0) | (threshold > 1), "iou_thresh is not in (0, 1]")
     records.refuse(records.integers("iscrowd", 0, default=0) > 0, "iscrowd is set: a crowd is no person")
@@ -181,7 +182,7 @@ def _check_persons(annotations: Annotations, records: Records) -> None:
     if crowded.any():
         row = int(crowded.argmax())
         image, who = records.rows[row]["image_id"], records.rows[row]["person_id"]
-        records.fail(row, f"person_id {who} has {counts[group][row]} boxes in image {image}: at most 2 are possible")
+        records.fail(row, f"person {who} has {counts[group][row]} boxes in image {image}: at most 2 are possible")
 
 
 def check_images_exist(annotations: Annotations) -> None:

@@ -43,9 +43,10 @@ class Records:
         raise UserError(f"{self.path}: {self.kind} {row}{identifier}: {message}")
 
     def refuse(self, bad: np.ndarray, message: str) -> None:
-        """Raise UserError for the first row where the bool array (N,) `bad` is set."""
+        """Raise UserError for the first row where the bool array (N,) `bad` is set, with the number of others."""
         if bad.any():
-            self.fail(int(bad.argmax()), message)
+            others = int(bad.sum()) - 1
+            self.fail(int(bad.argmax()), f"{message} (and {others} more)" if others else message)
 
     def values(self, key: str, default: Any = None) -> list[Any]:
         """The field `key` of every record; a record without it is an error unless there is a default."""

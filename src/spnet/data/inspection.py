@@ -1,0 +1,137 @@
+"""Looks through a prepared data set: its counts, and everything wrong with it that training would trip over later."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spnet.data.decode import read_picture
+from spnet.data.schema import Annotations, check_images_exist, read_annotations
+from spnet.errors import UserError
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one split holds."""
+
+    scenes: int
+    empty_scenes: int  # without a box
+    cameras: int  # 0 where none is given
+    boxes: int
+    known_boxes: int
+    identities: int  # known persons
+    singles: int  # known persons seen in one scene only: nobody can be found again
+    over_the_edge: int  # boxes that reach out of the picture
+    widths: np.ndarray  # (3,) pixels: 5 % of the boxes are narrower, half, 95 %
+    heights: np.ndarray  # (3,) pixels
+
+
+def read_splits(folder: Path) -> tuple[dict[str, Annotations], list[str]]:
+    """All splits of a data set by name, and a problem for each that cannot be used. Raises UserError without any."""
+    paths = sorted((folder / "annotations").glob("*.json"))
+    if not paths:
+        raise UserError(f"{folder}: no prepared data set: it has no annotations/*.json (make one with `spnet prepare`)")
+    splits, problems = {}, []
+    for path in paths:
+        try:
+            splits[path.stem] = read_annotations(path)
+        except UserError as error:
+            problems.append(str(error))
+    return splits, problems
+
+
+def count(annotations: Annotations) -> Counts:
+    """The counts of one split."""
+    width, height = (annotations.boxes[:, 2:] - annotations.boxes[:, :2]).T
+    known = annotations.person_ids[annotations.is_known]
+    pairs = np.unique(np.stack([known, annotations.box_scene[annotations.is_known]]), axis=1)
+    scenes_of_a_person = np.unique(pairs[0], return_counts=True)[1]
+    outside = (annotations.boxes[:, :2] < 0) | (annotations.boxes[:, 2:] > annotations.sizes[annotations.box_scene])
+    return Counts(
+        scenes=len(annotations.scene_ids),
+        empty_scenes=len(annotations.scene_ids) - len(np.unique(annotations.box_scene)),
+        cameras=len(np.unique(annotations.cameras[annotations.cameras >= 0])),
+        boxes=len(annotations.boxes),
+        known_boxes=len(known),
+        identities=len(scenes_of_a_person),
+        singles=int((scenes_of_a_person == 1).sum()),
+        over_the_edge=int(outside.any(axis=1).sum()),
+        widths=np.quantile(width, QUANTILES),
+        heights=np.quantile(height, QUANTILES),
+    )
+
+
+def find_missing(splits: Mapping[str, Annotations]) -> list[str]:
+    """A problem for each split some of whose pictures are not there."""
+    problems = []
+    for name, annotations in splits.items():
+        try:
+            check_images_exist(annotations)
+        except UserError as error:
+            problems.append(f"{name}: {error}")
+    return problems
+
+
+def find_contradictions(splits: Mapping[str, Annotations]) -> list[str]:
+    """A problem for each split that gives an id to another scene or box than a split before; parts may share them."""
+    scenes: dict[int, tuple[Any, str]] = {}
+    boxes: dict[int, tuple[Any, str]] = {}
+    problems = []
+    for name, split in splits.items():
+        box_contents = zip(split.scene_ids[split.box_scene].tolist(), split.boxes.tolist(), strict=True)
+        problems += _contradictions(name, "image", zip(split.scene_ids.tolist(), split.file_names, strict=True), scenes)
+        problems += _contradictions(name, "annotation", zip(split.box_ids.tolist(), box_contents, strict=True), boxes)
+    return problems
+
+
+def _contradictions(
+    split: str, kind: str, contents: Iterable[tuple[int, Any]], seen: dict[int, tuple[Any, str]]
+) -> Iterator[str]:
+    """At most one problem: the first id that was seen with another content, and how many there are."""
+    other: dict[int, str] = {}
+    for identifier, content in contents:
+        before, owner = seen.setdefault(identifier, (content, split))
+        if before != content:
+            other[identifier] = owner
+    if other:
+        first, owner = next(iter(other.items()))
+        yield f"{split}: {kind} id {first} means another {kind} in {owner} ({len(other)} such ids)"
+
+
+def find_unanswerable(
+    name: str, queries: np.ndarray, scenes: np.ndarray, splits: Mapping[str, Annotations]
+) -> list[str]:
+    """A problem where a protocol's queries (Q,) or scenes (G,), as ids, are not all in one split."""
+    for split in splits.values():
+        if np.isin(queries, split.box_ids).all() and np.isin(scenes, split.scene_ids).all():
+            return []
+    return [f"protocol {name}: no split has all of its {len(queries)} queries and {len(scenes)} scenes"]
+
+
+def list_pictures(splits: Mapping[str, Annotations]) -> list[tuple[Path, tuple[int, int]]]:
+    """Every picture once, with the width and height that its annotations give."""
+    pictures = {
+        (split.image_root / name, (width, height)): None
+        for split in splits.values()
+        for name, (width, height) in zip(split.file_names, split.sizes.tolist(), strict=True)
+    }
+    return list(pictures)
+
+
+def read_pictures(pictures: Sequence[tuple[Path, tuple[int, int]]], workers: int) -> Iterator[str | None]:
+    """Decode every picture, `workers` at a time: in their order, what is wrong with each, None where nothing is."""
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda picture: _read(*picture), pictures)
+
+
+def _read(path: Path, size: tuple[int, int]) -> str | None:
+    try:
+        read_picture(path, size)
+    except UserError as error:
+        return str(error)
+    return None
