@@ -1,96 +1,84 @@
 """What people carry: backpacks, shoulder bags and handbags."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spnet.data.synthetic.canvas import shift
-
-if TYPE_CHECKING:
-    from spnet.data.synthetic.figure import Figure
-
-Part = tuple[float, Callable[[], None]]
+from spnet.data.synthetic.figure import Figure, Part
 
 
-def parts(figure: "Figure") -> list[Part]:
+def parts(figure: Figure) -> list[Part]:
     """The bag of this person as parts to sort by depth; none for people without one."""
     return PARTS[figure.identity.bag](figure)
 
 
-def _backpack(figure: "Figure") -> list[Part]:
+def _backpack(figure: Figure) -> list[Part]:
     colour, canvas = figure.identity.bag_colour, figure.canvas
+    half = figure.span(0.085, 0.05)
+    top, bottom = figure.at(-0.1, 0, 0.81), figure.at(-0.11, 0, 0.57)
+    down = bottom - top
+
+    def outline(shares: list[tuple[float, float]]) -> list[NDArray[np.float64]]:
+        """Points by (half widths to the right, share of the way down)."""
+        return [shift(top + way * down, right * half, 0) for right, way in shares]
 
     def pack() -> None:
-        half = figure.span(0.085, 0.05)
-        top, bottom = figure.at(-0.1, 0, 0.81), figure.at(-0.11, 0, 0.57)
-        wide, narrow = [half, 0], [0.8 * half, 0]
-        corners = [
-            top - narrow,
-            top + narrow,
-            0.8 * top + 0.2 * bottom + wide,
-            bottom + wide,
-            bottom - wide,
-            0.8 * top + 0.2 * bottom - wide,
-        ]
-        canvas.shape(corners, colour, 112, rim=1.5)
-        middle = 0.45 * top + 0.55 * bottom
-        canvas.highlight(
-            [top - [0.5 * half, -4], shift(top, 0.2 * half, 4), shift(bottom, 0.2 * half, 0), bottom - [0.6 * half, 0]],
-            140,
-        )
-        canvas.shape(
-            [middle - narrow, middle + narrow, bottom + narrow - [0, 5], bottom - narrow - [0, 5]], colour, 120, rim=1
-        )
+        canvas.shape(outline([(-0.8, 0), (0.8, 0), (1, 0.2), (1, 1), (-1, 1), (-1, 0.2)]), colour, 112, rim=1.5)
+        canvas.highlight(outline([(-0.5, 0.05), (0.2, 0.05), (0.2, 1), (-0.6, 1)]), 140)
+        canvas.shape(outline([(-0.8, 0.55), (0.8, 0.55), (0.8, 0.93), (-0.8, 0.93)]), colour, 120, rim=1)
 
     def straps() -> None:
         for left in (-0.065, 0.065):
-            points = [
-                figure.at(forward, left, up)
-                for forward, up in ((-0.02, 0.835), (0.075, 0.79), (0.08, 0.7), (0.02, 0.63))
-            ]
-            canvas.line(points, colour, 5)
+            canvas.line(
+                figure.patch([(-0.02, left, 0.835), (0.075, left, 0.79), (0.08, left, 0.7), (0.02, left, 0.63)]),
+                colour,
+                5,
+            )
 
-    visible: list[Part] = [(figure.depth(-0.12), pack)]
-    return [*visible, (0.02, straps)] if figure.depth(1.0) > 0.2 else visible
+    seen_in_front: list[Part] = [(0.012, straps)] if figure.depth(1.0) > 0.2 else []
+    return [(figure.depth(-0.12), pack), *seen_in_front]
 
 
-def _shoulder_bag(figure: "Figure") -> list[Part]:
+def _shoulder_bag(figure: Figure) -> list[Part]:
     colour, canvas = figure.identity.bag_colour, figure.canvas
 
     def strap() -> None:
-        side = 1.0 if figure.depth(1.0) > 0 else -1.0
+        front = 1.0 if figure.depth(1.0) > 0 else -1.0
         canvas.line(
-            [figure.at(0.04 * side, -0.07, 0.835), figure.at(0.07 * side, 0.02, 0.67), figure.at(0.0, 0.12, 0.52)],
-            colour,
-            4,
+            figure.patch([(0.04 * front, -0.07, 0.835), (0.07 * front, 0.02, 0.67), (0, 0.12, 0.52)]), colour, 4
         )
 
     def pouch() -> None:
         half, centre = figure.span(0.045, 0.085), figure.at(0.0, 0.135, 0.47)
-        canvas.shape(
-            [shift(centre, x * half, y) for x, y in ((-1, -15), (1, -15), (1.1, 15), (-1.1, 15))], colour, 116, rim=1.5
-        )
-        canvas.shape(
-            [shift(centre, x * half, y) for x, y in ((-1, -15), (1, -15), (0.9, 2), (-0.9, 2))], colour, 132, rim=1
-        )
+        _trapezoid(figure, centre, (half, 1.1 * half), (-15, 15), 116)
+        _trapezoid(figure, centre, (half, 0.9 * half), (-15, 2), 132)
 
-    return [(0.03, strap), (figure.depth(0.0, 0.15), pouch)]
+    return [(0.018, strap), (figure.depth(0.0, 0.15), pouch)]
 
 
-def _handbag(figure: "Figure") -> list[Part]:
-    colour, canvas = figure.identity.bag_colour, figure.canvas
-    hand = figure.joint("right hand")
-    half = figure.span(0.03, 0.08)
+def _handbag(figure: Figure) -> list[Part]:
+    hand, half = figure.joint("right hand"), figure.span(0.03, 0.08)
 
     def bag() -> None:
-        canvas.line([shift(hand, -0.6 * half, 22), shift(hand, 0, 2), shift(hand, 0.6 * half, 22)], colour, 3)
-        canvas.shape(
-            [shift(hand, x * half, y) for x, y in ((-0.9, 20), (0.9, 20), (1.1, 52), (-1.1, 52))], colour, 118, rim=1.5
-        )
+        handle = [shift(hand, -0.6 * half, 16), shift(hand, 0, 2), shift(hand, 0.6 * half, 16)]
+        figure.canvas.line(handle, figure.identity.bag_colour, 3)
+        _trapezoid(figure, hand, (0.9 * half, 1.1 * half), (14, 46), 118)
 
-    return [(float(figure.skeleton.joints["right hand"][2]) + 0.01, bag)]
+    return [(float(figure.skeleton.joints["right hand"][2]) / figure.identity.height + 0.006, bag)]
 
 
-PARTS: dict[str, Callable[["Figure"], list[Part]]] = {
+def _trapezoid(
+    figure: Figure, at: NDArray[np.float64], halves: tuple[float, float], rows: tuple[float, float], light: int
+) -> None:
+    """A bag's face: half as wide as `halves` above and below, between two rows; pixels from `at`."""
+    (above, below), (top, bottom) = halves, rows
+    corners = [shift(at, -above, top), shift(at, above, top), shift(at, below, bottom), shift(at, -below, bottom)]
+    figure.canvas.shape(corners, figure.identity.bag_colour, light, rim=1.5)
+
+
+PARTS: dict[str, Callable[[Figure], list[Part]]] = {
     "none": lambda figure: [],
     "backpack": _backpack,
     "shoulder bag": _shoulder_bag,

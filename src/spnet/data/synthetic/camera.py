@@ -4,6 +4,7 @@ World axes in metres: x to the right across the street, y up, z along the street
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -28,6 +29,7 @@ class Camera:
     blur: float  # pixels, sigma
     noise: float  # grey levels
 
+    @cached_property
     def axes(self) -> NDArray[np.float64]:
         """Right, down and forward of the camera as rows of a (3, 3) matrix in world axes."""
         sine, cosine, dip, level = np.sin(self.yaw), np.cos(self.yaw), np.sin(self.pitch), np.cos(self.pitch)
@@ -36,7 +38,7 @@ class Camera:
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """World points (..., 3) to pixel x, pixel y and depth in metres (..., 3)."""
-        seen = (points - np.array([self.x, self.height, 0.0])) @ self.axes().T
+        seen = (points - np.array([self.x, self.height, 0.0])) @ self.axes.T
         depth = np.maximum(seen[..., 2:], 0.05)
         return np.concatenate([seen[..., :2] / depth * self.focal + np.array(self.size) / 2, seen[..., 2:]], -1)
 
@@ -45,13 +47,18 @@ class Camera:
         width, height = self.size
         across = (np.arange(width * factor, dtype=np.float32) + 0.5) / factor - width / 2
         down = (np.arange(height * factor, dtype=np.float32) + 0.5) / factor - height / 2
-        axes = self.axes().astype(np.float32)
+        axes = self.axes.astype(np.float32)
         rows, columns = down[:, None, None] * axes[1], across[None, :, None] * axes[0]
         return rows + columns + self.focal * axes[2]
 
 
-def draw_camera(random: np.random.Generator, size: tuple[int, int], street_half: float) -> Camera:
-    """A camera at 2 to 3.6 m above the pavement or the road, looking along or across the street."""
+def draw_camera(
+    random: np.random.Generator, size: tuple[int, int], street_half: float, zoom: tuple[float, float]
+) -> Camera:
+    """A camera at 2 to 3.6 m above the pavement or the road, looking along or across the street.
+
+    Its focal length, in picture widths, lies between the two numbers of `zoom`.
+    """
     height = random.uniform(2.0, 3.6)
     side = random.choice([-1.0, 1.0])
     x = side * random.uniform(0.2, 0.75) * street_half
@@ -61,9 +68,9 @@ def draw_camera(random: np.random.Generator, size: tuple[int, int], street_half:
         height=float(height),
         yaw=float(yaw),
         pitch=float(0.06 + 0.065 * height + random.uniform(-0.03, 0.03)),
-        focal=float(size[0] * random.uniform(0.8, 1.0)),
+        focal=float(size[0] * random.uniform(*zoom)),
         size=size,
-        gains=tuple(float(gain) for gain in random.normal(1.0, 0.045, 3)),  # type: ignore[arg-type]
+        gains=tuple(float(gain) for gain in random.normal(1.0, 0.035, 3)),  # type: ignore[arg-type]
         contrast=float(random.uniform(0.86, 1.12)),
         blur=float(random.choice([0.0, 0.0, 0.5, 0.8])),
         noise=float(random.uniform(1.0, 5.0)),
@@ -79,7 +86,5 @@ def develop(camera: Camera, scene: Picture, warmth: float, brightness: float, ra
     if blur > 0.25:
         exposed = cv2.GaussianBlur(exposed, (0, 0), blur)
     width, height = camera.size
-    grain = random.integers(0, 1 << 16, (height * width * 3) // 4 + 1, dtype=np.uint16).view(np.uint8)
-    # four grains of equal chance a byte pair are enough: the sum of two uniform bytes is a triangle
-    noise = grain[: height * width].astype(np.int16) - grain[-height * width :]
-    return cv2.add(exposed, cv2.merge([noise.reshape(height, width) * camera.noise / 104] * 3), dtype=cv2.CV_8U)
+    grain = camera.noise * random.standard_normal((height, width), np.float32)
+    return cv2.add(exposed, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)

@@ -65,6 +65,11 @@ class Canvas:
         """A line on what is already drawn."""
         cv2.polylines(self.colour, [_fixed_point(points)], False, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
+    def stroke(self, points: ArrayLike, colour: Colour, thickness: int) -> None:
+        """A line that is a thing of its own, like a bicycle's tube."""
+        self.line(points, colour, thickness)
+        cv2.polylines(self.alpha, [_fixed_point(points)], False, 255, thickness, cv2.LINE_8, SUBPIXEL_BITS)
+
     def finish(self, folds: NDArray[Any] | None = None) -> Sprite:
         """Light times colour; `folds` (H, W) is added to the light first."""
         light = cv2.GaussianBlur(self.light, (7, 7), 0)

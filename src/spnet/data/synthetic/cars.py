@@ -100,12 +100,12 @@ def _body(canvas: Canvas, view: View, car: Car, outlines: NDArray[np.float64]) -
             canvas.shape(view.flat(strip), (52, 52, 56), 112)
         if index in (1, len(strips) - 2):
             lamp: Colour = (176, 34, 34) if index == 1 else (244, 240, 220)
-            for start, end in ((0.04, 0.24), (0.76, 0.96)):
+            for start, end in ((0.05, 0.22), (0.78, 0.95)):
                 corners = [
                     strip[a] + (strip[b] - strip[a]) * s
                     for a, b, s in ((0, 3, start), (1, 2, start), (1, 2, end), (0, 3, end))
                 ]
-                canvas.shape(view.flat(_inset(np.array(corners), 0.12)), lamp, 136)
+                canvas.shape(view.flat(_inset(np.array(corners), 0.2)), lamp, 136)
 
 
 def _side(canvas: Canvas, view: View, car: Car) -> None:

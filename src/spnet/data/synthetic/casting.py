@@ -10,9 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from spnet.data.synthetic.identity import Identity, draw_identity
-from spnet.data.synthetic.scene import Drawn, Stage, build_stage, draw_scene
+from spnet.data.synthetic.scene import Drawn, draw_scene
+from spnet.data.synthetic.stage import Stage, build_stage
 
 SIZE = (480, 360)  # width, height in pixels
+ZOOM, PRETRAIN_ZOOM = (0.8, 1.0), (0.7, 1.5)  # ranges of focal lengths in picture widths
 CAMERAS = 6
 SCENES_PER_STREET = 12  # of the pre-training split
 # what a generator is for: the second number of its key, after the seed
@@ -45,7 +47,7 @@ def fine_tuning_scenes(split: int, scenes: int, identities: int, seed: int) -> I
         times[camera, chosen] += 1
         own = np.random.default_rng([seed, SCENE, split, scene])
         strangers = [draw_identity(own) for _ in range(own.integers(1, 4))]
-        drawn = draw_scene(_stage(seed, STREET, camera), [known[person] for person in chosen] + strangers, own)
+        drawn = draw_scene(_stage(seed, STREET, camera, ZOOM), [known[person] for person in chosen] + strangers, own)
         people = [int(chosen[row]) if row < len(chosen) else UNKNOWN for row in drawn.people]
         yield Appearance(camera, drawn, people)
 
@@ -56,10 +58,10 @@ def pretraining_scenes(scenes: int, seed: int) -> Iterator[Appearance]:
         street = scene // SCENES_PER_STREET
         own = np.random.default_rng([seed, SCENE, PRETRAIN, scene])
         people: list[Identity] = [draw_identity(own) for _ in range(own.integers(3, 9))]
-        drawn = draw_scene(_stage(seed, PRETRAIN_STREET, street), people, own)
+        drawn = draw_scene(_stage(seed, PRETRAIN_STREET, street, PRETRAIN_ZOOM), people, own)
         yield Appearance(CAMERAS + street, drawn, [UNKNOWN] * len(drawn.people))
 
 
 @lru_cache(maxsize=CAMERAS)
-def _stage(seed: int, purpose: int, number: int) -> Stage:
-    return build_stage(np.random.default_rng([seed, purpose, number]), SIZE)
+def _stage(seed: int, purpose: int, number: int, zoom: tuple[float, float]) -> Stage:
+    return build_stage(np.random.default_rng([seed, purpose, number]), SIZE, zoom)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spnet.data.synthetic.canvas import Canvas, Sprite
+from spnet.data.synthetic.canvas import Canvas, Sprite, shift
 
 SCALE = 72.0  # pixels of a sprite per metre
 
@@ -97,6 +97,24 @@ def _planter(random: np.random.Generator) -> Sprite:
     return canvas.finish()
 
 
+def _bicycle(random: np.random.Generator) -> Sprite:
+    canvas = Canvas(round(1.8 * SCALE), round(1.05 * SCALE))
+    bottom = canvas.alpha.shape[0]
+    paint = ((170, 44, 44), (44, 84, 140), (40, 42, 46), (70, 124, 84))[random.integers(4)]
+    rear, front, axle = np.array([27, bottom - 26]), np.array([102, bottom - 26]), np.array([58, bottom - 24])
+    saddle, bars = np.array([48, bottom - 62]), np.array([92, bottom - 66])
+    circle = np.stack([np.cos(np.linspace(0, 2 * np.pi, 25)), np.sin(np.linspace(0, 2 * np.pi, 25))], 1)
+    for hub in (rear, front):
+        canvas.stroke(hub + 24 * circle, (34, 34, 36), 3)
+        for spoke in circle[:24:4]:
+            canvas.stroke([hub, hub + 23 * spoke], (128, 130, 132), 1)
+    for path in ([rear, axle, saddle, rear], [axle, bars, saddle], [front, bars]):
+        canvas.stroke(path, paint, 4)
+    canvas.stroke([shift(saddle, -9, -3), shift(saddle, 7, -3)], (30, 30, 32), 5)
+    canvas.stroke([bars, bars - [0, 7], bars - [10, 9]], (60, 62, 64), 3)
+    return canvas.finish()
+
+
 FURNITURE: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "tree": _tree,
     "lamp": _lamp,
@@ -104,4 +122,5 @@ FURNITURE: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "bench": _bench,
     "sign": _sign,
     "planter": _planter,
+    "bicycle": _bicycle,
 }

@@ -7,7 +7,7 @@ with the origin on the ground between the feet.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 # heights of the joints as shares of the stature, by the proportions of anthropometric tables
 HIP, SHOULDER, HEAD = 0.525, 0.815, 0.927
@@ -34,9 +34,9 @@ class Skeleton:
     pose: Pose
     height: float
 
-    def turn(self, forward: float, left: float, up: float) -> NDArray[np.float64]:
-        """A point of the body's axes as the viewer sees it."""
-        return _turn(np.array([forward, left, up]), self.pose.facing)
+    def turn(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (..., 3) forward, left, up as the viewer sees them, (..., 3)."""
+        return _turn(np.asarray(points, float), self.pose.facing)
 
 
 def draw_pose(random: np.random.Generator, facing: float) -> Pose:
@@ -89,7 +89,7 @@ def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     return {f"{side} shoulder": shoulder, f"{side} elbow": elbow, f"{side} hand": hand}
 
 
-def _turn(point: NDArray[np.float64], facing: float) -> NDArray[np.float64]:
-    forward, left, up = point
+def _turn(points: NDArray[np.float64], facing: float) -> NDArray[np.float64]:
+    forward, left, up = points[..., 0], points[..., 1], points[..., 2]
     cosine, sine = np.cos(facing), np.sin(facing)
-    return np.array([left * cosine + forward * sine, -up, forward * cosine - left * sine])
+    return np.stack([left * cosine + forward * sine, -up, forward * cosine - left * sine], -1)

@@ -33,11 +33,11 @@ class Street:
     across: NDArray[Any]  # (H, W) world x of what a pixel shows; -MISSED in the sky
 
 
-def build_street(random: np.random.Generator, size: tuple[int, int]) -> Street:
-    """A street and the camera in it, both drawn at random."""
+def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
+    """A street and the camera in it, both drawn at random; `zoom` is the range of focal lengths in picture widths."""
     road = random.uniform(2.6, 4.0)
     wall = road + random.uniform(2.6, 4.2)
-    camera = draw_camera(random, size, wall)
+    camera = draw_camera(random, size, wall, zoom)
     backdrop, across = _trace(random, camera, road, wall)
     return Street(camera, float(road), float(wall), backdrop, across)
 

@@ -43,7 +43,7 @@ def paint_ground(random: np.random.Generator, road: float, wall: float) -> Pictu
     """Road, kerbs and pavement from above: rows along z from GROUND_NEAR, columns across x from -wall to wall."""
     rows, columns = round((GROUND_FAR - GROUND_NEAR) * GROUND_SCALE), round(2 * wall * GROUND_SCALE)
     ground = np.empty((rows, columns, 3), np.uint8)
-    ground[:] = np.uint8(random.integers(88, 116))
+    ground[:] = np.uint8(random.integers(104, 132))
     left, right = (round((wall + side * road) * GROUND_SCALE) for side in (-1, 1))
     for edge, end in ((0, left), (right, columns)):
         ground[:, edge:end] = _slabs(random, rows, end - edge)
@@ -71,7 +71,7 @@ def _patches(random: np.random.Generator, road: Picture) -> None:
     rows, columns = road.shape[:2]
     for _ in range(10):
         x, y = int(random.integers(columns)), int(random.integers(rows))
-        grey = int(random.integers(74, 122))
+        grey = int(random.integers(88, 136))
         cv2.rectangle(
             road, (x, y), (x + int(random.integers(20, 90)), y + int(random.integers(30, 160))), (grey,) * 3, -1
         )
@@ -156,7 +156,8 @@ def _shop(random: np.random.Generator, area: Picture) -> None:
     glass[:] = np.linspace(60, 120, glass.shape[0])[:, None, None] * np.array([1.0, 1.04, 1.05])
     for _ in range(width // 9):
         x, y = int(random.integers(glass.shape[1])), int(random.integers(glass.shape[0] // 3, glass.shape[0]))
-        colour = tuple(int(level) for level in random.integers(50, 220, 3))
+        grey = random.uniform(50, 190)
+        colour = tuple((grey + random.uniform(-34, 34, 3)).tolist())
         cv2.rectangle(glass, (x, y), (x + int(random.integers(3, 14)), y + int(random.integers(4, 20))), colour, -1)
     for pane in range(0, glass.shape[1], round(1.3 * WALL_SCALE)):
         cv2.line(glass, (pane, 0), (pane, glass.shape[0]), tuple(int(0.5 * level) for level in accent), 3)
