@@ -80,7 +80,7 @@ class Writer:
             image = next(self._images)
             file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
             split.images.append(image_record(image, file_name, *SIZE, appearance.camera + 1))
-            (self.folder / PICTURES / file_name).write_bytes(_encode(appearance.drawn.picture))
+            (self.folder / PICTURES / file_name).write_bytes(encode(appearance.drawn.picture))
             for person, (left, top, right, bottom) in zip(appearance.people, appearance.drawn.boxes, strict=True):
                 stranger = person == UNKNOWN
                 identity = next(self._strangers) if stranger else first_known + person
@@ -90,7 +90,8 @@ class Writer:
                 split.annotations.append(person_record(next(self._boxes), image, box, identity, known, threshold))
 
 
-def _encode(picture: Picture) -> bytes:
+def encode(picture: Picture) -> bytes:
+    """The picture as a JPEG file."""
     jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=JPEG_QUALITY, colorspace="RGB")
     return jpeg
 
