@@ -21,11 +21,11 @@ import simplejpeg
 import torch
 import torchvision
 from PIL import Image
-from pictures import make_scenes
 
+from pictures import make_scenes
 from spnet.data.augment import Augmentation
-from spnet.data.schema import Annotations
 from spnet.data.scenes import Scenes
+from spnet.data.schema import Annotations
 
 SIZES = ((640, 480), (1920, 1080))
 CASES = {

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from pictures import make_scenes
-
 from spnet.data.augment import Augmentation
 from spnet.data.batches import TrainingLoader, training_loader
 from spnet.data.scenes import Scenes

@@ -1,4 +1,4 @@
-"""Test pictures for the benchmarks of feeding: textured like a street, since flat colours decode unrealistically fast."""
+"""Test pictures for the benchmarks of feeding, textured like a street: flat colours decode unrealistically fast."""
 
 from pathlib import Path
 

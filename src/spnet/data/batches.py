@@ -111,6 +111,7 @@ class SceneLoader(DataLoader[SceneBatch]):
     def __init__(
         self, scenes: Scenes, sampler: Sampler[Any] | Sequence[int], batch_size: int, workers: int, drop_last: bool
     ) -> None:
+        self.scenes = scenes
         super().__init__(
             _Answers(scenes),  # type: ignore[arg-type]
             batch_size=batch_size,

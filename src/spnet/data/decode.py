@@ -1,7 +1,8 @@
 """Reads picture files as RGB pixels, and says which file is at fault when that fails.
 
-JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md), everything it does not take
-through Pillow. Pixels are those stored: an EXIF orientation is not applied, since annotations refer to stored pixels.
+JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md, "feeding"); Pillow takes all else,
+among it what simplejpeg will not read without a warning, since Pillow tells harmless flaws from missing data.
+Pixels are those stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 """
 
 import io
@@ -10,57 +11,50 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from spnet.errors import UserError
 
-JPEG_MAGIC = b"\xff\xd8\xff"
+JPEG_START = b"\xff\xd8\xff"
+Size = tuple[int, int]  # width, height
 
 
-def read_picture(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[np.ndarray, int]:
+def read_picture(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, int]:
     """The pixels of a picture file, (H, W, 3) uint8 RGB, and how much smaller than the file they are.
 
     `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for a picture so much
-    smaller, which JPEG files decode to faster. Raises UserError for a file that is missing, unreadable, truncated or
-    of another size.
+    smaller, which is faster to decode where the format has it (JPEG). Raises UserError for a file that is missing,
+    unreadable, truncated or of another size.
     """
     try:
         data = path.read_bytes()
-        if data.startswith(JPEG_MAGIC):
-            _check_size(path, size, simplejpeg.decode_jpeg_header(data, strict=False)[1::-1])
-            fast = _decode_jpeg(data, size, reduction)
-            if fast is not None:
-                return fast, reduction
-        return _decode_any(path, data, size), 1
+        reduced = _decode_jpeg(data, size, reduction) if data.startswith(JPEG_START) else None
+        return (reduced, reduction) if reduced is not None else (_decode_any(path, data, size), 1)
+    except UnidentifiedImageError as error:
+        raise UserError(f"image {path} cannot be read: no known picture format, or cut off in its header") from error
     except UserError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"image {path} cannot be read: {_reason(error)}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
-def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> np.ndarray | None:
-    """What simplejpeg makes of the file without a single warning, or nothing; Pillow then tells flaws from damage."""
+def _decode_jpeg(data: bytes, size: Size, reduction: int) -> np.ndarray | None:
+    """The pixels, if the file is flawless, of the right size and not for printing (CMYK)."""
     width, height = (-(-length // reduction) for length in size)
     try:
+        found_height, found_width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if (found_width, found_height) != size or colours not in ("YCbCr", "RGB", "Gray"):
+            return None
         return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=reduction)
-    except ValueError:
+    except (ValueError, KeyError):  # KeyError: a header without a known colour sampling
         return None
 
 
-def _decode_any(path: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
+def _decode_any(path: Path, data: bytes, size: Size) -> np.ndarray:
     with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
         warnings.simplefilter("ignore")
-        _check_size(path, size, picture.size)
+        if picture.size != size:
+            found, annotated = (f"{width} x {height}" for width, height in (picture.size, size))
+            raise UserError(f"image {path} is {found} pixels, its annotations say {annotated}")
         return np.array(picture.convert("RGB"))
-
-
-def _check_size(path: Path, annotated: tuple[int, int], found: tuple[int, ...]) -> None:
-    if annotated != tuple(found):
-        raise UserError(
-            f"image {path} is {found[0]} x {found[1]} pixels, its annotations say {annotated[0]} x {annotated[1]}"
-        )
-
-
-def _reason(error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(reason.replace("<_io.BytesIO object", "<data").split())
