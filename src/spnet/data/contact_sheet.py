@@ -67,7 +67,7 @@ def _draw_scene(name: str, split: Annotations, row: int) -> Image.Image:
         colour = _colour(person) if known else GREY
         draw.rectangle((left, top, right, bottom), outline=colour, width=2)
         if known:
-            _label(draw, (left, top), str(person), colour)
+            _label(draw, (left, max(0, top - 12)), str(person), colour)
     _label(draw, (0, 0), f"{name}: {split.file_names[row]}", (255, 255, 255))
     return tile
 

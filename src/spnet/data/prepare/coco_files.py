@@ -34,6 +34,8 @@ def add_persons(builder: DatasetBuilder, path: Path, pictures: Path, dropped: Co
     for row, image in enumerate(persons.integers("image_id", 0).tolist()):
         if image not in row_of:
             persons.fail(row, f"image_id {image} is the id of no image")
+    if not persons.rows:
+        raise UserError(f"{path}: it holds no person (category {PERSON}, not a crowd)")
     with_persons = {record["image_id"] for record in persons.rows}
     wanted = {image: row for image, row in row_of.items() if image in with_persons}
     dropped[f"images of {path.name} without a person"] += len(row_of) - len(wanted)

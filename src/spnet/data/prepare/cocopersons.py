@@ -25,6 +25,7 @@ def prepare_cocopersons(source: Path) -> Prepared:
     A split that would hold no box is left out. Raises UserError where a file is missing or is not COCO's.
     """
     root = find_root(source, MARKS, "COCO 2017")
+    root = root.parent if root.name == "annotations" else root
     dropped: Counter[str] = Counter()
     notes: list[str] = []
     builder = DatasetBuilder()

@@ -108,9 +108,11 @@ def read_video(folder: Path, dropped: Counter[str]) -> Video:
     picture_folder = folder.resolve() / info.get("imDir", "img1")
     if not picture_folder.is_dir():
         raise UserError(f"{picture_folder}: no such folder; a sequence keeps its frames there")
-    pictures = {_frame_number(path): path for path in picture_folder.iterdir() if path.suffix.lower() in PICTURES}
-    frames = sorted(pictures)
-    paths = [pictures[frame] for frame in frames]
+    paths = sorted((path for path in picture_folder.iterdir() if path.suffix.lower() in PICTURES), key=_frame_number)
+    frames = [_frame_number(path) for path in paths]
+    for path, frame, before in zip(paths[1:], frames[1:], frames, strict=False):
+        if frame == before:
+            raise UserError(f"{path}: frame {frame} has another picture too")
     length = info.get("seqLength", str(len(frames)))
     if not frames or length != str(len(frames)):
         raise UserError(f"{picture_folder}: {len(frames)} pictures, but seqinfo.ini says seqLength={length}")
