@@ -5,7 +5,8 @@ come back again and again among passers-by who appear once. `pretrain` (N scenes
 people, each of them once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -46,14 +47,13 @@ def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, see
     """
     _check(scenes, identities, seed)
     check_output_is_free(output)
-    cv2.setNumThreads(1)  # on pictures this small, threads cost more than they gain
     sources = {
         "train": (scenes, fine_tuning_scenes(TRAIN, scenes, identities, seed)),
         "test": (scenes // 2, fine_tuning_scenes(TEST, scenes // 2, identities, seed)),
         "pretrain": (scenes, pretraining_scenes(scenes, seed)),
     }
     console = Console(stderr=True)
-    with staged_folder(output) as folder:
+    with one_thread(), staged_folder(output) as folder:
         writer = Writer(folder)
         for name, (length, source) in sources.items():
             drawing = track(source, f"drawing {name}", length, console=console, disable=not console.is_terminal)
@@ -61,6 +61,17 @@ def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, see
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
         write_files(folder, writer.splits, protocols)
     return Prepared(writer.splits, protocols)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps OpenCV to one thread: on pictures this small more threads cost more than they gain."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 class Writer:
