@@ -185,3 +185,14 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         prepare_synthetic(tmp_path / "new", 12, 4)
     assert len(encoded) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_person_of_one_camera_is_refused() -> None:
+    split = dataset.Split(
+        [dataset.image_record(image, "", 9, 9, camera) for image, camera in ((0, 1), (1, 1), (2, 2))], [], ""
+    )
+    for box, (image, who) in enumerate(((0, 1), (2, 1), (0, 2), (1, 2))):
+        split.annotations.append(dataset.person_record(box, image, (0, 0, 5, 5), who))
+    dataset.check_seen(split, [1])
+    with pytest.raises(UserError, match="person 2 is seen by 1 cameras"):
+        dataset.check_seen(split, [1, 2])

@@ -5,6 +5,7 @@ come back again and again among passers-by who appear once. `pretrain` (N scenes
 people, each of them once.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -57,7 +58,10 @@ def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, see
         writer = Writer(folder)
         for name, (length, source) in sources.items():
             drawing = track(source, f"drawing {name}", length, console=console, disable=not console.is_terminal)
-            writer.write(name, drawing, FIRST_KNOWN + (identities if name == "test" else 0))
+            first_known = FIRST_KNOWN + (identities if name == "test" else 0)
+            writer.write(name, drawing, first_known)
+            if name != "pretrain":
+                check_seen(writer.splits[name], range(first_known, first_known + identities))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
         write_files(folder, writer.splits, protocols)
     return Prepared(writer.splits, protocols)
@@ -105,6 +109,16 @@ def encode(picture: Picture) -> bytes:
     """The picture as a JPEG file."""
     jpeg: bytes = simplejpeg.encode_jpeg(picture, quality=JPEG_QUALITY, colorspace="RGB")
     return jpeg
+
+
+def check_seen(split: Split, persons: Iterable[int]) -> None:
+    """Raise UserError unless each of the known `persons` is seen by two cameras; only chance near the limits fails."""
+    camera = {image["id"]: image["cam_id"] for image in split.images}
+    views = {(record["person_id"], camera[record["image_id"]]) for record in split.annotations}
+    cameras = Counter(person for person, _ in views)
+    for person in persons:
+        if cameras[person] < 2:
+            raise UserError(f"--identities: person {person} is seen by {cameras[person]} cameras; take more --scenes")
 
 
 def _check(scenes: int, identities: int, seed: int) -> None:
