@@ -49,7 +49,9 @@ def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float
         to_ground = np.where(y < 0, -camera.height / y, MISSED)
         to_side = np.abs((np.sign(x) * np.float32(wall) - camera.x) / x)
         to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
-    picture = _sky(random, y / np.sqrt(x * x + z * z))
+    coarse = np.s_[::FINENESS, ::FINENESS]  # the sky is smooth
+    sky = _sky(random, y[coarse] / np.hypot(x[coarse], z[coarse]))
+    picture = cv2.resize(sky, None, fx=FINENESS, fy=FINENESS)
     length = GROUND_FAR - GROUND_NEAR
     nearest = np.minimum(to_side, to_end)
     for side in (-1, 0, 1):
@@ -90,8 +92,8 @@ def _sky(random: np.random.Generator, rise: NDArray[Any]) -> Picture:
     share = np.clip(rise / 0.6, 0, 1)[..., None]
     sky = np.array(low, np.float32) * (1 - share) + np.array(top, np.float32) * share
     rows, columns = rise.shape
-    clouds: NDArray[Any] = random.normal(0, 1, (max(2, rows // 50), max(2, columns // 110))).astype(np.float32)
-    clouds = cv2.GaussianBlur(cv2.resize(clouds, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 6)
+    clouds: NDArray[Any] = random.normal(0, 1, (max(2, rows // 25), max(2, columns // 55))).astype(np.float32)
+    clouds = cv2.GaussianBlur(cv2.resize(clouds, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
     return np.clip(sky + 26 * np.clip(clouds, 0, 1.5)[..., None], 0, 255).astype(np.uint8)
 
 
