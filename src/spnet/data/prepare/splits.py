@@ -1,6 +1,7 @@
 """Divides a training part into train and val without a common identity, and cuts small samples for quick trials."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,28 +34,37 @@ def add_validation(splits: dict[str, Split], protocols: dict[str, dict[str, Any]
 
 
 def divide(split: Split, first_free_person: int) -> tuple[Split, Split, Counter[int]] | None:
-    """Train and val without a common person, about a tenth of the scenes in val; None where that is not possible.
+    """Train and val without a common person, at most about a tenth of the scenes in val; None where that is impossible.
 
-    Scenes that share an identity stay together. Where this leaves too few scenes for val, the identities seen in most
-    scenes are set aside, as few as will do; if one of them is then in both parts, its boxes in val become unknown
-    persons of their own, numbered from `first_free_person`: the third value counts these boxes of each identity.
+    Scenes that share an identity stay together. Where this leaves val nearly empty, the identities seen in most scenes
+    are set aside, as many as leave most others to search for in val. If one of those is then in both parts, its boxes
+    in val become unknown persons of their own, numbered from `first_free_person`: the third value counts these boxes
+    of each identity.
     """
     scenes, persons = _known_appearances(split)
-    if not len(scenes):
+    in_val = _choose(len(split.images), scenes, persons)
+    if in_val.sum() < VAL_SHARE / 2 * len(split.images) or not _searchable(in_val, scenes, persons):
+        in_val = max(_choices(len(split.images), scenes, persons), key=lambda kept: _searchable(kept, scenes, persons))
+    train, val = _part(split, ~in_val), _part(split, in_val)
+    if not train.annotations or not _searchable(in_val, scenes, persons):
         return None
-    frequency = np.bincount(persons)
-    by_frequency = np.argsort(-frequency, kind="stable")
+    return train, val, _hide_common_persons(train, val, first_free_person)
+
+
+def _choices(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> Iterator[np.ndarray]:
+    """What val would be with 0, 1, 2, ... of the most frequent persons set aside, in growing steps."""
+    by_frequency = np.argsort(-np.bincount(persons), kind="stable")
     aside = 0
-    while aside < len(frequency):
+    while aside <= len(by_frequency):
         linking = ~np.isin(persons, by_frequency[:aside])
-        in_val = _choose(len(split.images), scenes[linking], persons[linking])
-        if in_val.sum() >= VAL_SHARE / 2 * len(split.images):
-            train, val = _part(split, ~in_val), _part(split, in_val)
-            hidden = _hide_common_persons(train, val, first_free_person)
-            if search_protocol(val)["queries"] and train.annotations:
-                return train, val, hidden
-        aside += max(1, aside // 4)
-    return None
+        yield _choose(scene_count, scenes[linking], persons[linking])
+        aside += max(1, aside // 8)
+
+
+def _searchable(in_val: np.ndarray, scenes: np.ndarray, persons: np.ndarray) -> int:
+    """How many known persons are in two scenes of val or more and in none of train."""
+    in_scenes = np.bincount(persons)
+    return int(((np.bincount(persons, in_val[scenes]) == in_scenes) & (in_scenes >= 2)).sum())
 
 
 def sample(split: Split) -> Split:
@@ -88,7 +98,7 @@ def _choose(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np.nda
     sizes = np.bincount(component)
     order = np.random.RandomState(0).permutation(len(sizes))
     order = order[np.argsort(sizes[order] < 2, kind="stable")]
-    room = max(2, round(VAL_SHARE * scene_count))
+    room = min(max(2, round(VAL_SHARE * scene_count)), scene_count // 2)
     chosen = np.zeros(len(sizes), bool)
     for group in order:
         if 0 < sizes[group] <= room:
