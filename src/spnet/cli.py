@@ -14,14 +14,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser(arguments[:1])
-    parsed = parser.parse_args(arguments)
+    parsed, parsed.keys = parser.parse_known_args(arguments)
+    if parsed.keys and not getattr(parsed, "takes_keys", False):
+        parser.error(f"unrecognized arguments: {' '.join(parsed.keys)}")
     try:
         parsed.run(parsed)
     except UserError as error:
         print(f"spnet {parsed.command}: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"spnet {parsed.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"spnet {parsed.command}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
         return 130
     return 0
 

@@ -51,13 +51,13 @@ class ModelConfig:
 
     Args:
         trunk: the trunk.
-        heads: `shared`: one region head gives re-id, query and cascade embeddings; `separate`: location heads of their own.
+        heads: `shared`: one region head gives re-id, query and cascade embeddings; `separate`: own location heads.
         cascade_steps: refinement steps after the anchors.
         location_dims: D, dimensions of anchor, query and offset embeddings.
         reid_dims: E, dimensions of the re-id embedding; equals D with shared heads.
         logits: `fixed` (FixedNorm, supplementary eq. 3-4) or `batch` (BatchNorm of the offset's norm); Table 9.
         logit_sign: sign of the norm in the logit; Table 9.
-        anchor_sizes: base size of P3's anchors in pixels; each following level doubles it.
+        anchor_size: base size of P3's anchors in pixels; each following level doubles it.
         inference: what is kept at test time.
     """
 

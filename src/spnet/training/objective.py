@@ -94,9 +94,7 @@ class Objective(nn.Module):
         queries = annotated if shared else network.locate(1, pyramid, targets.boxes, targets.scene)
         return network.query_path(queries, config.pairs, config.pair_samples)
 
-    def _detection(
-        self, network: SPNet, path: SwapPath, pyramid: Pyramid, targets: Targets, losses: Losses
-    ) -> Step:
+    def _detection(self, network: SPNet, path: SwapPath, pyramid: Pyramid, targets: Targets, losses: Losses) -> Step:
         """Adds the losses of classes and boxes; returns the last step."""
         anchors = network.anchor_table(pyramid)
         groups = path.training_groups(targets, len(pyramid.sizes))

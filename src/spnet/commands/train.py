@@ -1,0 +1,71 @@
+"""`spnet train NAME`: a named configuration, with keys replaced, becomes a run."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from spnet.errors import UserError
+from spnet.experiments.base import CONFIGURATIONS, named
+from spnet.parsing import option_parser, override, to_yaml
+from spnet.training.config import RunConfig
+from spnet.training.fit import fit, read_run_config
+
+SUMMARY = "pre-train or fine-tune a network"
+
+EXAMPLES = """
+examples:
+  spnet train spnet-s --stage pretrain --data DATA/cocopersons --output runs/pretrained
+  spnet train spnet-s --data DATA/prw --weights runs/pretrained --output runs/prw
+  spnet train spnet-tiny --data DATA/synthetic --optimiser.epochs 3 --model.cascade_steps 2 --output runs/trial
+  spnet train --resume runs/prw
+
+A run folder holds config.yaml, weights.safetensors, checkpoints/ and logs/ (TensorBoard and metrics.csv).
+Every key of the configuration is an option as well; --show prints their values and trains nothing.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet train`; configuration keys come as further options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES + "\nconfiguration keys" + option_parser(RunConfig).format_help().partition("options:")[2]
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"configuration: {', '.join(CONFIGURATIONS)}")
+    parser.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="(default %(default)s)")
+    parser.add_argument("--path", choices=("query", "object"), help="default: query to pre-train, object to fine-tune")
+    parser.add_argument("--data", metavar="DIR", help="a prepared data set (key data.root)")
+    parser.add_argument("--split", help="annotations to train on (key data.train_split)")
+    parser.add_argument("--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.source)")
+    parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured")
+    parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
+    parser.set_defaults(takes_keys=True)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, and say where the results are. Raises UserError, KeyboardInterrupt."""
+    if arguments.resume:
+        if arguments.name or arguments.keys:
+            raise UserError(f"--resume {arguments.resume} goes on as the run was configured: give no NAME and no keys")
+        config, output = read_run_config(arguments.resume), arguments.resume
+    else:
+        config = resolve(arguments)
+        output = arguments.output or Path("runs") / f"{arguments.name}-{arguments.stage}"
+    if arguments.show:
+        print(to_yaml(config), end="")
+        return
+    weights = fit(config, output, resume=bool(arguments.resume))
+    print(f"weights: {weights}\ncurves:  tensorboard --logdir {output / 'logs'}")
+
+
+def resolve(arguments: argparse.Namespace) -> RunConfig:
+    """The configuration the options describe. Raises UserError."""
+    if not arguments.name:
+        raise UserError(f"which configuration? choose {', '.join(CONFIGURATIONS)}, or --resume RUN")
+    config = override(named(arguments.name, arguments.stage, arguments.path), arguments.config, arguments.keys)
+    if arguments.data:
+        config = replace(config, data=replace(config.data, root=arguments.data))
+    if arguments.split:
+        config = replace(config, data=replace(config.data, train_split=arguments.split))
+    if arguments.weights:
+        config = replace(config, weights=replace(config.weights, source=arguments.weights))
+    return config

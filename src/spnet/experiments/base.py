@@ -1,0 +1,84 @@
+"""The named configurations: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, in pre-training and fine-tuning."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from spnet.config import ModelConfig, ObjectiveConfig, PathName, TrunkConfig
+from spnet.data.augment import Augmentation
+from spnet.errors import UserError
+from spnet.training.config import DataConfig, OptimiserConfig, RunConfig, WeightsConfig
+
+Stage = Literal["pretrain", "finetune"]
+
+
+def pretraining(model: ModelConfig, path: PathName) -> RunConfig:
+    """COCOPersons pre-training (SPEC section 3): two views, the person queue, a slower trunk ("Mixed LR")."""
+    return RunConfig(
+        model=model,
+        objective=ObjectiveConfig(path=path, scene_samples=256, reid="queue", scalar=10.0, queue_size=65536),
+        data=DataConfig(boxes_as_persons=True, augmentation=Augmentation("rrc_scale", views=2)),
+        optimiser=OptimiserConfig(weight_decay=1e-3, trunk_learning_rate=1e-5, trunk_weight_decay=0.0),
+    )
+
+
+def finetuning(model: ModelConfig, path: PathName) -> RunConfig:
+    """Fine-tuning with identities; query-centric fine-tuning needs two views too (supplementary section 9.1)."""
+    views = 2 if path == "query" else 1
+    return RunConfig(
+        model=model,
+        objective=ObjectiveConfig(path=path),
+        data=DataConfig(augmentation=Augmentation("rrc2", views=views)),
+    )
+
+
+def spnet_s(stage: Stage, path: PathName) -> RunConfig:
+    """SPNet-S: ConvNeXt-T, shared heads, no cascade, 128 dims. CUHK-SYSU mAP 93.3, PRW mAP 55.6 (Table 5)."""
+    return (pretraining if stage == "pretrain" else finetuning)(ModelConfig(), path)
+
+
+def spnet_l(stage: Stage, path: PathName) -> RunConfig:
+    """SPNet-L: ConvNeXt-B; pre-trained like SPNet-S, fine-tuned with separate heads, two cascade steps, 2,048 dims."""
+    trunk = TrunkConfig("convnext_base", drop_path=0.5)
+    if stage == "pretrain":
+        return pretraining(ModelConfig(trunk), path)
+    run = finetuning(ModelConfig(trunk, heads="separate", cascade_steps=2, reid_dims=2048), path)
+    crops = replace(run.data.augmentation, crop_size=1024)
+    return replace(run, data=replace(run.data, augmentation=crops), weights=WeightsConfig(replicate=True))
+
+
+def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
+    """SPNet-tiny: a small random trunk and small crops; trains on two CPU cores in minutes."""
+    trunk = TrunkConfig("convnext_atto", "none", 0.0, {"depths": [1, 1, 2, 1], "dims": [24, 48, 96, 128]})
+    model = ModelConfig(trunk, anchor_size=16)
+    window = (288, 480)
+    if stage == "pretrain":
+        run = pretraining(model, path)
+        augmentation = Augmentation("rrc_scale", 160, (0.5, 1.0), window, views=2)
+        optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, weight_decay=1e-3, warmup_steps=100)
+        objective = replace(run.objective, queue_size=4096, teacher_momentum=0.99)
+    else:
+        run = finetuning(model, path)
+        augmentation = Augmentation("rrc2", 160, window=window, views=run.data.augmentation.views)
+        optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, warmup_steps=100)
+        objective = replace(run.objective, queue_size=256)
+    data = replace(run.data, augmentation=augmentation, window=window, workers=1)
+    return replace(run, objective=objective, data=data, optimiser=optimiser)
+
+
+CONFIGURATIONS: dict[str, Callable[[Stage, PathName], RunConfig]] = {
+    "spnet-s": spnet_s,
+    "spnet-l": spnet_l,
+    "spnet-tiny": spnet_tiny,
+}
+
+
+def named(name: str, stage: Stage, path: PathName | None = None) -> RunConfig:
+    """A named configuration; pre-training is query-centric and fine-tuning object-centric unless `path` says otherwise.
+
+    Raises:
+        UserError: an unknown name, with the choices.
+    """
+    if name not in CONFIGURATIONS:
+        raise UserError(f"configuration {name!r} is unknown; choose {', '.join(CONFIGURATIONS)}")
+    return CONFIGURATIONS[name](stage, path or ("query" if stage == "pretrain" else "object"))

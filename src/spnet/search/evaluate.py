@@ -1,0 +1,105 @@
+"""One evaluation from start to end: a run or a weights file, a prepared data set, and the files left behind.
+
+    OUTPUT/metrics.json       every figure, per query too
+    OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
+"""
+
+from pathlib import Path
+
+import torch
+
+from spnet.config import PathName
+from spnet.data.schema import Annotations, check_images_exist, read_annotations
+from spnet.errors import UserError
+from spnet.evaluation.arrays import read_arrays, write_arrays
+from spnet.evaluation.protocols import Protocol, read_protocols
+from spnet.evaluation.report import Report, measure, write_report
+from spnet.model.network import SPNet
+from spnet.model.weights import load_network
+from spnet.search.collect import Passing, collect_arrays
+from spnet.search.query_centric import evaluate_query_path
+from spnet.training.config import RunConfig
+from spnet.training.fit import CONFIG_NAME, read_run_config, split_file
+
+
+def evaluate_weights(
+    weights: Path,
+    data: Path | None = None,
+    split: str = "test",
+    protocols: list[str] | None = None,
+    path: PathName | None = None,
+    window: tuple[int, int] | None = None,
+    detections: Path | None = None,
+    output: Path | None = None,
+    batch_size: int = 4,
+    workers: int = 0,
+    device: str | None = None,
+) -> tuple[Report, Path]:
+    """Measure a network on a split; returns the figures and the folder they were written to.
+
+    Args:
+        weights: a finished run's folder or a weights file.
+        data: a prepared data set; the run's own if not given.
+        split: annotations to find people in.
+        protocols: names of retrieval protocols; that of the split if not given.
+        path: at test time; as the network is configured if not given.
+        window: shortest side and largest longest side of scenes in pixels; the run's if not given.
+        detections: saved detections to measure instead of running the network.
+        output: folder for the results.
+
+    Raises:
+        UserError: anything that is missing or does not fit, by name.
+    """
+    run = read_run_config(weights) if (weights / CONFIG_NAME).is_file() else RunConfig()
+    root = data or Path(run.data.root or "?")
+    if data is None and not run.data.root:
+        raise UserError(f"{str(weights)!r} is no run that knows its data: name a prepared data set with --data")
+    annotations = read_annotations(split_file(root, split))
+    chosen = _protocols(root, protocols or [split])
+    if detections is not None:
+        path = "object"
+        network = None
+    else:
+        check_images_exist(annotations)
+        network = load_network(weights)
+        path = path or network.config.inference.path
+    folder = output or (weights if weights.is_dir() else weights.parent) / "evaluation" / f"{root.name}-{split}-{path}"
+    folder.mkdir(parents=True, exist_ok=True)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    how = Passing(window or run.data.window, batch_size, workers, device)
+    if network is not None and path == "query":
+        report = evaluate_query_path(network, annotations, chosen, how)
+    else:
+        report = _object_path(network, annotations, chosen, how, detections, folder)
+    write_report(folder / "metrics.json", report)
+    return report, folder
+
+
+def _object_path(
+    network: SPNet | None,
+    annotations: Annotations,
+    protocols: dict[str, Protocol],
+    how: Passing,
+    detections: Path | None,
+    folder: Path,
+) -> Report:
+    if network is None:
+        if detections is None:
+            raise ValueError("neither a network nor detections")
+        arrays = read_arrays(detections)
+    else:
+        arrays = collect_arrays(network, annotations, how)
+        write_arrays(folder / "detections.npz", arrays)
+    return measure(arrays, protocols)
+
+
+def _protocols(root: Path, names: list[str]) -> dict[str, Protocol]:
+    """Named protocols of a prepared data set. Raises UserError with those there are."""
+    chosen: dict[str, Protocol] = {}
+    for name in names:
+        file = root / "retrieval" / f"{name}.json"
+        if not file.is_file():
+            there = sorted(path.stem for path in file.parent.glob("*.json"))
+            raise UserError(f"data set {str(root)!r} has no protocol {name!r}; it has {', '.join(there) or 'none'}")
+        chosen[name] = next(iter(read_protocols(file).values()))
+    return chosen

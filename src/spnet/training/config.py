@@ -1,0 +1,97 @@
+"""The configuration of a whole training run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from spnet.config import ModelConfig, ObjectiveConfig
+from spnet.data.augment import Augmentation
+
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a run trains and is measured on.
+
+    Args:
+        root: a prepared data set, made by `spnet prepare`.
+        train_split: annotations trained on, `annotations/<split>.json`.
+        boxes_as_persons: ignore identities: every annotated box is its own person (pre-training on plain boxes).
+        augmentation: views of the training scenes.
+        batch_size: scenes of a batch, all views counted.
+        window: at test time, shortest side and largest longest side of a scene in pixels.
+        workers: processes that read pictures; 0 reads them in the training process.
+    """
+
+    root: str = ""
+    train_split: str = "train"
+    boxes_as_persons: bool = False
+    augmentation: Augmentation = Augmentation()
+    batch_size: int = 8
+    window: tuple[int, int] = (900, 1500)
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How weights change (supplementary Table 7, bottom). AdamW, linear warm-up, then cosine to 0 by step.
+
+    Args:
+        epochs: passes over the training scenes.
+        learning_rate: of everything but the trunk.
+        weight_decay: of everything but the trunk.
+        trunk_learning_rate: of the trunk; not given: as the rest.
+        trunk_weight_decay: of the trunk; not given: as the rest.
+        freeze_trunk: leave the trunk as it is.
+        warmup_steps: steps of warm-up from 1/1000, at most one epoch less a step.
+        clip_norm: largest norm of the gradient.
+        precision: `auto` is 16-mixed on a GPU, 32-true elsewhere.
+        checkpoint_steps: steps between two checkpoints within an epoch; 0: at its end only.
+    """
+
+    epochs: int = 30
+    learning_rate: float = 1e-4
+    weight_decay: float = 5e-4
+    trunk_learning_rate: float | None = None
+    trunk_weight_decay: float | None = None
+    freeze_trunk: bool = False
+    warmup_steps: int = 1000
+    clip_norm: float = 10.0
+    precision: Precision = "auto"
+    checkpoint_steps: int = 1000
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Where the network's weights come from, beyond the trunk's.
+
+    Args:
+        source: a finished run's folder or a weights file; not given: start afresh.
+        replicate: copy step 0 into the cascade's steps too (PT-Rep).
+        partial: accept weights that fit only in part; counts are printed.
+    """
+
+    source: str | None = None
+    replicate: bool = False
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a training run depends on; saved with the run.
+
+    Args:
+        model: the network.
+        objective: what is trained.
+        data: what it is trained on.
+        optimiser: how weights change.
+        weights: where they come from.
+        seed: of weights, order and augmentation.
+    """
+
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    data: DataConfig = DataConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    weights: WeightsConfig = WeightsConfig()
+    seed: int = 0

@@ -1,0 +1,150 @@
+"""From a configuration to a finished run: data, network, trainer, and the files a run leaves behind.
+
+    RUN/config.yaml             the resolved configuration
+    RUN/weights.safetensors     the network, written when training is finished
+    RUN/checkpoints/last.ckpt   everything that has state, to resume from
+    RUN/logs/                   TensorBoard events and metrics.csv
+"""
+
+import logging
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from spnet.data.batches import TrainingLoader, training_loader
+from spnet.data.scenes import Scenes
+from spnet.data.schema import check_images_exist, read_annotations
+from spnet.errors import UserError
+from spnet.model.weights import WEIGHTS_NAME, save_weights
+from spnet.parsing import parse, to_yaml
+from spnet.training.config import RunConfig
+from spnet.training.module import TrainingModule
+from spnet.training.progress import RunProgress, StopOnInterrupt
+from spnet.training.transfer import build_network
+
+CONFIG_NAME = "config.yaml"
+LAST = Path("checkpoints") / "last.ckpt"
+
+
+def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
+    """Train; returns the weights file.
+
+    Args:
+        config: the run.
+        output: folder of the run; must be empty or absent, unless resumed.
+        resume: go on from the run's last checkpoint.
+
+    Raises:
+        UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
+        KeyboardInterrupt: interrupted; the state is saved and `resume` goes on.
+    """
+    checkpoint = _check_output(output, resume)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    loader = make_training_loader(config)
+    network, origin = build_network(config)
+    print(origin, file=sys.stderr)
+    identities = loader.scenes.num_identities
+    module = TrainingModule(config, network, identities, len(loader))
+    _write_config(output, config)
+    stop = StopOnInterrupt()
+    trainer = _make_trainer(config, output, stop)
+    try:
+        _fit(trainer, module, loader, checkpoint)
+    except UserError:
+        if not (output / LAST).exists():
+            shutil.rmtree(output)
+        raise
+    if stop.interrupted:
+        trainer.save_checkpoint(output / LAST)
+        raise KeyboardInterrupt(f"go on with: spnet train --resume {output}")
+    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
+    return output / WEIGHTS_NAME
+
+
+def read_run_config(run: Path) -> RunConfig:
+    """The configuration saved with a run. Raises UserError if the folder is no run."""
+    file = run / CONFIG_NAME
+    if not file.is_file():
+        raise UserError(f"{str(run)!r} is no run: it has no {CONFIG_NAME}")
+    return parse(RunConfig, yaml.safe_load(file.read_text()), str(file))
+
+
+def make_training_loader(config: RunConfig) -> TrainingLoader:
+    """The training scenes of a run, in batches. Raises UserError for data that is missing or malformed."""
+    data = config.data
+    if not data.root:
+        raise UserError("no data set is given: --data DIR names one made by `spnet prepare`")
+    views = data.augmentation.views
+    if data.batch_size < views or data.batch_size % views:
+        raise UserError(f"data.batch_size {data.batch_size} is no multiple of data.augmentation.views {views}")
+    annotations = read_annotations(split_file(Path(data.root), data.train_split))
+    check_images_exist(annotations)
+    scenes = Scenes(annotations, data.augmentation, config.seed, data.boxes_as_persons)
+    return training_loader(scenes, data.batch_size // views, data.workers, config.seed)
+
+
+def split_file(root: Path, split: str) -> Path:
+    """The annotations of a split. Raises UserError naming the splits there are."""
+    file = root / "annotations" / f"{split}.json"
+    if not file.is_file():
+        there = sorted(path.stem for path in file.parent.glob("*.json"))
+        raise UserError(f"data set {str(root)!r} has no split {split!r}; it has {there or 'none: make it with `spnet prepare`'}")
+    return file
+
+
+def _check_output(output: Path, resume: bool) -> Path | None:
+    if resume:
+        if not (output / LAST).is_file():
+            raise UserError(f"{str(output)!r} has no checkpoint to resume from")
+        if (output / WEIGHTS_NAME).is_file():
+            raise UserError(f"{str(output)!r} is finished; there is nothing to resume")
+        return output / LAST
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"output {str(output)!r} exists; choose another folder, or go on with --resume {output}")
+    return None
+
+
+def _write_config(output: Path, config: RunConfig) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    temporary = output / f".{CONFIG_NAME}.{os.getpid()}"
+    temporary.write_text(to_yaml(config))
+    os.replace(temporary, output / CONFIG_NAME)
+
+
+def _make_trainer(config: RunConfig, output: Path, stop: StopOnInterrupt) -> L.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    optimiser = config.optimiser
+    gpu = torch.cuda.is_available()
+    precision = optimiser.precision if optimiser.precision != "auto" else "16-mixed" if gpu else "32-true"
+    save = {"dirpath": output / LAST.parent, "filename": "last", "enable_version_counter": False}
+    saving = [ModelCheckpoint(every_n_epochs=1, save_on_train_epoch_end=True, **save)]
+    if optimiser.checkpoint_steps:
+        saving.append(ModelCheckpoint(every_n_train_steps=optimiser.checkpoint_steps, **save))
+    loggers: list[Logger] = [TensorBoardLogger(output, "logs", ""), CSVLogger(output, "logs", "")]
+    return L.Trainer(
+        accelerator="auto" if gpu else "cpu",
+        devices=1,
+        max_epochs=optimiser.epochs,
+        precision=precision,
+        gradient_clip_val=optimiser.clip_norm,
+        logger=loggers,
+        callbacks=[RunProgress(), stop, *saving],
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+    )
+
+
+def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
+        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)

@@ -1,0 +1,108 @@
+"""What a person sees of a run, and how a person stops it."""
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LEAST_SECONDS = 0.2  # between two looks at the loss, each of which waits for the device
+
+
+class RunProgress(ProgressBar):
+    """One bar over all steps with the time left; a line an epoch where the output is no terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True)
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._looked = self._started = 0.0
+        self._first_step = 0
+
+    def disable(self) -> None:
+        """Show nothing (processes other than the first)."""
+        self._bar.disable = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar."""
+        self._started, self._first_step = time.monotonic(), trainer.global_step
+        total = int(trainer.estimated_stepping_batches)
+        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, epoch="", loss=float("nan"))
+        self._bar.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+        """Advance it."""
+        if self._bar.disable or time.monotonic() - self._looked < LEAST_SECONDS:
+            return
+        self._looked = time.monotonic()
+        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._bar.update(self._task, completed=trainer.global_step, epoch=epoch, loss=_loss(trainer))
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Where no bar can be drawn, a line."""
+        if not self.console.is_terminal and trainer.is_global_zero:
+            seconds = time.monotonic() - self._started
+            to_do = int(trainer.estimated_stepping_batches) - trainer.global_step
+            left = seconds / max(1, trainer.global_step - self._first_step) * to_do
+            line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {_loss(trainer):.3f}"
+            print(f"{line}  {seconds:.0f} s, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._bar.stop()
+
+
+def _loss(trainer: L.Trainer) -> float:
+    return float(trainer.callback_metrics.get("loss", float("nan")))
+
+
+class StopOnInterrupt(Callback):
+    """Ctrl-C (or SIGTERM) ends training after the step in hand, so that its state can be saved whole; twice ends at once."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Listen."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            trainer.should_stop = True
+            print("\nstopping after this step; again to stop at once", file=sys.stderr)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, stop)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
