@@ -109,6 +109,8 @@ def test_the_free_crop_holds_the_inner_part_of_all_boxes() -> None:
     np.testing.assert_allclose(crops[:, 2:].mean(axis=0), (last + 192) / 2, atol=2)
     assert crops.min() == 0
     assert crops.max() == 192
+    np.testing.assert_array_equal(crops[:, :2].max(axis=0), first)  # and down to the boxes, both ends included
+    np.testing.assert_array_equal(crops[:, 2:].min(axis=0), last)
     assert any((crop[:2] - (16, 36) > BOXES[:, :2].min(axis=0)).any() for crop in crops)  # slight cuts happen
 
 
