@@ -14,9 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser(arguments[:1])
-    parsed, parsed.keys = parser.parse_known_args(arguments)
-    if parsed.keys and not getattr(parsed, "takes_keys", False):
-        parser.error(f"unrecognized arguments: {' '.join(parsed.keys)}")
+    parsed, keys = parser.parse_known_args(arguments)
+    parsed.keys = keys
+    if keys and not getattr(parsed, "takes_keys", False):
+        parser.error(f"unrecognized arguments: {' '.join(keys)}")
     try:
         parsed.run(parsed)
     except UserError as error:

@@ -29,7 +29,7 @@ class InferenceConfig:
     """What is kept of a scene at test time (SPEC section 4).
 
     Args:
-        path: `object` finds every person, `query` looks for one.
+        window: a scene is resized to this shortest side, but to no longer longest side, in pixels.
         object_anchors: best anchors of a scene, object-centric.
         query_anchors: best anchors of a scene for each query, query-centric.
         score_threshold: lowest score of step 0 that is kept.
@@ -37,7 +37,7 @@ class InferenceConfig:
         max_detections: detections kept of a scene (object-centric) or of a scene for a query (query-centric).
     """
 
-    path: PathName = "object"
+    window: tuple[int, int] = (900, 1500)
     object_anchors: int = 1000
     query_anchors: int = 100
     score_threshold: float = 0.5

@@ -1,4 +1,4 @@
-"""Configurations from files, the command line or saved runs: the dataclasses are the one schema, unknown keys are refused."""
+"""Configurations from files, options or saved runs: the dataclasses are the one schema, unknown keys are refused."""
 
 import warnings
 from collections.abc import Callable, Sequence

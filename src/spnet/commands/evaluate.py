@@ -10,14 +10,36 @@ SUMMARY = "measure a run or a weights file: recall, AP, mAP, top-k, GT mAP"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet evaluate`."""
-    parser.add_argument("weights", type=Path, metavar="RUN_OR_WEIGHTS", help="a finished run's folder or a weights file")
+    parser.add_argument(
+        "weights", type=Path, metavar="RUN_OR_WEIGHTS", help="a finished run's folder or a weights file"
+    )
     parser.add_argument("--data", type=Path, help="a prepared data set (default: the one the run was trained on)")
     parser.add_argument("--split", default="test", help="annotations to find people in (default %(default)s)")
-    parser.add_argument("--protocol", action="append", metavar="NAME", help="of retrieval/; repeatable (default: the split's name)")
-    parser.add_argument("--path", choices=("object", "query"), help="at test time (default: as the network is configured)")
-    parser.add_argument("--window", type=int, nargs=2, metavar=("SHORT", "LONG"), help="size of scenes in pixels (default: the run's)")
-    parser.add_argument("--detections", type=Path, metavar="FILE.npz", help="measure these saved detections instead of running the network")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATH)")
+    parser.add_argument(
+        "--protocol", action="append", metavar="NAME", help="of retrieval/; repeatable (default: the split's name)"
+    )
+    parser.add_argument(
+        "--path", choices=("object", "query"), default="object", help="at test time (default %(default)s)"
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        nargs=2,
+        metavar=("SHORT", "LONG"),
+        help="size of scenes in pixels (default: the network's)",
+    )
+    parser.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FILE.npz",
+        help="measure these saved detections instead of running the network",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATH)",
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that read pictures (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -31,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.search.evaluate import evaluate_weights
 
     if arguments.batch_size < 1 or arguments.workers < 0:
-        raise UserError(f"--batch-size {arguments.batch_size} must be 1 or more, --workers {arguments.workers} 0 or more")
+        raise UserError(
+            f"--batch-size {arguments.batch_size} must be 1 or more, --workers {arguments.workers} 0 or more"
+        )
     report, output = evaluate_weights(
         arguments.weights,
         data=arguments.data,

@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.source)")
     parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured"
+    )
     parser.add_argument("--show", action="store_true", help="print the resolved configuration and stop")
     parser.set_defaults(takes_keys=True)
 

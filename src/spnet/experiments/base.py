@@ -1,10 +1,10 @@
-"""The named configurations: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, in pre-training and fine-tuning."""
+"""The named configurations: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, for either stage."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from spnet.config import ModelConfig, ObjectiveConfig, PathName, TrunkConfig
+from spnet.config import InferenceConfig, ModelConfig, ObjectiveConfig, PathName, TrunkConfig
 from spnet.data.augment import Augmentation
 from spnet.errors import UserError
 from spnet.training.config import DataConfig, OptimiserConfig, RunConfig, WeightsConfig
@@ -50,8 +50,8 @@ def spnet_l(stage: Stage, path: PathName) -> RunConfig:
 def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     """SPNet-tiny: a small random trunk and small crops; trains on two CPU cores in minutes."""
     trunk = TrunkConfig("convnext_atto", "none", 0.0, {"depths": [1, 1, 2, 1], "dims": [24, 48, 96, 128]})
-    model = ModelConfig(trunk, anchor_size=16)
-    window = (288, 480)
+    window = (360, 480)
+    model = ModelConfig(trunk, anchor_size=16, inference=InferenceConfig(window=window))
     if stage == "pretrain":
         run = pretraining(model, path)
         augmentation = Augmentation("rrc_scale", 160, (0.5, 1.0), window, views=2)
@@ -62,7 +62,7 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
         augmentation = Augmentation("rrc2", 160, window=window, views=run.data.augmentation.views)
         optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=256)
-    data = replace(run.data, augmentation=augmentation, window=window, workers=1)
+    data = replace(run.data, augmentation=augmentation, workers=1)
     return replace(run, objective=objective, data=data, optimiser=optimiser)
 
 

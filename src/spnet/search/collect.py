@@ -33,7 +33,9 @@ class Passing:
 
 
 @torch.no_grad()
-def pass_over(network: SPNet, annotations: Annotations, how: Passing, title: str) -> Iterator[tuple[SceneBatch, Pyramid]]:
+def pass_over(
+    network: SPNet, annotations: Annotations, how: Passing, title: str
+) -> Iterator[tuple[SceneBatch, Pyramid]]:
     """Every scene once, in batches, with its pyramid; `targets.person` is the row of the annotation.
 
     Raises:

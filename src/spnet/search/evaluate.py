@@ -1,7 +1,7 @@
 """One evaluation from start to end: a run or a weights file, a prepared data set, and the files left behind.
 
-    OUTPUT/metrics.json       every figure, per query too
-    OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
+OUTPUT/metrics.json       every figure, per query too
+OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
 """
 
 from pathlib import Path
@@ -18,8 +18,7 @@ from spnet.model.network import SPNet
 from spnet.model.weights import load_network
 from spnet.search.collect import Passing, collect_arrays
 from spnet.search.query_centric import evaluate_query_path
-from spnet.training.config import RunConfig
-from spnet.training.fit import CONFIG_NAME, read_run_config, split_file
+from spnet.training.fit import read_run_config, split_file
 
 
 def evaluate_weights(
@@ -27,7 +26,7 @@ def evaluate_weights(
     data: Path | None = None,
     split: str = "test",
     protocols: list[str] | None = None,
-    path: PathName | None = None,
+    path: PathName = "object",
     window: tuple[int, int] | None = None,
     detections: Path | None = None,
     output: Path | None = None,
@@ -42,55 +41,57 @@ def evaluate_weights(
         data: a prepared data set; the run's own if not given.
         split: annotations to find people in.
         protocols: names of retrieval protocols; that of the split if not given.
-        path: at test time; as the network is configured if not given.
-        window: shortest side and largest longest side of scenes in pixels; the run's if not given.
+        path: at test time.
+        window: shortest side and largest longest side of scenes in pixels; the network's if not given.
         detections: saved detections to measure instead of running the network.
         output: folder for the results.
 
     Raises:
         UserError: anything that is missing or does not fit, by name.
     """
-    run = read_run_config(weights) if (weights / CONFIG_NAME).is_file() else RunConfig()
-    root = data or Path(run.data.root or "?")
-    if data is None and not run.data.root:
-        raise UserError(f"{str(weights)!r} is no run that knows its data: name a prepared data set with --data")
+    root = data or _own_data(weights)
     annotations = read_annotations(split_file(root, split))
     chosen = _protocols(root, protocols or [split])
+    folder = output or (weights if weights.is_dir() else weights.parent) / "evaluation" / f"{root.name}-{split}-{path}"
     if detections is not None:
-        path = "object"
-        network = None
+        report = measure(read_arrays(detections), chosen)
     else:
         check_images_exist(annotations)
         network = load_network(weights)
-        path = path or network.config.inference.path
-    folder = output or (weights if weights.is_dir() else weights.parent) / "evaluation" / f"{root.name}-{split}-{path}"
+        how = Passing(
+            window or network.config.inference.window,
+            batch_size,
+            workers,
+            device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        )
+        report = _run(network, annotations, chosen, how, path, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    how = Passing(window or run.data.window, batch_size, workers, device)
-    if network is not None and path == "query":
-        report = evaluate_query_path(network, annotations, chosen, how)
-    else:
-        report = _object_path(network, annotations, chosen, how, detections, folder)
     write_report(folder / "metrics.json", report)
     return report, folder
 
 
-def _object_path(
-    network: SPNet | None,
+def _run(
+    network: SPNet,
     annotations: Annotations,
     protocols: dict[str, Protocol],
     how: Passing,
-    detections: Path | None,
+    path: PathName,
     folder: Path,
 ) -> Report:
-    if network is None:
-        if detections is None:
-            raise ValueError("neither a network nor detections")
-        arrays = read_arrays(detections)
-    else:
-        arrays = collect_arrays(network, annotations, how)
-        write_arrays(folder / "detections.npz", arrays)
-    return measure(arrays, protocols)
+    if path == "query":
+        return evaluate_query_path(network, annotations, protocols, how)
+    arrays = collect_arrays(network, annotations, how)
+    report = measure(arrays, protocols)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(folder / "detections.npz", arrays)
+    return report
+
+
+def _own_data(weights: Path) -> Path:
+    """The data set a run was trained on. Raises UserError for a weights file, which does not know."""
+    if not weights.is_dir():
+        raise UserError(f"{str(weights)!r} is no run that knows its data: name a prepared data set with --data")
+    return Path(read_run_config(weights).data.root)
 
 
 def _protocols(root: Path, names: list[str]) -> dict[str, Protocol]:

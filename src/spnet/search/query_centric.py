@@ -97,7 +97,7 @@ def _search(
     annotations: Annotations, protocol: Protocol, searched: np.ndarray, found: Tables, confidence_weighted: bool = False
 ) -> RetrievalResult:
     """One query after the other, each among its own detections."""
-    base = _arrays(annotations, np.tile(np.float32([[1, 0]]), (len(annotations.boxes), 1)))
+    base = _arrays(annotations, np.tile(np.array([[1, 0]], np.float32), (len(annotations.boxes), 1)))
     box_of = {int(annotations.box_ids[row]): number for number, row in enumerate(searched)}
     results = []
     for number, query in enumerate(protocol.queries.tolist()):

@@ -19,7 +19,6 @@ class DataConfig:
         boxes_as_persons: ignore identities: every annotated box is its own person (pre-training on plain boxes).
         augmentation: views of the training scenes.
         batch_size: scenes of a batch, all views counted.
-        window: at test time, shortest side and largest longest side of a scene in pixels.
         workers: processes that read pictures; 0 reads them in the training process.
     """
 
@@ -28,7 +27,6 @@ class DataConfig:
     boxes_as_persons: bool = False
     augmentation: Augmentation = Augmentation()
     batch_size: int = 8
-    window: tuple[int, int] = (900, 1500)
     workers: int = 4
 
 

@@ -1,9 +1,9 @@
 """From a configuration to a finished run: data, network, trainer, and the files a run leaves behind.
 
-    RUN/config.yaml             the resolved configuration
-    RUN/weights.safetensors     the network, written when training is finished
-    RUN/checkpoints/last.ckpt   everything that has state, to resume from
-    RUN/logs/                   TensorBoard events and metrics.csv
+RUN/config.yaml             the resolved configuration
+RUN/weights.safetensors     the network, written when training is finished
+RUN/checkpoints/last.ckpt   everything that has state, to resume from
+RUN/logs/                   TensorBoard events and metrics.csv
 """
 
 import logging
@@ -96,7 +96,9 @@ def split_file(root: Path, split: str) -> Path:
     file = root / "annotations" / f"{split}.json"
     if not file.is_file():
         there = sorted(path.stem for path in file.parent.glob("*.json"))
-        raise UserError(f"data set {str(root)!r} has no split {split!r}; it has {there or 'none: make it with `spnet prepare`'}")
+        raise UserError(
+            f"data set {str(root)!r} has no split {split!r}; it has {there or 'none: make it with `spnet prepare`'}"
+        )
     return file
 
 
@@ -124,10 +126,9 @@ def _make_trainer(config: RunConfig, output: Path, stop: StopOnInterrupt) -> L.T
     optimiser = config.optimiser
     gpu = torch.cuda.is_available()
     precision = optimiser.precision if optimiser.precision != "auto" else "16-mixed" if gpu else "32-true"
-    save = {"dirpath": output / LAST.parent, "filename": "last", "enable_version_counter": False}
-    saving = [ModelCheckpoint(every_n_epochs=1, save_on_train_epoch_end=True, **save)]
+    saving = [_saver(output, every_n_epochs=1)]
     if optimiser.checkpoint_steps:
-        saving.append(ModelCheckpoint(every_n_train_steps=optimiser.checkpoint_steps, **save))
+        saving.append(_saver(output, every_n_train_steps=optimiser.checkpoint_steps))
     loggers: list[Logger] = [TensorBoardLogger(output, "logs", ""), CSVLogger(output, "logs", "")]
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
@@ -140,6 +141,18 @@ def _make_trainer(config: RunConfig, output: Path, stop: StopOnInterrupt) -> L.T
         enable_model_summary=False,
         log_every_n_steps=10,
         use_distributed_sampler=False,
+    )
+
+
+def _saver(output: Path, **when: int) -> ModelCheckpoint:
+    file = output / LAST
+    return ModelCheckpoint(
+        dirpath=file.parent,
+        filename=file.stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end="every_n_epochs" in when,
+        every_n_epochs=when.get("every_n_epochs"),
+        every_n_train_steps=when.get("every_n_train_steps"),
     )
 
 

@@ -75,7 +75,7 @@ def _loss(trainer: L.Trainer) -> float:
 
 
 class StopOnInterrupt(Callback):
-    """Ctrl-C (or SIGTERM) ends training after the step in hand, so that its state can be saved whole; twice ends at once."""
+    """Ctrl-C or SIGTERM ends training after the step in hand, so that its state is saved whole; twice ends at once."""
 
     def __init__(self) -> None:
         self.interrupted = False

@@ -1,4 +1,4 @@
-"""From pre-training to fine-tuning: which weights go where (SPEC "Weights from pre-training"; supplementary section 9.2)."""
+"""From pre-training to fine-tuning: which weights go where (SPEC section 3; supplementary section 9.2)."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,8 @@ def build_network(config: RunConfig) -> tuple[SPNet, str]:
     if config.weights.source is None:
         return SPNet(model, with_classifier=forgetting), f"weights: trunk {model.trunk.weights}, the rest random"
     # the cascade's further location heads start as copies of the initial trunk's last stage, everything else is replaced
-    needs_trunk = forgetting or (model.heads == "separate" and model.cascade_steps > 1 and not config.weights.replicate)
+    further_heads = model.heads == "separate" and model.cascade_steps > 1 and not config.weights.replicate
+    needs_trunk = forgetting or further_heads
     trunk = model.trunk if needs_trunk else replace(model.trunk, weights="none")
     network = SPNet(replace(model, trunk=trunk), with_classifier=forgetting)
     network.config = model
@@ -54,7 +55,9 @@ def transfer(network: SPNet, weights: Weights, config: WeightsConfig) -> str:
 
 def _split_heads(state: State) -> State:
     separate = {name: value for name, value in state.items() if not name.startswith(PROJECTIONS)}
-    copies = {name.replace("reid.", "locations.0.", 1): value for name, value in state.items() if name.startswith(LAST_STAGE)}
+    copies = {
+        name.replace("reid.", "locations.0.", 1): value for name, value in state.items() if name.startswith(LAST_STAGE)
+    }
     return separate | copies
 
 
@@ -82,4 +85,6 @@ def _stays_fresh(name: str, weights: Weights) -> bool:
     step = re.match(r"^(bridges|logits|boxes|locations)\.(\d+)\.", name)
     if step is None:
         return False
-    return int(step[2]) > source.cascade_steps if step[1] != "locations" else int(step[2]) >= max(1, source.cascade_steps)
+    return (
+        int(step[2]) > source.cascade_steps if step[1] != "locations" else int(step[2]) >= max(1, source.cascade_steps)
+    )
