@@ -32,14 +32,26 @@ def prepare_cuhk_sysu(source: Path) -> Prepared:
     root = find_root(source, MARKS, "CUHK-SYSU")
     dropped: Counter[str] = Counter()
     release = read_release(root / "annotation", dropped)
-    pictures = find_folder(root, PICTURE_FOLDERS, "pictures")
     builder = DatasetBuilder()
+    images, boxes = _add_scenes(builder, root, release, dropped)
+    splits = builder.splits
+    listed = {name: _protocol(searches, release, images, boxes) for name, searches in release.searches.items()}
+    protocols = {"test": listed[STANDARD], **listed}
+    notes = add_validation(splits, protocols)
+    return Prepared(splits, protocols, dict(dropped), _facts(splits, protocols["test"]), notes)
+
+
+def _add_scenes(
+    builder: DatasetBuilder, root: Path, release: Release, dropped: Counter[str]
+) -> tuple[dict[str, int], dict[Sighting, int]]:
+    """Add all scenes with their boxes; returns the ids of scenes and boxes."""
+    pictures = find_folder(root, PICTURE_FOLDERS, "pictures")
     names = sorted(release.scenes, key=_scene_number)
     sizes = dict(zip(names, read_sizes([pictures / name for name in names]), strict=True))
-    images: dict[str, int] = {}
-    boxes: dict[Sighting, int] = {}
     unknown = _unknown_numbers(release)
     test_persons = [[search.query, *search.matches] for search in release.searches["G50"]]
+    images: dict[str, int] = {}
+    boxes: dict[Sighting, int] = {}
     for split, persons in (("trainval", release.train_persons), ("test", test_persons)):
         part = [name for name in names if (name in release.test_scenes) == (split == "test")]
         known = _known_persons(persons, {name: release.scenes[name] for name in part}, split, dropped)
@@ -48,12 +60,11 @@ def prepare_cuhk_sysu(source: Path) -> Prepared:
             images[name] = builder.add_scene(name, sizes[name])
             for row, place in enumerate(release.scenes[name]):
                 person = known.get((name, row))
+                number = unknown[name] + row if person is None else person
                 where = f"{root / MARKS[0]}: scene {name} box {row + 1}"
-                identifier = builder.add_person(
-                    images[name], place, unknown[name] + row if person is None else person, where, person is not None
-                )
+                identifier = builder.add_person(images[name], place, number, where, person is not None)
                 boxes.setdefault((name, place), identifier)
-    return _with_protocols(builder.splits, release, images, boxes, dropped)
+    return images, boxes
 
 
 def _scene_number(name: str) -> tuple[int, str]:
@@ -86,19 +97,6 @@ def _known_persons(
             elif known.setdefault((sighting[0], row), person) != person:
                 dropped[f"sightings of {split} persons in a box that is another person's already"] += 1
     return known
-
-
-def _with_protocols(
-    splits: dict[str, Split],
-    release: Release,
-    images: dict[str, int],
-    boxes: dict[Sighting, int],
-    dropped: Counter[str],
-) -> Prepared:
-    listed = {name: _protocol(searches, release, images, boxes) for name, searches in release.searches.items()}
-    protocols = {"test": listed[STANDARD], **listed}
-    notes = add_validation(splits, protocols)
-    return Prepared(splits, protocols, dict(dropped), _facts(splits, protocols["test"]), notes)
 
 
 def _protocol(

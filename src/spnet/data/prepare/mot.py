@@ -1,48 +1,19 @@
-"""MOTChallenge sequences as person search data: each track is an identity, each frame a scene, each sequence a camera.
+"""MOTChallenge sequences as person search data: a track is an identity, a frame a scene, a sequence a camera."""
 
-Ground truth rows are `frame, track, left, top, width, height, confidence` and then either `class, visibility` (MOT16,
-MOT17, MOT20) or three world coordinates (MOT15); frames and pixels count from 1. Rows with confidence 0 are not to be
-used, and of the classes only 1, pedestrian, is (https://motchallenge.net/instructions).
-"""
-
-import configparser
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from spnet.data.prepare.pictures import read_sizes
+from spnet.data.prepare.builder import DatasetBuilder
+from spnet.data.prepare.mot_files import Video, read_video
 from spnet.data.prepare.queries import search_protocol
 from spnet.data.prepare.summary import Prepared
-from spnet.data.schema import Split, image_record, person_record
 from spnet.errors import UserError
 
-PEDESTRIAN = 1
-PICTURES = (".jpg", ".jpeg", ".png")
 QUERIES_OF_A_PERSON = 3
 TEST_SHARE = 1 / 3  # of the frames, where no test sequence is named
-
-
-class TrackBox(NamedTuple):
-    """A row that counts."""
-
-    track: int
-    box: tuple[float, float, float, float]  # x, y, width, height in pixels from 0, inside the picture
-
-
-@dataclass(frozen=True)
-class Video:
-    """One sequence: frame numbers in order, their pictures and sizes (width, height), and the boxes of each."""
-
-    folder: Path
-    frames: list[int]
-    pictures: list[Path]
-    sizes: list[tuple[int, int]]
-    boxes: dict[int, list[TrackBox]]
+SAME_PEOPLE = "train and test are parts of the same sequences: the same people are in both"
 
 
 def prepare_mot(train: Sequence[Path], test: Sequence[Path] = ()) -> Prepared:
@@ -58,152 +29,44 @@ def prepare_mot(train: Sequence[Path], test: Sequence[Path] = ()) -> Prepared:
     dropped: Counter[str] = Counter()
     videos = [read_video(folder, dropped) for folder in folders]
     root = Path(os.path.commonpath([folder.resolve().parent for folder in folders]))
-    frames = [(camera, row) for camera, video in enumerate(videos, 1) for row in range(len(video.frames))]
-    is_test = [_is_test(videos[camera - 1], row, camera > len(train), bool(test)) for camera, row in frames]
-    splits, next_image, next_box = {}, 0, 0
+    builder = DatasetBuilder()
     persons: dict[tuple[int, int], int] = {}
-    for name, wanted in (("train", False), ("test", True)):
-        part = [frame for frame, in_test in zip(frames, is_test, strict=True) if in_test == wanted]
-        split = _convert(videos, part, root, persons, next_image, next_box)
-        splits[name], next_image, next_box = split, next_image + len(split.images), next_box + len(split.annotations)
-        if not split.annotations:
+    for name, parts in _divide(videos, len(train)).items():
+        builder.open_split(name, root)
+        for camera, rows in enumerate(parts, 1):
+            _add_frames(builder, videos[camera - 1], rows, camera, root, persons)
+        if not builder.splits[name].annotations:
             raise UserError(f"{folders[0]}: the {name} part would have no person")
-    notes = [] if test else ["train and test are parts of the same sequences: the same people are in both"]
-    protocol = search_protocol(splits["test"], QUERIES_OF_A_PERSON)
+    protocol = search_protocol(builder.splits["test"], QUERIES_OF_A_PERSON)
     if not protocol["queries"]:
         raise UserError(f"{folders[-1]}: nobody is in two test frames, so there is nobody to search for")
-    return Prepared(splits, {"test": protocol}, dict(dropped), notes=notes)
+    return Prepared(builder.splits, {"test": protocol}, dict(dropped), notes=[] if test else [SAME_PEOPLE])
 
 
-def _is_test(video: Video, row: int, is_test_video: bool, videos_are_named: bool) -> bool:
-    return is_test_video if videos_are_named else row >= len(video.frames) - int(TEST_SHARE * len(video.frames))
+def _divide(videos: Sequence[Video], train_videos: int) -> dict[str, list[range]]:
+    """Rows of each video's frames that are train, and those that are test."""
+    parts: dict[str, list[range]] = {"train": [], "test": []}
+    for number, video in enumerate(videos):
+        count = len(video.frames)
+        if train_videos == len(videos):
+            first_test = count - int(TEST_SHARE * count)
+        else:
+            first_test = count if number < train_videos else 0
+        parts["train"].append(range(first_test))
+        parts["test"].append(range(first_test, count))
+    return parts
 
 
-def _convert(
-    videos: Sequence[Video],
-    part: Sequence[tuple[int, int]],
+def _add_frames(
+    builder: DatasetBuilder,
+    video: Video,
+    rows: range,
+    camera: int,
     root: Path,
     persons: dict[tuple[int, int], int],
-    next_image: int,
-    next_box: int,
-) -> Split:
-    """The split of the (camera, row) pairs in `part`; `persons` numbers (camera, track) as they come, in all splits."""
-    split = Split([], [], str(root))
-    for camera, row in part:
-        video = videos[camera - 1]
-        identifier = next_image + len(split.images)
-        name = video.pictures[row].relative_to(root).as_posix()
-        split.images.append(image_record(identifier, name, *video.sizes[row], camera))
-        for track, box in video.boxes[video.frames[row]]:
-            person = persons.setdefault((camera, track), len(persons))
-            split.annotations.append(person_record(next_box + len(split.annotations), identifier, box, person))
-    return split
-
-
-def read_video(folder: Path, dropped: Counter[str]) -> Video:
-    """Read one sequence folder; rows that do not count are added to `dropped`. Raises UserError."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    info = _read_info(folder)
-    picture_folder = folder.resolve() / info.get("imDir", "img1")
-    if not picture_folder.is_dir():
-        raise UserError(f"{picture_folder}: no such folder; a sequence keeps its frames there")
-    paths = sorted((path for path in picture_folder.iterdir() if path.suffix.lower() in PICTURES), key=_frame_number)
-    frames = [_frame_number(path) for path in paths]
-    for path, frame, before in zip(paths[1:], frames[1:], frames, strict=False):
-        if frame == before:
-            raise UserError(f"{path}: frame {frame} has another picture too")
-    length = info.get("seqLength", str(len(frames)))
-    if not frames or length != str(len(frames)):
-        raise UserError(f"{picture_folder}: {len(frames)} pictures, but seqinfo.ini says seqLength={length}")
-    sizes = read_sizes(paths)
-    annotated = (info.get("imWidth"), info.get("imHeight"))
-    for path, (width, height) in zip(paths, sizes, strict=True):
-        if None not in annotated and annotated != (str(width), str(height)):
-            raise UserError(f"{path}: {width}x{height} pixels, but seqinfo.ini says {annotated[0]}x{annotated[1]}")
-    boxes = _read_ground_truth(folder / "gt" / "gt.txt", dict(zip(frames, sizes, strict=True)), dropped)
-    return Video(folder, frames, paths, sizes, boxes)
-
-
-def _read_info(folder: Path) -> dict[str, str]:
-    """The section [Sequence] of seqinfo.ini; nothing where there is no such file."""
-    parser = configparser.ConfigParser()
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    path = folder / "seqinfo.ini"
-    try:
-        parser.read(path, encoding="utf-8-sig")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
-    return dict(parser["Sequence"]) if parser.has_section("Sequence") else {}
-
-
-def _frame_number(path: Path) -> int:
-    if not path.stem.isdecimal():
-        raise UserError(f"{path}: a frame's picture is named by its number")
-    return int(path.stem)
-
-
-def _read_ground_truth(
-    path: Path, sizes: dict[int, tuple[int, int]], dropped: Counter[str]
-) -> dict[int, list[TrackBox]]:
-    """The boxes of every frame, in the order of the file."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; sequences of a benchmark's test part come without ground truth"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    boxes: dict[int, list[TrackBox]] = defaultdict(list)
-    seen: set[tuple[int, int]] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}: line {number}"
-        frame, track, values, reason = _parse_row(line, where)
-        if frame not in sizes:
-            raise UserError(f"{where}: frame {frame} has no picture (frames {min(sizes)} to {max(sizes)} have)")
-        if reason:
-            dropped[reason] += 1
-            continue
-        if (frame, track) in seen:
-            raise UserError(f"{where}: track {track} is in frame {frame} twice")
-        seen.add((frame, track))
-        box = _clip(values, *sizes[frame])
-        if box is None:
-            dropped["boxes without a whole pixel inside the picture"] += 1
-        else:
-            boxes[frame].append(TrackBox(track, box))
-    return boxes
-
-
-def _parse_row(line: str, where: str) -> tuple[int, int, np.ndarray, str]:
-    """Frame, track, [x, y, width, height] from 0, and why the row does not count ("" if it does)."""
-    fields = line.split(",")
-    if not 7 <= len(fields) <= 10:
-        raise UserError(f"{where}: {len(fields)} columns; ground truth has 9 (MOT16 and later) or 10 (MOT15)")
-    try:
-        values = np.array(fields, np.float64)
-    except ValueError:
-        raise UserError(f"{where}: {line.strip()!r} is not numbers between commas") from None
-    frame, track, confidence = values[0], values[1], values[6]
-    if not np.isfinite(values).all() or (values[4:6] <= 0).any():
-        raise UserError(f"{where}: box {line.strip()!r} is not finite, or has no size")
-    if frame != int(frame) or track != int(track) or track < 0:
-        raise UserError(
-            f"{where}: frame {frame:g} and track {track:g} are not whole numbers from 1 (is it a detection?)"
-        )
-    reason = "rows of confidence 0" if confidence == 0 else ""
-    if not reason and len(fields) in (8, 9) and values[7] != PEDESTRIAN:
-        reason = "rows of other classes than pedestrian"
-    return int(frame), int(track), values[2:6] - (1, 1, 0, 0), reason
-
-
-def _clip(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float] | None:
-    """The part of [x, y, width, height] inside the picture, None where it is under a pixel wide or high."""
-    left, top = np.maximum(box[:2], 0)
-    right, bottom = np.minimum(box[:2] + box[2:], (width, height))
-    if right - left < 1 or bottom - top < 1:
-        return None
-    return float(left), float(top), float(right - left), float(bottom - top)
+) -> None:
+    """Add frames to the open split; `persons` numbers (camera, track) as they come, through all splits."""
+    for row in rows:
+        image = builder.add_scene(video.pictures[row].relative_to(root).as_posix(), video.sizes[row], camera)
+        for track, box, where in video.boxes.get(video.frames[row], ()):
+            builder.add_person(image, box, persons.setdefault((camera, track), len(persons)), where)
