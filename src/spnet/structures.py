@@ -4,8 +4,8 @@ Shape letters, used throughout the package:
     B scenes of a batch    N annotated boxes of a batch    A anchors of a scene    Q queries    P query-scene pairs
     M candidates           D location embedding dims       E re-id embedding dims
 
-Boxes are always pixels xyxy. What belongs to a batch of scenes is a flat table with a column `scene` (row of the batch),
-never a list of tensors, so that nothing needs a loop over scenes.
+Boxes are always pixels xyxy. What belongs to a batch of scenes is a flat table with a column `scene` (row of the
+batch), never a list of tensors, so that nothing needs a loop over scenes.
 """
 
 from dataclasses import dataclass, fields, replace

@@ -1,4 +1,4 @@
-"""Losses of detection: focal loss over anchors, cross-entropy of a cascade step, generalized IoU of boxes (SPEC section 3)."""
+"""Losses of detection (SPEC section 3): focal over anchors, cross-entropy of a cascade step, generalized IoU."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 
-def anchor_class_loss(logits: Tensor, positive: Tensor, counted: Tensor, alpha: float = 0.5, gamma: float = 1.0) -> Tensor:
+def anchor_class_loss(
+    logits: Tensor, positive: Tensor, counted: Tensor, alpha: float = 0.5, gamma: float = 1.0
+) -> Tensor:
     """Sigmoid focal loss of all anchors that are not ignored.
 
     Args:

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 
 class OIM(nn.Module):
-    """A table of known identities and a circular queue of unknown persons; every sample is classified among all of them.
+    """A table of known identities and a circular queue of unknown persons; samples are classified among all of them.
 
     Args:
         identities: rows of the look-up table.
@@ -20,7 +20,9 @@ class OIM(nn.Module):
     queue: Tensor  # (L, E) unit rows; zero: empty
     position: Tensor  # () int64, where the queue is written next
 
-    def __init__(self, identities: int, dims: int, queue_size: int, scalar: float = 30.0, momentum: float = 0.5) -> None:
+    def __init__(
+        self, identities: int, dims: int, queue_size: int, scalar: float = 30.0, momentum: float = 0.5
+    ) -> None:
         super().__init__()
         self.scalar = scalar
         self.momentum = momentum
@@ -29,7 +31,7 @@ class OIM(nn.Module):
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
 
     def forward(self, embeddings: Tensor, identity: Tensor) -> Tensor:
-        """The loss of samples (R, E) with identities (R,), -1 unknown; a mean over all samples, unknown ones counting as 0."""
+        """The loss of samples (R, E) with identities (R,), -1 unknown: mean over all samples, 0 for unknown ones."""
         embeddings = normalize(embeddings.float())
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = embeddings @ torch.cat([self.table, self.queue]).T
@@ -52,20 +54,25 @@ class OIM(nn.Module):
         A row is normalised after each of its samples, so its samples must follow one another; as many rounds as the
         most frequent identity has samples, whatever the number of samples and rows.
         """
-        order = identity.argsort(stable=True)
-        identity = identity[order]
-        rank = torch.arange(len(order), device=order.device) - torch.searchsorted(identity, identity)
-        rank = torch.where(identity >= 0, rank, -1)
-        rounds = int(rank.max()) + 1 if len(rank) else 0
+        known = (identity >= 0).nonzero()[:, 0]
+        if len(known) == 0:
+            return
+        present, row = identity[known].unique(return_inverse=True)
+        row, order = row.sort(stable=True)
+        rank = torch.arange(len(order), device=order.device) - torch.searchsorted(row, row)
         # column r of the schedule: the r-th sample of each identity, or -1
-        schedule = torch.full((len(self.table) + 1, rounds + 1), -1, device=order.device)
-        schedule[identity, rank] = order
-        for samples in schedule[:-1, :-1].unbind(1):
-            mixed = self.momentum * self.table + (1 - self.momentum) * embeddings[samples]
-            self.table.copy_(torch.where((samples >= 0)[:, None], normalize(mixed), self.table))
+        schedule = known.new_full((len(present), int(rank.max()) + 1), -1)
+        schedule[row, rank] = known[order]
+        rows = self.table[present]
+        for samples in schedule.unbind(1):
+            mixed = self.momentum * rows + (1 - self.momentum) * embeddings[samples]
+            rows = torch.where((samples >= 0)[:, None], normalize(mixed), rows)
+        self.table.index_copy_(0, present, rows)
 
     def _update_queue(self, embeddings: Tensor, identity: Tensor) -> None:
         """Unknown persons at consecutive places; where there are more than places, the last ones stay."""
+        if len(self.queue) == 0:
+            return
         unknown = identity < 0
         count = unknown.sum()
         rank = unknown.cumsum(0) - 1

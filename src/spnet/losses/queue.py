@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from spnet.errors import UserError
+
 EMPTY = -1
 
 
@@ -29,14 +31,17 @@ class PersonQueue(nn.Module):
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, person: Tensor) -> None:
-        """Take in teacher embeddings (R, E) of persons (R,): one normalised mean a person, ascending, at consecutive places.
+        """Take in teacher embeddings (R, E) of persons (R,): a normalised mean each, ascending, at consecutive places.
 
         Raises:
-            ValueError: more persons than places.
+            UserError: more persons than places.
         """
         persons, row = person.unique(return_inverse=True)
         if len(persons) > len(self.persons):
-            raise ValueError(f"{len(persons)} persons in a batch do not fit the queue of {len(self.persons)}; choose a larger queue_size")
+            raise UserError(
+                f"objective.queue_size {len(self.persons)} is too small for a batch with {len(persons)} persons; "
+                f"choose at least {len(persons)}"
+            )
         embeddings = embeddings.float()
         means = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
         counts = torch.bincount(row, minlength=len(persons))

@@ -40,14 +40,15 @@ def overlaps(first: Tensor, second: Tensor, generalized: bool = False) -> Tensor
     """IoU, or generalized IoU, of boxes that broadcast: (..., 4), (..., 4) -> (...); empty boxes overlap nothing."""
     top_left = torch.maximum(first[..., :2], second[..., :2])
     bottom_right = torch.minimum(first[..., 2:], second[..., 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
-    union = _area(first) + _area(second) - intersection
+    intersection = _area((bottom_right - top_left).clamp(min=0))
+    union = _area(first[..., 2:] - first[..., :2]) + _area(second[..., 2:] - second[..., :2]) - intersection
     iou = intersection / union.clamp(min=1e-9)
     if not generalized:
         return iou
-    hull = (torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])).clamp(min=0).prod(-1)
+    sides = torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])
+    hull = _area(sides.clamp(min=0))
     return iou - (hull - union) / hull.clamp(min=1e-9)
 
 
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+def _area(sides: Tensor) -> Tensor:
+    return sides[..., 0] * sides[..., 1]

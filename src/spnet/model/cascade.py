@@ -23,7 +23,9 @@ class Step:
     decoded: Tensor  # (M, 4) boxes, not clipped, with gradient
 
 
-def gather_candidates(path: SwapPath, anchors: AnchorTable, groups: Groups, index: Tensor, valid: Tensor, matches: Tensor) -> Candidates:
+def gather_candidates(
+    path: SwapPath, anchors: AnchorTable, groups: Groups, index: Tensor, valid: Tensor, matches: Tensor
+) -> Candidates:
     """Anchors `index` (G, n) of every group as one flat table; `matches` (G, A) says what each belongs to."""
     group = torch.arange(len(groups.scene), device=index.device)[:, None].expand_as(index).flatten()
     anchor, scene, query = index.flatten(), groups.scene[group], groups.query[group]
@@ -40,7 +42,9 @@ def gather_candidates(path: SwapPath, anchors: AnchorTable, groups: Groups, inde
     )
 
 
-def train_steps(network: SPNet, path: SwapPath, pyramid: Pyramid, candidates: Candidates, groups: Groups, targets: Targets) -> list[Step]:
+def train_steps(
+    network: SPNet, path: SwapPath, pyramid: Pyramid, candidates: Candidates, groups: Groups, targets: Targets
+) -> list[Step]:
     """Step 0 on the anchors, then every cascade step on the boxes of the step before."""
     steps = [Step(candidates, None, decode(network.boxes[0](candidates.offsets), candidates.boxes))]
     for number in range(1, network.config.cascade_steps + 1):
@@ -52,14 +56,19 @@ def train_steps(network: SPNet, path: SwapPath, pyramid: Pyramid, candidates: Ca
     return steps
 
 
-def embed_candidates(network: SPNet, path: SwapPath, number: int, pyramid: Pyramid, candidates: Candidates) -> Candidates:
+def embed_candidates(
+    network: SPNet, path: SwapPath, number: int, pyramid: Pyramid, candidates: Candidates
+) -> Candidates:
     """x_o of a cascade step from its boxes."""
     embeddings = network.locate(number, pyramid, candidates.boxes, candidates.scene)
     return replace(candidates, offsets=path.offsets(number, embeddings, candidates.query))
 
 
 def rematch(path: SwapPath, candidates: Candidates, groups: Groups, targets: Targets) -> Candidates:
-    """Match boxes anew before a cascade step: IoU >= 0.5 is foreground, the rest background; annotated boxes join each time (object-centric)."""
+    """Match boxes anew before a cascade step: IoU >= 0.5 is foreground, the rest background.
+
+    Object-centric, the annotated boxes join each time.
+    """
     if path.joins_targets:
         candidates = _join_targets(candidates, targets)
     if len(targets.boxes) == 0:
@@ -85,4 +94,6 @@ def _join_targets(candidates: Candidates, targets: Targets) -> Candidates:
         positive=ones,
         valid=ones,
     )
-    return Candidates(**{name: torch.cat([getattr(candidates, name), getattr(added, name)])[order] for name in vars(added)})
+    return Candidates(
+        **{name: torch.cat([getattr(candidates, name), getattr(added, name)])[order] for name in vars(added)}
+    )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import roi_align
 
+from spnet.model.norm import RowNorm
 from spnet.model.trunk import LastStage, Pyramid
 
 ANCHORS_PER_LOCATION = 9
@@ -60,24 +61,40 @@ class AnchorEmbedder(nn.Module):
         device = pyramid.levels[0].device
         grids = [[level.shape[2], level.shape[3]] for level in pyramid.levels]
         height, width = pyramid.padded_size
-        strides = [[torch.tensor(height // rows, device=device), torch.tensor(width // columns, device=device)] for rows, columns in grids]
+        strides = [
+            [torch.tensor(height // rows, device=device), torch.tensor(width // columns, device=device)]
+            for rows, columns in grids
+        ]
         self.generator.set_cell_anchors(torch.float32, device)
         return torch.cat(self.generator.grid_anchors(grids, strides))
 
 
 class RegionPooling(nn.Module):
-    """RoIAlign on P3, then the last stage's copy, then global max pooling of what goes in and what comes out."""
+    """RoIAlign on P3, then the last stage's copy, then global max pooling of what goes in and what comes out.
 
-    def __init__(self, last_stage: LastStage) -> None:
+    Args:
+        last_stage: the copy.
+        channels: C4 and C5.
+    """
+
+    def __init__(self, last_stage: LastStage, channels: tuple[int, int]) -> None:
         super().__init__()
         self.last_stage = last_stage
+        self.channels = channels
 
     def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes (R, 4) of scenes (R,) -> the stage's pooled input (R, C4) and output (R, C5). No gradient to the boxes."""
+        """Boxes (R, 4) of scenes (R,) -> the stage's pooled input (R, C4) and output (R, C5).
+
+        No gradient reaches the boxes. Whatever the precision of the features, boxes stay float32: half a pixel counts.
+        """
+        if len(boxes) == 0:  # nothing for the stage's norms and windows to work on
+            empty = boxes.new_zeros(0, sum(self.channels))
+            return empty[:, : self.channels[0]], empty[:, self.channels[0] :]
         finest = pyramid.levels[0]
-        rows = torch.cat([scene[:, None].to(finest.dtype), boxes.detach().to(finest.dtype)], dim=1)
+        rows = torch.cat([scene[:, None].float(), boxes.detach().float()], dim=1)
         scale = finest.shape[2] / pyramid.padded_size[0]
-        regions = roi_align(finest, rows, REGION_SIZE, spatial_scale=scale, sampling_ratio=2, aligned=False)
+        regions = roi_align(finest.float(), rows, REGION_SIZE, spatial_scale=scale, sampling_ratio=2, aligned=False)
+        regions = regions.to(finest.dtype)
         return regions.amax((2, 3)), self.last_stage(regions).amax((2, 3))
 
 
@@ -86,32 +103,26 @@ class ReidHead(nn.Module):
 
     def __init__(self, last_stage: LastStage, channels: tuple[int, int], dims: int) -> None:
         super().__init__()
-        self.dims = dims
-        self.pooling = RegionPooling(last_stage)
+        self.pooling = RegionPooling(last_stage, channels)
         self.project_input = _projection(channels[0], dims // 2)
         self.project_output = _projection(channels[1], dims - dims // 2)
 
     def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> Tensor:
         """Boxes (R, 4) of scenes (R,) -> (R, E) float32, not normalised. Batch statistics are of these R boxes."""
-        if len(boxes) == 0:
-            return boxes.new_zeros(0, self.dims)
-        pooled = self.pooling(pyramid, boxes, scene)
-        return torch.cat([_project(self.project_input, pooled[0]), _project(self.project_output, pooled[1])], dim=1).float()
+        pooled_input, pooled_output = self.pooling(pyramid, boxes, scene)
+        return torch.cat([self.project_input(pooled_input), self.project_output(pooled_output)], dim=1)
 
 
 class LocationHead(nn.Module):
     """Location embedding of boxes in the separate model: max pooling and one linear layer without bias."""
 
-    def __init__(self, last_stage: LastStage, channels: int, dims: int) -> None:
+    def __init__(self, last_stage: LastStage, channels: tuple[int, int], dims: int) -> None:
         super().__init__()
-        self.dims = dims
-        self.pooling = RegionPooling(last_stage)
-        self.project = nn.Linear(channels, dims, bias=False)
+        self.pooling = RegionPooling(last_stage, channels)
+        self.project = nn.Linear(channels[1], dims, bias=False)
 
     def forward(self, pyramid: Pyramid, boxes: Tensor, scene: Tensor) -> Tensor:
         """Boxes (R, 4) of scenes (R,) -> (R, D) float32."""
-        if len(boxes) == 0:
-            return boxes.new_zeros(0, self.dims)
         return self.project(self.pooling(pyramid, boxes, scene)[1]).float()
 
 
@@ -119,11 +130,4 @@ def _projection(channels: int, dims: int) -> nn.Sequential:
     linear = nn.Linear(channels, dims)
     nn.init.normal_(linear.weight, std=0.01)
     nn.init.zeros_(linear.bias)
-    return nn.Sequential(linear, nn.BatchNorm1d(dims, affine=False))
-
-
-def _project(projection: nn.Sequential, pooled: Tensor) -> Tensor:
-    linear, norm = projection
-    if norm.training and len(pooled) == 1:  # one row has no variance: running statistics
-        return nn.functional.batch_norm(linear(pooled), norm.running_mean, norm.running_var, eps=norm.eps)
-    return norm(linear(pooled))
+    return nn.Sequential(linear, RowNorm(dims, affine=False))

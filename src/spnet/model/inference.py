@@ -41,7 +41,9 @@ def _detect(network: SPNet, path: SwapPath, pyramid: Pyramid, groups: Groups, co
     return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
 
 
-def _best_anchors(network: SPNet, path: SwapPath, pyramid: Pyramid, groups: Groups, count: int) -> tuple[Candidates, Tensor]:
+def _best_anchors(
+    network: SPNet, path: SwapPath, pyramid: Pyramid, groups: Groups, count: int
+) -> tuple[Candidates, Tensor]:
     """The anchors of highest logit in each group, above the threshold, and their scores."""
     config = network.config.inference
     anchors = network.anchor_table(pyramid)
@@ -54,12 +56,15 @@ def _best_anchors(network: SPNet, path: SwapPath, pyramid: Pyramid, groups: Grou
     return _select(candidates, candidates.valid), scores.flatten()[candidates.valid]
 
 
-def _refine(network: SPNet, step: int, pyramid: Pyramid, candidates: Candidates, scores: Tensor) -> tuple[Candidates, Tensor]:
+def _refine(
+    network: SPNet, step: int, pyramid: Pyramid, candidates: Candidates, scores: Tensor
+) -> tuple[Candidates, Tensor]:
     """Decode, clip, and drop boxes that overlap a better one of their group."""
     config = network.config.inference
     deltas = network.boxes[step](candidates.offsets)
     boxes = clip(decode(deltas, candidates.boxes), pyramid.sizes[candidates.scene])
-    kept = batched_nms(boxes, scores, candidates.group, config.nms_iou)
+    # it moves each group to a place of its own: with thousands of pairs float32 would round the boxes there
+    kept = batched_nms(boxes.double(), scores.double(), candidates.group, config.nms_iou)
     kept = kept[candidates.group[kept].argsort(stable=True)]  # groups in order, best first within
     return replace(_select(candidates, kept), boxes=boxes[kept]), scores[kept]
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spnet.config import ModelConfig
+from spnet.model.norm import RowNorm
 
 
 def chi_moments(dims: int) -> tuple[float, float]:
@@ -24,7 +25,7 @@ class NormLogit(nn.Module):
         super().__init__()
         self.sign = -1.0 if config.logit_sign == "negative" else 1.0
         self.mean, self.deviation = chi_moments(config.location_dims)
-        self.norm = nn.BatchNorm1d(1) if config.logits == "batch" else None
+        self.norm = RowNorm(1) if config.logits == "batch" else None
 
     def forward(self, norms: Tensor) -> Tensor:
         """Norms of any shape -> logits of the same shape, float32."""

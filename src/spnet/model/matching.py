@@ -26,7 +26,10 @@ def match_scenes(anchors: Tensor, targets: Targets, scenes: int) -> Tensor:
 
 
 def match_pairs(anchors: Tensor, targets: Targets, groups: Groups) -> Tensor:
-    """Anchors (A, 4) against the one box of each pair -> (P, A) its row, BACKGROUND or IGNORED; pairs without a box: BACKGROUND."""
+    """Anchors (A, 4) against the one box of each pair -> (P, A) its row, BACKGROUND or IGNORED.
+
+    Pairs without a box are all BACKGROUND.
+    """
     if len(targets.boxes) == 0:
         return torch.full((len(groups.scene), len(anchors)), BACKGROUND, device=anchors.device)
     iou = overlaps(targets.boxes[groups.target.clamp(min=0)][:, None], anchors)

@@ -35,11 +35,13 @@ class SPNet(nn.Module):
         self.trunk = Trunk(config.trunk, with_classifier)
         self.pyramid = FeaturePyramid(self.trunk.channels)
         self.anchors = AnchorEmbedder(self.pyramid.width, config.location_dims, config.anchor_size)
-        _, middle, last = self.trunk.channels
-        self.reid = ReidHead(self.trunk.copy_last_stage(), (middle, last), config.reid_dims)
+        channels = (self.trunk.channels[1], self.trunk.channels[2])
+        self.reid = ReidHead(self.trunk.copy_last_stage(), channels, config.reid_dims)
         # the first location head serves the queries too, so a separate model has one even without a cascade
         heads = max(1, config.cascade_steps) if config.heads == "separate" else 0
-        self.locations = nn.ModuleList(LocationHead(self.trunk.copy_last_stage(), last, config.location_dims) for _ in range(heads))
+        self.locations = nn.ModuleList(
+            LocationHead(self.trunk.copy_last_stage(), channels, config.location_dims) for _ in range(heads)
+        )
         self.bridges = nn.ModuleList(_zero_linear(config.location_dims) for _ in steps)
         self.logits = nn.ModuleList(NormLogit(config) for _ in steps)
         self.boxes = nn.ModuleList(BoxHead(config.location_dims) for _ in steps)

@@ -32,7 +32,9 @@ class SwapPath(ABC):
         """(G, A) row of each anchor's target, BACKGROUND or IGNORED."""
 
     @abstractmethod
-    def choose(self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups
+    ) -> tuple[Tensor, Tensor]:
         """Anchors that train the box loss and the cascade: indices (G, n) and which of them are valid (G, n)."""
 
     @abstractmethod
@@ -72,7 +74,9 @@ class ObjectPath(SwapPath):
     def match(self, anchors: AnchorTable, targets: Targets, groups: Groups) -> Tensor:
         return match_scenes(anchors.boxes, targets, len(groups.scene))
 
-    def choose(self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups
+    ) -> tuple[Tensor, Tensor]:
         return sample_balanced(matches, self.samples)
 
     def offsets(self, step: int, embeddings: Tensor, query: Tensor) -> Tensor:
@@ -108,13 +112,15 @@ class QueryPath(SwapPath):
     def match(self, anchors: AnchorTable, targets: Targets, groups: Groups) -> Tensor:
         return match_pairs(anchors.boxes, targets, groups)
 
-    def choose(self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, matches: Tensor, distances: Tensor, anchors: AnchorTable, targets: Targets, groups: Groups
+    ) -> tuple[Tensor, Tensor]:
         samples = min(self.samples, anchors.count)
         half = samples // 2
         person_there = (groups.target >= 0)[:, None]
         boxes = targets.boxes[groups.target.clamp(min=0)] if len(targets.boxes) else targets.boxes
         overlap = overlaps(boxes[:, None], anchors.boxes, generalized=True)
-        # anchors on a grid tie often, and top-k breaks ties by its length: the head of the longer list is the released choice
+        # anchors on a grid tie often, and top-k breaks ties by its length: the head of the longer list is the release's
         closest = overlap.topk(samples, dim=1).indices[:, :half]
         taken = torch.zeros_like(distances, dtype=torch.bool).scatter(1, closest, value=True) & person_there
         nearest = distances.detach().masked_fill(taken, torch.inf).topk(samples, dim=1, largest=False).indices
@@ -134,7 +140,9 @@ def scene_groups(scenes: int, device: torch.device, target: Tensor | None = None
     """One group a scene."""
     rows = torch.arange(scenes, device=device)
     target = torch.full_like(rows, -1) if target is None else target
-    return Groups(scene=rows, query=torch.zeros_like(rows), target=target, valid=torch.ones_like(rows, dtype=torch.bool))
+    return Groups(
+        scene=rows, query=torch.zeros_like(rows), target=target, valid=torch.ones_like(rows, dtype=torch.bool)
+    )
 
 
 def all_pairs(scenes: int, queries: int, device: torch.device) -> Groups:

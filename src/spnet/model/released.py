@@ -1,9 +1,7 @@
-"""Reads checkpoints of the authors' release: their parameter names into ours, and the architecture from their shapes."""
+"""Reads checkpoints of the authors' release: their names into ours, and the architecture from their shapes."""
 
 import re
 from collections.abc import Callable
-
-from torch import Tensor
 
 from spnet.config import ModelConfig, TrunkConfig
 from spnet.errors import UserError
@@ -21,7 +19,11 @@ _TRUNKS = {
     ("resnet", 64, 6): "resnet50",
 }
 _DROP_PATH = {"convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5, "resnet50": 0.0}
-_DROP_PATH |= {"swin_tiny_patch4_window7_224": 0.2, "swin_small_patch4_window7_224": 0.3, "swin_base_patch4_window7_224": 0.5}
+_DROP_PATH |= {
+    "swin_tiny_patch4_window7_224": 0.2,
+    "swin_small_patch4_window7_224": 0.3,
+    "swin_base_patch4_window7_224": 0.5,
+}
 
 _Replacement = Callable[[re.Match[str]], str]
 _MODULES: tuple[tuple[str, _Replacement], ...] = (
@@ -34,7 +36,10 @@ _MODULES: tuple[tuple[str, _Replacement], ...] = (
     (r"^head\.(moco_)?align_emb_head\.emb_head\.head\.", lambda m: f"{_owner(m)}reid.pooling.last_stage.stage.0."),
     (r"^head\.(moco_)?align_emb_head\.nae_head\.projectors\.feat_res4\.", lambda m: f"{_owner(m)}reid.project_input."),
     (r"^head\.(moco_)?align_emb_head\.nae_head\.projectors\.feat_res5\.", lambda m: f"{_owner(m)}reid.project_output."),
-    (r"^head\.align_emb_loc_head\.(\d+)\.emb_head\.head\.", lambda m: f"locations.{int(m[1]) - 1}.pooling.last_stage.stage.0."),
+    (
+        r"^head\.align_emb_loc_head\.(\d+)\.emb_head\.head\.",
+        lambda m: f"locations.{int(m[1]) - 1}.pooling.last_stage.stage.0.",
+    ),
     (r"^head\.align_emb_loc_head\.(\d+)\.head\.", lambda m: f"locations.{int(m[1]) - 1}.project."),
     (r"^(moco_)?backbone\.fpn\.", lambda m: f"{_owner(m)}pyramid.fpn."),
     (r"^(moco_)?backbone\.body\.", lambda m: f"{_owner(m)}trunk.net."),
@@ -111,22 +116,25 @@ def _rename_trunks(state: State) -> State:
     return result
 
 
-def infer_config(state: State, logit_sign: str = "negative") -> ModelConfig:
+def infer_config(state: State, logit_sign: str = "negative", origin: str = "checkpoint") -> ModelConfig:
     """The architecture of a released checkpoint, from names and shapes (released names).
 
     Raises:
-        UserError: a trunk this release does not have.
+        UserError: no such checkpoint, or a trunk this release does not have; names `origin`.
     """
     state = {name.removeprefix("model."): value for name, value in state.items()}
-    projections = [state[f"head.align_emb_head.nae_head.projectors.feat_res{level}.0.weight"].shape[0] for level in (4, 5)]
+    bridge = "head.bridge_layer.0.linear.weight"
+    projections = [f"head.align_emb_head.nae_head.projectors.feat_res{level}.0.weight" for level in (4, 5)]
+    if missing := [name for name in (bridge, *projections) if name not in state]:
+        raise UserError(f"{origin!r} is no released SPNet checkpoint: it has no {missing[0]!r}")
     steps = _count(state, r"^head\.bridge_layer\.(\d+)\.")
     trunk = _infer_trunk(state)
     return ModelConfig(
         trunk=TrunkConfig(trunk, weights="none", drop_path=_DROP_PATH[trunk]),
         heads="separate" if any(name.startswith("head.align_emb_loc_head.") for name in state) else "shared",
         cascade_steps=steps - 1,
-        location_dims=state["head.bridge_layer.0.linear.weight"].shape[0],
-        reid_dims=sum(projections),
+        location_dims=state[bridge].shape[0],
+        reid_dims=sum(state[name].shape[0] for name in projections),
         logits="batch" if any(name.startswith("head.anchor_classification_head.") for name in state) else "fixed",
         logit_sign="positive" if logit_sign == "positive" else "negative",
     )
@@ -134,13 +142,16 @@ def infer_config(state: State, logit_sign: str = "negative") -> ModelConfig:
 
 def _infer_trunk(state: State) -> str:
     if "backbone.body.conv1.weight" in state:
-        key = ("resnet", state["backbone.body.conv1.weight"].shape[0], _count(state, r"^backbone\.body\.layer3\.(\d+)\."))
+        family, stem, stage = "resnet", "backbone.body.conv1.weight", r"^backbone\.body\.layer3\.(\d+)\."
     else:
         family = "swin" if any("relative_position_bias_table" in name for name in state) else "convnext"
-        stem: Tensor | None = state.get("backbone.body.0.0.weight")
-        key = (family, 0 if stem is None else stem.shape[0], _count(state, r"^backbone\.body\.5\.(\d+)\."))
+        stem, stage = "backbone.body.0.0.weight", r"^backbone\.body\.5\.(\d+)\."
+    key = (family, state[stem].shape[0] if stem in state else 0, _count(state, stage))
     if key not in _TRUNKS:
-        raise UserError(f"released checkpoint has an unknown trunk (family, width, blocks of stage 3) = {key}; known: {sorted(_TRUNKS.values())}")
+        raise UserError(
+            f"released checkpoint has an unknown trunk (family, width, blocks of stage 3) = {key}; "
+            f"known: {sorted(_TRUNKS.values())}"
+        )
     return _TRUNKS[key]
 
 

@@ -1,4 +1,7 @@
-"""Random draws of the training step: balanced anchors, query-scene pairs. Fixed sizes and masks, so nothing waits for the GPU."""
+"""Random draws of the training step: balanced anchors, query-scene pairs.
+
+Fixed sizes and masks, so nothing waits for the GPU.
+"""
 
 import torch
 from torch import Tensor
@@ -34,13 +37,13 @@ def _keep_highest(values: Tensor, count: int) -> Tensor:
 def sample_pairs(targets: Targets, scenes: int, count: int) -> Groups:
     """Draw up to `count` query-scene pairs by the paper's priorities (supplementary section 8, "Anchor Sampling").
 
-    First queries whose person, but not whose own box, is in the scene; then those whose own box is; then absent persons.
-    A person who is twice in a scene is no query for it.
+    First queries whose person, but not whose own box, is in the scene; then those whose own box is; then those whose
+    person is absent. A person who is twice in a scene is no query for it.
     """
     device = targets.scene.device
     own, target, usable = _presence(targets, scenes)
     present = target >= 0
-    priority = torch.where(present & ~own, 2, torch.where(own, 1, 0))
+    priority = torch.where(present & ~own, 4, torch.where(own, 2, 0))  # steps of 2: no rounding bridges them
     order = (priority + torch.rand(own.shape, device=device)).masked_fill(~usable, -1).flatten()
     drawn, index = order.topk(min(count, order.numel()))
     index, by_index = index.sort()

@@ -6,6 +6,7 @@ Any hierarchical timm model with features at strides 8, 16 and 32 serves as the 
 import copy
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -15,7 +16,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from spnet.config import TrunkConfig
 from spnet.errors import UserError
-from spnet.model.trunk_weights import load_trunk_weights
+from spnet.model.trunk_weights import first_line, load_trunk_weights, timm_tag
 
 STRIDES = (8, 16, 32)
 
@@ -33,15 +34,16 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TrunkConfig, with_classifier: bool = False) -> None:
         super().__init__()
-        self.net = _create(config, with_classifier)
-        load_trunk_weights(self.net, config, with_classifier)
+        self.net: Any = _create(config, with_classifier)  # any timm model: no type says what they share
         by_stride = {info["reduction"]: index for index, info in enumerate(self.net.feature_info)}
         missing = [stride for stride in STRIDES if stride not in by_stride]
         if missing or not hasattr(self.net, "forward_intermediates"):
-            raise UserError(f"trunk {config.name!r} has no features at strides {missing or STRIDES}; choose a hierarchical model")
+            raise UserError(
+                f"trunk {config.name!r} has no features at strides {missing or STRIDES}; choose a hierarchical model"
+            )
         self.indices = [by_stride[stride] for stride in STRIDES]
-        if not with_classifier:
-            _drop_classifier(self.net, self.indices)
+        dropped = [] if with_classifier else _drop_classifier(self.net, self.indices)
+        load_trunk_weights(self.net, config, dropped)
         self.channels: list[int] = [self.net.feature_info[index]["num_chs"] for index in self.indices]
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -65,7 +67,9 @@ class Trunk(nn.Module):
         return LastStage(copy.deepcopy(nn.Sequential(*between)), channels_last)
 
 
-def _create(config: TrunkConfig, with_classifier: bool) -> nn.Module:
+def _create(config: TrunkConfig, with_classifier: bool) -> Any:
+    tag = timm_tag(config)
+    name = f"{config.name}.{tag}" if tag else config.name
     options = dict(config.options)
     if config.name.startswith("swin"):
         # any picture size; a large nominal size keeps the shifted windows of the last stage, as torchvision has them
@@ -73,17 +77,24 @@ def _create(config: TrunkConfig, with_classifier: bool) -> nn.Module:
     if not with_classifier:
         options["num_classes"] = 0
     try:
-        return timm.create_model(config.name, pretrained=False, drop_path_rate=config.drop_path, **options)
-    except (RuntimeError, TypeError) as error:
+        return timm.create_model(name, pretrained=tag is not None, drop_path_rate=config.drop_path, **options)
+    except (RuntimeError, TypeError, ValueError, LookupError, OSError, AssertionError) as error:
         close = timm.list_models(config.name.split("_")[0] + "*")[:8]
-        raise UserError(f"trunk {config.name!r} with options {config.options}: {error}; timm has, e.g., {close}") from error
+        raise UserError(
+            f"trunk {config.name!r} with weights {config.weights!r} and options {config.options}: {first_line(error)}; "
+            f"timm has, e.g., {close}"
+        ) from error
 
 
-def _drop_classifier(net: nn.Module, indices: list[int]) -> None:
-    """Nothing after C5 is used, so that no parameter is left without a gradient."""
+def _drop_classifier(net: Any, indices: list[int]) -> list[str]:
+    """Drop what comes after C5, so that no parameter is left without a gradient; returns the names of what is gone."""
+    whole = net.state_dict()
     net.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
     if hasattr(net, "head"):
         net.head = nn.Identity()
+    classifiers = net.pretrained_cfg.get("classifier") or ()
+    classifiers = [classifiers] if isinstance(classifiers, str) else list(classifiers)
+    return classifiers + [name for name in whole if name not in net.state_dict()]
 
 
 class LastStage(nn.Module):
@@ -93,6 +104,7 @@ class LastStage(nn.Module):
         super().__init__()
         self.stage = stage
         self.channels_last = channels_last
+        module: Any
         for module in stage:
             if hasattr(module, "set_input_size"):  # windows of a region, not of a picture
                 module.set_input_size((14, 14), module.blocks[0].window_size)

@@ -1,8 +1,9 @@
 """Initial weights of the trunk: from torchvision's ImageNet classifier, from timm by name, or from a local file."""
 
 import re
+from collections.abc import Collection
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from safetensors.torch import load_file
@@ -22,7 +23,7 @@ TORCHVISION_NAMES = {
     "resnet50": "resnet50",
 }
 
-# torchvision's `features.<n>` are: stem, then stage, downsampling, stage, ...; timm puts the downsampling into its stage
+# torchvision's `features.<n>`: stem, then stage, downsampling, stage, ...; timm puts the downsampling into its stage
 _CONVNEXT = (
     (r"^features\.0\.", lambda m: "stem."),
     (r"^features\.([246])\.", lambda m: f"stages.{int(m[1]) // 2}.downsample."),
@@ -52,7 +53,7 @@ def torchvision_to_timm(state: State) -> State:
     rules = _SWIN if swin else _CONVNEXT if any(name.startswith("features.") for name in state) else ()
     renamed = {}
     for name, value in state.items():
-        if name.endswith("relative_position_index"):  # timm computes it
+        if name.endswith(("relative_position_index", "attn_mask")):  # timm computes them
             continue
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
@@ -80,27 +81,54 @@ def read_state(path: Path) -> State:
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def load_trunk_weights(net: nn.Module, config: TrunkConfig, with_classifier: bool) -> None:
+def timm_tag(config: TrunkConfig) -> str | None:
+    """Which of timm's weights to load: a tag, `` for the default ones, None for weights that are not timm's."""
+    source, _, tag = config.weights.partition(":")
+    return tag if source == "timm" else None
+
+
+def load_trunk_weights(net: nn.Module, config: TrunkConfig, dropped: Collection[str]) -> None:
     """Fill a timm model as `config.weights` says; timm's own weights are loaded when the model is made.
 
+    Args:
+        dropped: names of parameters (or beginnings of names) that the whole model has and this one does without.
+
     Raises:
-        UserError: weights that do not exist or do not fit, with the keys that are missing.
+        UserError: weights that do not exist or do not fit, with the keys that are missing, unknown or of another shape.
     """
-    if config.weights == "none" or config.weights.startswith("timm"):
+    if config.weights == "none" or timm_tag(config) is not None:
         return
     state = _torchvision_classifier(config) if config.weights == "imagenet" else read_state(Path(config.weights))
-    result = net.load_state_dict(torchvision_to_timm(state), strict=False)
-    # without the classifier a trunk still has the norm before it, which no feature passes through
-    missing = [key for key in result.missing_keys if with_classifier or not key.startswith(("head.", "norm.", "fc."))]
-    if missing:
-        raise UserError(f"trunk weights {config.weights!r} do not fit {config.name!r}: {len(missing)} keys missing, e.g. {missing[:3]}")
+    state = torchvision_to_timm(state)
+    own = net.state_dict()
+    problems = {
+        # old files count no batches, and load_state_dict() knows that
+        "missing": [name for name in own if name not in state and not name.endswith("num_batches_tracked")],
+        "unknown": [name for name in state if name not in own and not name.startswith(tuple(dropped))],
+        "of another shape": [name for name in own if name in state and state[name].shape != own[name].shape],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{len(names)} keys {kind}, e.g. {names[:3]}" for kind, names in problems.items() if names)
+        raise UserError(f"trunk weights {config.weights!r} do not fit {config.name!r}: {found}")
+    net.load_state_dict({name: state[name] for name in own if name in state})
 
 
 def _torchvision_classifier(config: TrunkConfig) -> State:
     if config.name not in TORCHVISION_NAMES:
-        raise UserError(f"weights 'imagenet' exist for {sorted(TORCHVISION_NAMES)}, not for {config.name!r}; use 'timm', 'none' or a file")
+        raise UserError(
+            f"trunk weights 'imagenet' do not exist for {config.name!r}; choose 'timm', 'none' or a file, "
+            f"or one of the trunks {sorted(TORCHVISION_NAMES)}"
+        )
     weights = get_model_weights(TORCHVISION_NAMES[config.name])["IMAGENET1K_V1"]
     try:
         return weights.get_state_dict(progress=True)
-    except (URLError, OSError) as error:
-        raise UserError(f"weights 'imagenet' of {config.name!r} cannot be fetched from {weights.url} ({error}); give a local file instead") from error
+    except (OSError, HTTPException, RuntimeError) as error:  # no network, cut off, or not what was promised
+        raise UserError(
+            f"trunk weights 'imagenet' of {config.name!r} cannot be fetched from {weights.url} "
+            f"({first_line(error)}); give a local file instead"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -116,7 +116,7 @@ class Objective(nn.Module):
         positive = step.candidates.positive & step.candidates.valid
         return box_loss(step.decoded, _target_boxes(step, targets), positive)
 
-    def _reid_boxes(self, last: Step, pyramid: Pyramid, targets: Targets) -> "Regions":
+    def _reid_boxes(self, last: Step, pyramid: Pyramid, targets: Targets) -> Regions:
         """Detected boxes that train re-id."""
         candidates = last.candidates
         boxes = clip(last.decoded.detach(), pyramid.sizes[candidates.scene])
@@ -124,11 +124,11 @@ class Objective(nn.Module):
         qualifies = close & candidates.valid & (candidates.target >= 0)
         if self.config.path == "query":
             qualifies = _draw(qualifies, candidates.group, self.config.reid_pair_samples)
-        # how many boxes qualify is the one thing a step has to ask of the GPU
+        # how many boxes qualify decides shapes: here, and in the memories' updates, a step waits for the GPU
         index = qualifies.nonzero()[:, 0]
         return Regions(boxes[index], candidates.scene[index], candidates.target[index])
 
-    def _reid(self, embeddings: Tensor, regions: "list[Regions]", batch: SceneBatch) -> Tensor:
+    def _reid(self, embeddings: Tensor, regions: list[Regions], batch: SceneBatch) -> Tensor:
         """The re-id loss of all regions' embeddings (R, E), and the update of its memory."""
         targets = batch.targets
         row = torch.cat([part.target for part in regions])
