@@ -1,5 +1,6 @@
 """Reads the releases' MATLAB files strictly: nested cells and structs, where a wrong shape must say in which record."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from spnet.data.prepare.matlab_check import check_mat
 from spnet.errors import UserError
 
 
@@ -18,7 +20,9 @@ def read_mat(path: Path, keys: Sequence[str], home: str) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path}: no such file; the release keeps it {home}")
     try:
-        content = scipy.io.loadmat(path)
+        data = path.read_bytes()
+        check_mat(data)
+        content = scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # a damaged file trips scipy's parser anywhere: many kinds of exception
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or not a MATLAB file: {reason}") from None
