@@ -34,6 +34,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TrunkConfig, with_classifier: bool = False) -> None:
         super().__init__()
+        self.has_classifier = with_classifier
         self.net: Any = _create(config, with_classifier)  # any timm model: no type says what they share
         by_stride = {info["reduction"]: index for index, info in enumerate(self.net.feature_info)}
         missing = [stride for stride in STRIDES if stride not in by_stride]

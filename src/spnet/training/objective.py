@@ -2,11 +2,13 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from spnet.config import ObjectiveConfig
+from spnet.errors import UserError
 from spnet.losses.detection import anchor_class_loss, box_loss, step_class_loss
 from spnet.losses.distillation import distillation_loss
 from spnet.losses.oim import OIM
@@ -44,6 +46,9 @@ class Objective(nn.Module):
         config: what is trained.
         network: the student; a teacher starts as its copy.
         identities: known identities of the data (rows of the OIM table).
+
+    Raises:
+        UserError: `forgetting` without a classifier.
     """
 
     def __init__(self, config: ObjectiveConfig, network: SPNet, identities: int) -> None:
@@ -57,6 +62,13 @@ class Objective(nn.Module):
             self.memory = PersonQueue(config.queue_size, dims, config.scalar)
         self.teacher = Teacher(network, config.teacher_momentum) if config.reid == "queue" else None
         self.initial_trunk = _frozen_copy(network.trunk) if config.forgetting else None
+
+    def train(self, mode: bool = True) -> Self:
+        """As always, but the initial trunk stays in evaluation mode: no stochastic depth, statistics as they were."""
+        super().train(mode)
+        if self.initial_trunk is not None:
+            self.initial_trunk.eval()
+        return self
 
     def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
         """The losses of a batch by name; their sum is to be minimised. Updates the re-id memory."""
@@ -161,4 +173,6 @@ def _draw(mask: Tensor, group: Tensor, count: int) -> Tensor:
 
 
 def _frozen_copy(trunk: Trunk) -> Trunk:
+    if not trunk.has_classifier:
+        raise UserError("objective.forgetting True needs a network that keeps the trunk's classifier (with_classifier)")
     return copy.deepcopy(trunk).requires_grad_(False).eval()

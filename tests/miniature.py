@@ -1,0 +1,63 @@
+"""A network small enough for tests, and batches to feed it."""
+
+from typing import Any
+
+import torch
+
+from spnet.config import ModelConfig, TrunkConfig
+from spnet.model.network import SPNet
+from spnet.structures import SceneBatch, Targets
+
+TRUNK = TrunkConfig("convnext_tiny", "none", 0.0, {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 24)})
+
+# scene, box, person, identity: two views of one picture, a stranger, and a scene of somebody else
+ROWS = [
+    (0, (5, 6, 30, 60), 100, 0),
+    (0, (40, 4, 70, 62), 101, 1),
+    (1, (12, 6, 37, 60), 100, 0),
+    (1, (50, 4, 80, 62), 101, 1),
+    (2, (20, 10, 60, 50), 102, -1),
+]
+
+
+def make_config(**changes: Any) -> ModelConfig:
+    """A miniature ConvNeXt, D = E = 8."""
+    return ModelConfig(**({"trunk": TRUNK, "location_dims": 8, "reid_dims": 8} | changes))
+
+
+def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -> SPNet:
+    """A network with random weights that sees something: its bridges and heads are not at their silent start."""
+    torch.manual_seed(seed)
+    network = SPNet(make_config(**changes), with_classifier)
+    for bridge in network.bridges:
+        torch.nn.init.normal_(bridge.weight, std=0.1)
+    return network
+
+
+def make_targets(rows: list[tuple[Any, ...]]) -> Targets:
+    """From rows (scene, box, person, identity)."""
+    return Targets(
+        boxes=torch.tensor([row[1] for row in rows], dtype=torch.float32).reshape(-1, 4),
+        scene=torch.tensor([row[0] for row in rows], dtype=torch.int64),
+        person=torch.tensor([row[2] for row in rows], dtype=torch.int64),
+        identity=torch.tensor([row[3] for row in rows], dtype=torch.int64),
+    )
+
+
+def make_batch(rows: list[tuple[Any, ...]] = ROWS, scenes: int = 3, size: tuple[int, int] = (64, 96)) -> SceneBatch:
+    """Random pictures that fill their batch, and boxes on them."""
+    generator = torch.Generator().manual_seed(0)
+    return SceneBatch(
+        images=torch.randint(0, 256, (scenes, 3, *size), dtype=torch.uint8, generator=generator),
+        sizes=torch.tensor([size] * scenes),
+        scene_ids=torch.arange(scenes),
+        scales=torch.ones(scenes, 2),
+        targets=make_targets(rows),
+    )
+
+
+def random_boxes(count: int, width: float, height: float, generator: torch.Generator) -> torch.Tensor:
+    """(count, 4) boxes with area inside a picture."""
+    first = torch.rand(count, 2, generator=generator) * 0.7
+    second = first + 0.05 + torch.rand(count, 2, generator=generator) * (0.95 - first)
+    return torch.cat([first, second.clamp(max=1)], dim=1) * torch.tensor([width, height, width, height])
