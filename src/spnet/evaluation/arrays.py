@@ -75,6 +75,8 @@ def ground_truth_detections(arrays: EvaluationArrays) -> EvaluationArrays:
 def confident_detections(arrays: EvaluationArrays, score_threshold: float) -> EvaluationArrays:
     """The same scenes with only the detections of at least this score (SPEC section 6)."""
     keep = arrays.det_score >= score_threshold
+    if keep.all():
+        return arrays
     return replace(arrays, **{name: getattr(arrays, name)[keep] for name in TABLES["det_image"]})
 
 

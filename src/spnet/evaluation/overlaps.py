@@ -34,8 +34,10 @@ def scene_overlaps(arrays: EvaluationArrays) -> Overlaps:
 
 def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """IoU of box i of `first` with box i of `second`, both (M, 4) pixels xyxy; float64 (M,)."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-    intersection = sides.clip(min=0).prod(axis=1)
-    areas = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1)
+    left, top, right, bottom = first.T.astype(np.float64)
+    other_left, other_top, other_right, other_bottom = second.T.astype(np.float64)
+    width = (np.minimum(right, other_right) - np.maximum(left, other_left)).clip(min=0)
+    height = (np.minimum(bottom, other_bottom) - np.maximum(top, other_top)).clip(min=0)
+    intersection = width * height
+    areas = (right - left) * (bottom - top) + (other_right - other_left) * (other_bottom - other_top)
     return intersection / (areas - intersection)

@@ -64,7 +64,7 @@ def evaluate(
     similarity = GallerySimilarity(arrays, galleries, confidence_weighted, device)
     total = len(protocol.queries)
     precisions, ranks = np.zeros(total), np.zeros(total, np.int64)
-    step = max(1, chunk // max(1, similarity.largest))
+    step = similarity.queries_at_once(chunk)
     for first in range(0, total, step):
         last = min(total, first + step)
         candidates = persons.candidates(galleries, first, last)
