@@ -47,6 +47,15 @@ def test_damage_never_gets_through_to_scipy() -> None:
             scipy.io.loadmat(io.BytesIO(bytes(data)))
 
 
+def test_every_damaged_byte_of_a_compressed_file_is_found() -> None:
+    data = saved(compressed=True, pool=cells(["s1.jpg", "s2.jpg"]))
+    for place in range(128, len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 0x55
+        with pytest.raises(ValueError, match="."):
+            check_mat(bytes(damaged))
+
+
 def test_every_truncation_is_refused_or_has_no_variable(tmp_path: Path) -> None:
     data = saved(box_new=np.eye(5))
     for length in range(0, len(data), 7):

@@ -1,6 +1,7 @@
 """Reads the releases' MATLAB files strictly: nested cells and structs, where a wrong shape must say in which record."""
 
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,10 @@ def texts(value: Any, where: str) -> list[str]:
 
 
 def text(value: Any, where: str) -> str:
-    """One string."""
+    """One string; equal ones are the same object, since galleries repeat the same names millions of times."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1 or not value.flat[0].strip():
         raise UserError(f"{where}: not a name")
-    return str(value.flat[0])
+    return sys.intern(str(value.flat[0]))
 
 
 def box(value: Any, where: str) -> tuple[float, float, float, float] | None:
