@@ -81,7 +81,7 @@ def find_contradictions(splits: Mapping[str, Annotations]) -> list[str]:
     """A problem for each split that gives an id to another scene or box than a split before; parts may share them."""
     scenes: dict[int, tuple[Any, str]] = {}
     boxes: dict[int, tuple[Any, str]] = {}
-    problems = []
+    problems: list[str] = []
     for name, split in splits.items():
         box_contents = zip(split.scene_ids[split.box_scene].tolist(), split.boxes.tolist(), strict=True)
         problems += _contradictions(name, "image", zip(split.scene_ids.tolist(), split.file_names, strict=True), scenes)

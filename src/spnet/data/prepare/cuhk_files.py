@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from spnet.data.prepare.mat_stream import stream_structs
 from spnet.data.prepare.matlab import box, read_mat, structs, text, texts
 from spnet.errors import UserError
 
@@ -89,10 +90,7 @@ def _read_train(path: Path) -> list[list[Sighting]]:
 
 def _read_searches(path: Path, key: str) -> list[Search]:
     searches = []
-    records = structs(read_mat(path, [key], _home(path)), ["Query", "Gallery"], f"{path}: {key}")
-    if not records:
-        raise UserError(f"{path}: {key} lists no query")
-    for row, record in enumerate(records, 1):
+    for row, record in enumerate(stream_structs(path, key, ["Query", "Gallery"], _home(path)), 1):
         where = f"{path}: query {row}"
         queries = [_sighting(entry, where) for entry in structs(record["Query"], ["imname", "idlocate"], where)]
         entries = [_sighting(entry, where) for entry in structs(record["Gallery"], ["imname", "idlocate"], where)]
@@ -106,6 +104,8 @@ def _read_searches(path: Path, key: str) -> list[Search]:
                 break
             matches.append((name, place))
         searches.append(Search((queries[0][0], queries[0][1]), matches, [name for name, _ in entries], where))
+    if not searches:
+        raise UserError(f"{path}: {key} lists no query")
     return searches
 
 

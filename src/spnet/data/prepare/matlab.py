@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from spnet.data.prepare.matlab_check import check_mat
+from spnet.data.prepare.mat5 import check_mat
 from spnet.errors import UserError
 
 
@@ -18,10 +18,8 @@ def read_mat(path: Path, keys: Sequence[str], home: str) -> np.ndarray:
 
     Raises UserError if the file is missing (`home` says where the release keeps it), damaged, or has none of the keys.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; the release keeps it {home}")
+    data = read_bytes(path, home)
     try:
-        data = path.read_bytes()
         check_mat(data)
         content = scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # a damaged file trips scipy's parser anywhere: many kinds of exception
@@ -32,6 +30,16 @@ def read_mat(path: Path, keys: Sequence[str], home: str) -> np.ndarray:
             return content[key]
     found = sorted(key for key in content if not key.startswith("__"))
     raise UserError(f"{path}: has no {' or '.join(map(repr, keys))}, only {', '.join(map(repr, found)) or 'nothing'}")
+
+
+def read_bytes(path: Path, home: str) -> bytes:
+    """A file's content. Raises UserError if it is missing: `home` says where the release keeps it."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; the release keeps it {home}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def structs(value: Any, fields: Sequence[str], where: str) -> list[np.void]:
