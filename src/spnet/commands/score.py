@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Read, measure, print, write. Raises UserError."""
     sizes = parse_sizes(arguments.gallery_sizes)
+    check_device(arguments.device)
+    if arguments.output is not None and not arguments.output.parent.is_dir():
+        raise UserError(f"--output {arguments.output}: cannot be written: there is no folder {arguments.output.parent}")
     # torch takes a second to load, and `spnet --help` needs only the summary
     from rich.console import Console
 
@@ -53,10 +56,10 @@ def run(arguments: argparse.Namespace) -> None:
     for name, protocol in protocols.items():
         wanted |= {f"{name}@{size}": limit_galleries(protocol, arrays, size) for size in sizes}
     report = measure(arrays, wanted, mode=arguments.mode, device=arguments.device)
-    Console().print(as_table(report))
-    print(as_text(report))
     if arguments.output is not None:
         write_report(arguments.output, report)
+    Console().print(as_table(report))
+    print(as_text(report))
 
 
 def parse_sizes(text: str | None) -> list[int]:
@@ -67,3 +70,13 @@ def parse_sizes(text: str | None) -> list[int]:
             raise UserError(f"--gallery-sizes {text}: {part.strip()!r} is not a positive number of scenes")
         sizes.append(int(part))
     return sizes
+
+
+def check_device(name: str) -> None:
+    """Raise UserError unless tensors can live on this device."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None

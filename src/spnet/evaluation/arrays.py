@@ -1,6 +1,7 @@
 """The detections file: everything an evaluation needs of a model, as plain arrays, so that any model can be scored."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NoReturn
@@ -42,7 +43,10 @@ def read_arrays(path: Path) -> EvaluationArrays:
     """Read a detections file (.npz). Raises UserError naming the file and the array or record that is wrong."""
     names = [field.name for field in fields(EvaluationArrays)]
     try:
-        with np.load(path, allow_pickle=False) as content:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise ValueError("it holds a single array")
+        with content:
             missing = [name for name in names if name not in content.files]
             if missing:
                 raise UserError(f"it has no array {missing[0]!r}; a detections file holds {', '.join(names)}")
@@ -51,7 +55,7 @@ def read_arrays(path: Path) -> EvaluationArrays:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not a detections file (.npz): {str(error).splitlines()[0]}") from None
 
 
@@ -109,16 +113,17 @@ def check(arrays: EvaluationArrays) -> None:
 
 
 def _check_shapes(arrays: EvaluationArrays) -> None:
-    for name in INTEGERS:
-        if getattr(arrays, name).dtype.kind not in "iu":
-            raise UserError(f"{name} holds {getattr(arrays, name).dtype}, not integers")
     for field in fields(arrays):
-        if field.name not in INTEGERS and getattr(arrays, field.name).dtype.kind != "f":
-            raise UserError(f"{field.name} holds {getattr(arrays, field.name).dtype}, not floating-point numbers")
+        kinds, wanted = ("iu", "integers") if field.name in INTEGERS else ("f", "floating-point numbers")
+        values = getattr(arrays, field.name)
+        if values.dtype.kind not in kinds:
+            raise UserError(f"{field.name} holds {values.dtype}, not {wanted}")
+        if field.name in INTEGERS and values.ndim != 1:
+            raise UserError(f"{field.name} has shape {values.shape}, expected one dimension")
     dims = arrays.gt_emb.shape[-1] if arrays.gt_emb.ndim == 2 else 0
     lengths = {name: len(getattr(arrays, owner)) for owner, names in TABLES.items() for name in names}
     widths = {"gt_box": (4,), "det_box": (4,), "gt_emb": (dims,), "det_emb": (dims,)}
-    for name, length in {"image_ids": len(arrays.image_ids), **lengths}.items():
+    for name, length in lengths.items():
         expected = (length, *widths.get(name, ()))
         if getattr(arrays, name).shape != expected:
             raise UserError(f"{name} has shape {getattr(arrays, name).shape}, expected {expected}")
@@ -139,5 +144,6 @@ def _refuse(arrays: EvaluationArrays, name: str, bad: np.ndarray, message: str) 
 def _fail(arrays: EvaluationArrays, name: str, row: int, message: str) -> NoReturn:
     owner = next((owner for owner, names in TABLES.items() if name in names), None)
     scene = f" (scene {getattr(arrays, owner)[row]})" if owner and owner != name else ""
-    value = np.array2string(getattr(arrays, name)[row], threshold=8, precision=6, separator=", ").replace("\n", "")
-    raise UserError(f"{name}[{row}]{scene} is {value}: {message}")
+    value = getattr(arrays, name)[row]
+    text = np.array2string(value, threshold=8, separator=", ").replace("\n", "") if value.ndim else str(value)
+    raise UserError(f"{name}[{row}]{scene} is {text}: {message}")

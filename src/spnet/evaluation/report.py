@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from spnet.errors import UserError
@@ -66,8 +67,8 @@ def as_table(report: Report) -> Table:
     """A table for the terminal, one row for each protocol, in percent."""
     recall, precision = report.detection.recall, report.detection.average_precision
     caption = f"detection of all persons: recall {recall:.2%}, AP@0.5 {precision:.2%}"
-    table = Table(title=f"person search, {report.mode}", caption=caption)
-    table.add_column("protocol", overflow="fold")
+    table = Table(title=f"person search, {report.mode}", caption=caption, box=SIMPLE_HEAD)
+    table.add_column("protocol", no_wrap=True)
     for heading in ("queries", "mAP", *(f"top-{k}" for k in TOP_K), "weighted mAP", "GT mAP"):
         table.add_column(heading, justify="right")
     for name, settings in report.searches.items():
