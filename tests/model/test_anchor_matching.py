@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from miniature import make_targets, random_boxes
 from torch import Tensor
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
+from miniature import make_targets, random_boxes
 from spnet.model.matching import BACKGROUND, IGNORED, match_pairs, match_scenes
 from spnet.structures import Groups, Targets
 

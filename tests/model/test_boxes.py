@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from miniature import random_boxes
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou
 
+from miniature import random_boxes
 from spnet.model.boxes import MAX_LOG_SCALE, BoxHead, clip, decode, overlaps
 
 

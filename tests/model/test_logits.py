@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from miniature import make_config
 from scipy.stats import chi
 
+from miniature import make_config
 from spnet.model.logits import NormLogit, chi_moments, offset_norm
 
 

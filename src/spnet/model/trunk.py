@@ -16,6 +16,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from spnet.config import TrunkConfig
 from spnet.errors import UserError
+from spnet.model.swin import use_any_size
 from spnet.model.trunk_weights import first_line, load_trunk_weights, timm_tag
 
 STRIDES = (8, 16, 32)
@@ -73,18 +74,20 @@ def _create(config: TrunkConfig, with_classifier: bool) -> Any:
     name = f"{config.name}.{tag}" if tag else config.name
     options = dict(config.options)
     if config.name.startswith("swin"):
-        # any picture size; a large nominal size keeps the shifted windows of the last stage, as torchvision has them
-        options = {"strict_img_size": False, "img_size": 512, **options}
+        # any picture size, and windows that do not depend on a nominal one
+        options = {"strict_img_size": False, "always_partition": True, **options}
     if not with_classifier:
         options["num_classes"] = 0
     try:
-        return timm.create_model(name, pretrained=tag is not None, drop_path_rate=config.drop_path, **options)
+        net = timm.create_model(name, pretrained=tag is not None, drop_path_rate=config.drop_path, **options)
     except (RuntimeError, TypeError, ValueError, LookupError, OSError, AssertionError) as error:
         close = timm.list_models(config.name.split("_")[0] + "*")[:8]
         raise UserError(
             f"trunk {config.name!r} with weights {config.weights!r} and options {config.options}: {first_line(error)}; "
             f"timm has, e.g., {close}"
         ) from error
+    use_any_size(net)
+    return net
 
 
 def _drop_classifier(net: Any, indices: list[int]) -> list[str]:
@@ -105,10 +108,6 @@ class LastStage(nn.Module):
         super().__init__()
         self.stage = stage
         self.channels_last = channels_last
-        module: Any
-        for module in stage:
-            if hasattr(module, "set_input_size"):  # windows of a region, not of a picture
-                module.set_input_size((14, 14), module.blocks[0].window_size)
 
     def forward(self, regions: Tensor) -> Tensor:
         if not self.channels_last:
