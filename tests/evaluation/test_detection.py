@@ -81,6 +81,6 @@ def test_equal_scores_stand_at_one_threshold() -> None:
 
 
 def test_iou_of_boxes_that_only_touch_is_zero() -> None:
-    boxes = np.array([FIRST, FIRST, FIRST], np.float32)
-    others = np.array([[10, 0, 20, 10], [5, 0, 15, 10], [12, 12, 14, 14]], np.float32)
-    np.testing.assert_allclose(paired_iou(boxes, others), [0, 1 / 3, 0])
+    boxes = np.array([FIRST, FIRST, FIRST], np.float64)
+    others = np.array([[10, 0, 20, 10], [5, 0, 15, 10], [12, 12, 14, 14]], np.float64)
+    np.testing.assert_allclose(paired_iou(boxes.T, others.T), [0, 1 / 3, 0])

@@ -28,7 +28,8 @@ def evaluate_detection(
     """
     arrays = confident_detections(arrays, score_threshold)
     matched = np.zeros(len(arrays.det_score), bool)
-    matched[mutually_best(scene_overlaps(arrays).at_least(iou_threshold)).detection] = True
+    overlaps = scene_overlaps(arrays)
+    matched[mutually_best(overlaps.select(overlaps.iou >= iou_threshold)).detection] = True
     recall = float(matched.sum() / max(1, len(arrays.gt_box)))
     return DetectionResult(recall, average_precision(arrays.det_score, matched) * recall)
 
@@ -40,8 +41,7 @@ def mutually_best(overlaps: Overlaps) -> Overlaps:
     best = np.zeros((2, len(overlaps.iou)), bool)
     best[0, by_box] = first_rows(overlaps.box[by_box])
     best[1, by_detection] = first_rows(overlaps.detection[by_detection])
-    keep = best.all(axis=0)
-    return Overlaps(overlaps.box[keep], overlaps.detection[keep], overlaps.iou[keep])
+    return overlaps.select(best[0] & best[1])
 
 
 def average_precision(scores: np.ndarray, is_match: np.ndarray) -> float:

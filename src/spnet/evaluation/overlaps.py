@@ -16,9 +16,8 @@ class Overlaps:
     detection: np.ndarray  # (M,) int64, row into the detections
     iou: np.ndarray  # (M,) float64
 
-    def at_least(self, threshold: np.ndarray | float) -> "Overlaps":
-        """The pairs whose IoU reaches the threshold, one number or one a pair (M,)."""
-        keep = self.iou >= threshold
+    def select(self, keep: np.ndarray) -> "Overlaps":
+        """The pairs where the bool array (M,) is set."""
         return Overlaps(self.box[keep], self.detection[keep], self.iou[keep])
 
 
@@ -29,15 +28,31 @@ def scene_overlaps(arrays: EvaluationArrays) -> Overlaps:
     scene = rows_of(arrays.image_ids, arrays.gt_image)
     box, member = expand(starts[scene], counts[scene])
     detection = detections[member]
-    return Overlaps(box, detection, paired_iou(arrays.gt_box[box], arrays.det_box[detection]))
+    gt_box, det_box = (np.ascontiguousarray(boxes.T, np.float64) for boxes in (arrays.gt_box, arrays.det_box))
+    return Overlaps(box, detection, paired_iou(gt_box.take(box, axis=1), det_box.take(detection, axis=1)))
 
 
 def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """IoU of box i of `first` with box i of `second`, both (M, 4) pixels xyxy; float64 (M,)."""
-    left, top, right, bottom = first.T.astype(np.float64)
-    other_left, other_top, other_right, other_bottom = second.T.astype(np.float64)
-    width = (np.minimum(right, other_right) - np.maximum(left, other_left)).clip(min=0)
-    height = (np.minimum(bottom, other_bottom) - np.maximum(top, other_top)).clip(min=0)
-    intersection = width * height
-    areas = (right - left) * (bottom - top) + (other_right - other_left) * (other_bottom - other_top)
-    return intersection / (areas - intersection)
+    """IoU of box i of `first` with box i of `second`, both (4, M): left, top, right, bottom in pixels; float64 (M,).
+
+    Works in place: for so little arithmetic, fresh memory for every step would take most of the time.
+    """
+    left, top = np.maximum(first[:2], second[:2])
+    intersection, height = np.minimum(first[2:], second[2:])
+    intersection -= left
+    height -= top
+    np.maximum(intersection, 0, out=intersection)
+    np.maximum(height, 0, out=height)
+    intersection *= height
+    union = _area(first)
+    union += _area(second)
+    union -= intersection
+    intersection /= union
+    return intersection
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    left, top, right, bottom = boxes
+    area = right - left
+    area *= bottom - top
+    return area

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, ground_truth_detections
-from spnet.evaluation.matching import Mode, PersonBoxes, best_matches
+from spnet.evaluation.matching import Appearances, Mode, best_matches
 from spnet.evaluation.protocols import Protocol, resolve
 from spnet.evaluation.similarity import GallerySimilarity
 
@@ -60,14 +60,14 @@ def evaluate(
         raise UserError(f"chunk is {chunk}: at least one similarity must be held")
     arrays = ground_truth_detections(arrays) if ground_truth else confident_detections(arrays, score_threshold)
     galleries = resolve(protocol, arrays)
-    persons = PersonBoxes(arrays, mode)
+    appearances = Appearances(arrays, mode)
     similarity = GallerySimilarity(arrays, galleries, confidence_weighted, device)
     total = len(protocol.queries)
     precisions, ranks = np.zeros(total), np.zeros(total, np.int64)
     step = similarity.queries_at_once(chunk)
     for first in range(0, total, step):
         last = min(total, first + step)
-        candidates = persons.candidates(galleries, first, last)
+        candidates = appearances.candidates(galleries, first, last)
         rows = similarity.rows(first, last)
         values = _take(rows, candidates.query, similarity.columns(candidates.entry, candidates.detection))
         matches = best_matches(candidates, values)

@@ -125,7 +125,9 @@ class GallerySimilarity:
         return torch.from_numpy(values).to(self._device)
 
     def _normalised(self, embeddings: np.ndarray) -> Tensor:
-        return functional.normalize(self._tensor(embeddings.astype(np.float32, copy=False)), dim=1)
+        """The embeddings, which must be nobody else's, with length 1; zeros stay zeros."""
+        tensor = self._tensor(embeddings.astype(np.float32, copy=False))
+        return functional.normalize(tensor, dim=1, out=tensor)
 
 
 def distinct_rows(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
