@@ -29,8 +29,16 @@ def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -
     """A network with random weights that sees something: its bridges and heads are not at their silent start."""
     torch.manual_seed(seed)
     network = SPNet(make_config(**changes), with_classifier)
-    for bridge in network.bridges:
+    torch.nn.init.normal_(network.anchors.embed.weight, std=0.3)
+    torch.nn.init.normal_(network.anchors.embed.bias, std=0.3)
+    for bridge, head in zip(network.bridges, network.boxes, strict=True):
         torch.nn.init.normal_(bridge.weight, std=0.1)
+        torch.nn.init.normal_(head.deltas.weight, std=0.5)
+    for name, parameter in network.named_parameters():
+        if name.endswith("gamma"):  # ConvNeXt's blocks add next to nothing when they are new
+            torch.nn.init.ones_(parameter)
+        if ".project" in name and parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=0.3)
     return network
 
 

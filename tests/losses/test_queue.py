@@ -39,7 +39,9 @@ class NaiveQueue:
 
 
 # persons there are, places, boxes of a step; few persons come again before the ring has turned
-@pytest.mark.parametrize(("persons", "places", "boxes"), [(1000, 50, 12), (9, 7, 20), (5, 5, 11), (30, 8, 8), (3, 1, 1)])
+@pytest.mark.parametrize(
+    ("persons", "places", "boxes"), [(1000, 50, 12), (9, 7, 20), (5, 5, 11), (30, 8, 8), (3, 1, 1)]
+)
 @pytest.mark.parametrize("first_person", [0, 2**24, 2**40])
 def test_random_streams_are_the_loop(persons: int, places: int, boxes: int, first_person: int) -> None:
     generator = torch.Generator().manual_seed(4)

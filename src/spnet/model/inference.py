@@ -59,12 +59,13 @@ def _best_anchors(
 def _refine(
     network: SPNet, step: int, pyramid: Pyramid, candidates: Candidates, scores: Tensor
 ) -> tuple[Candidates, Tensor]:
-    """Decode, clip, and drop boxes that overlap a better one of their group."""
+    """Decode, clip, and drop boxes that overlap a better one of their group, or of which nothing is in the picture."""
     config = network.config.inference
     deltas = network.boxes[step](candidates.offsets)
     boxes = clip(decode(deltas, candidates.boxes), pyramid.sizes[candidates.scene])
     # it moves each group to a place of its own: with thousands of pairs float32 would round the boxes there
     kept = batched_nms(boxes.double(), scores.double(), candidates.group, config.nms_iou)
+    kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(1)]
     kept = kept[candidates.group[kept].argsort(stable=True)]  # groups in order, best first within
     return replace(_select(candidates, kept), boxes=boxes[kept]), scores[kept]
 
