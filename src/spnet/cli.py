@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from spnet.errors import UserError
 
-COMMANDS = ("prepare", "data", "train", "evaluate", "score", "convert")
+COMMANDS = ("demo", "prepare", "data", "train", "evaluate", "score", "convert")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

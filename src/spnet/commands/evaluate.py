@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATH)",
     )
+    parser.add_argument("--report", action="store_true", help="write report.html there too: searches in pictures")
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that read pictures (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         workers=arguments.workers,
         device=arguments.device,
+        page=arguments.report,
     )
     Console().print(as_table(report))
     print(as_text(report))

@@ -2,6 +2,7 @@
 
 OUTPUT/metrics.json       every figure, per query too
 OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
+OUTPUT/report.html        the same to look at, if it is asked for
 """
 
 from pathlib import Path
@@ -17,8 +18,11 @@ from spnet.evaluation.report import Report, measure, write_report
 from spnet.model.network import SPNet
 from spnet.model.weights import load_network
 from spnet.search.collect import Passing, collect_arrays
+from spnet.search.evaluation_page import write_evaluation_page
 from spnet.search.query_centric import evaluate_query_path
 from spnet.training.fit import read_run_config, split_file
+
+DETECTIONS = "detections.npz"
 
 
 def evaluate_weights(
@@ -33,6 +37,7 @@ def evaluate_weights(
     batch_size: int = 4,
     workers: int = 0,
     device: str | None = None,
+    page: bool = False,
 ) -> tuple[Report, Path]:
     """Measure a network on a split; returns the figures and the folder they were written to.
 
@@ -45,10 +50,16 @@ def evaluate_weights(
         window: shortest side and largest longest side of scenes in pixels; the network's if not given.
         detections: saved detections to measure instead of running the network.
         output: folder for the results.
+        batch_size: scenes at once.
+        workers: processes that read pictures.
+        device: cpu or cuda; cuda if there is one.
+        page: write a page with pictures too (object-centric).
 
     Raises:
         UserError: anything that is missing or does not fit, by name.
     """
+    if page and path == "query":
+        raise UserError("--report needs --path object: there is no page for --path query")
     root = data or _own_data(weights)
     annotations = read_annotations(split_file(root, split))
     chosen = _protocols(root, protocols or [split])
@@ -67,6 +78,9 @@ def evaluate_weights(
         report = _run(network, annotations, chosen, how, path, folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_report(folder / "metrics.json", report)
+    if page:
+        arrays = read_arrays(detections or folder / DETECTIONS)
+        write_evaluation_page(folder / "report.html", weights, root, annotations, chosen, report, arrays)
     return report, folder
 
 
@@ -83,7 +97,7 @@ def _run(
     arrays = collect_arrays(network, annotations, how)
     report = measure(arrays, protocols)
     folder.mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / "detections.npz", arrays)
+    write_arrays(folder / DETECTIONS, arrays)
     return report
 
 

@@ -1,0 +1,60 @@
+"""`spnet demo`: data, pre-training, fine-tuning, evaluation and a report, in one go."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "show all of it on drawn streets: pre-train, fine-tune, search, report"
+
+DESCRIPTION = (
+    "Draws a synthetic data set, pre-trains spnet-tiny on it query-centric, fine-tunes it object-centric, fine-tunes "
+    "once more without pre-training to compare, searches both for people never seen, and writes OUTPUT/metrics.json "
+    "and OUTPUT/report.html. Interrupted, the same command goes on; what is finished is not done again."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet demo`."""
+    parser.description = DESCRIPTION
+    parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR", help="(default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of data and training (default %(default)s)")
+    parser.add_argument("--scenes", type=int, default=300, metavar="N", help="training scenes (default %(default)s)")
+    parser.add_argument(
+        "--identities",
+        type=int,
+        default=50,
+        metavar="N",
+        help="people known in training, as many in the test (default 50)",
+    )
+    parser.add_argument(
+        "--epochs-scale", type=float, default=1.0, metavar="F", help="share of the usual epochs, for trials (default 1)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it, print the figures, and say where the results are. Raises UserError, KeyboardInterrupt."""
+    from rich.console import Console
+
+    from spnet.experiments.demo import Demo, run_demo
+
+    demo = Demo(arguments.output, arguments.scenes, arguments.identities, arguments.seed, arguments.epochs_scale)
+    try:
+        metrics = run_demo(demo)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on from here") from None
+    Console().print(_table(metrics))
+    print(f"took {metrics['seconds']['total']:.0f} s in all")
+    print(f"figures: {demo.output / 'metrics.json'}\nreport:  {(demo.output / 'report.html').resolve().as_uri()}")
+
+
+def _table(metrics: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="people never seen in training")
+    table.add_column("")
+    columns = ("pretrained", "from_scratch")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for figure in metrics[columns[0]]:
+        table.add_row(figure, *(f"{metrics[name][figure]:.1%}" for name in columns))
+    return table
