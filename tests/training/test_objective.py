@@ -1,0 +1,290 @@
+"""What a step minimises and remembers: which boxes train re-id, in which order, under which options and precision."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.ops import box_iou
+
+import spnet.training.objective
+from miniature import ROWS, make_batch, make_network
+from spnet.config import ObjectiveConfig
+from spnet.errors import UserError
+from spnet.losses.oim import OIM
+from spnet.model.boxes import clip
+from spnet.model.cascade import Step, train_steps
+from spnet.model.network import SPNet
+from spnet.structures import SceneBatch
+from spnet.training.objective import Objective, _draw
+
+OBJECT = ObjectiveConfig(path="object", scene_samples=24, queue_size=6, scalar=3.0)
+QUERY = ObjectiveConfig(path="query", pairs=9, pair_samples=16, reid="queue", queue_size=9, scalar=10.0)
+PATHS = pytest.mark.parametrize("config", [OBJECT, QUERY], ids=["object", "query"])
+
+
+class Spy:
+    """Sees which boxes the network embeds, and what the steps of a cascade gave."""
+
+    def __init__(self, network: SPNet, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.runs: list[tuple[Tensor, Tensor]] = []
+        self.embeddings: list[Tensor] = []
+        self.steps: list[Step] = []
+        embed = network.embed
+
+        def see_boxes(pyramid: Any, boxes: Tensor, scene: Tensor) -> Tensor:
+            self.runs.append((boxes, scene))
+            self.embeddings.append(embed(pyramid, boxes, scene))
+            return self.embeddings[-1]
+
+        def see_steps(*arguments: Any) -> list[Step]:
+            self.steps = train_steps(*arguments)
+            return self.steps
+
+        monkeypatch.setattr(network, "embed", see_boxes)
+        monkeypatch.setattr(spnet.training.objective, "train_steps", see_steps)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@PATHS
+def test_reid_trains_detected_boxes_near_their_target_then_annotated_ones(
+    config: ObjectiveConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, batch = make_network(cascade_steps=1), make_batch()
+    spy = Spy(network, monkeypatch)
+    config = replace(config, reid_iou=0.3, reid_pair_samples=1000)
+    Objective(config, network, identities=2)(network, batch)
+    annotated, detected = spy.runs
+    assert torch.equal(annotated[0], batch.targets.boxes)
+    candidates = spy.steps[-1].candidates
+    boxes = clip(spy.steps[-1].decoded.detach(), batch.sizes[candidates.scene])
+    expected = []
+    for row, (box, target, valid) in enumerate(zip(boxes, candidates.target.tolist(), candidates.valid, strict=True)):
+        if valid and target >= 0 and box_iou(box[None], batch.targets.boxes[target][None]).item() >= 0.3:
+            expected.append(row)
+    assert len(expected) > 3
+    torch.testing.assert_close(detected[0], boxes[expected])
+    assert torch.equal(detected[1], candidates.scene[expected])
+
+
+def test_background_beside_its_scenes_first_box_trains_reid_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = make_network(), make_batch()
+    spy = Spy(network, monkeypatch)
+    Objective(replace(OBJECT, reid_iou=0.2), network, identities=2)(network, batch)
+    background = spy.steps[-1].candidates
+    background_rows = (~background.positive & background.valid).nonzero()[:, 0]
+    first = torch.tensor([0, 2, 4])[background.scene[background_rows]]
+    assert torch.equal(background.target[background_rows], first)
+    boxes = clip(spy.steps[-1].decoded.detach(), batch.sizes[background.scene])[background_rows]
+    near = box_iou(boxes, batch.targets.boxes)[torch.arange(len(first)), first] >= 0.2
+    assert near.any()
+    embedded = {tuple(box) for box in spy.runs[1][0].tolist()}
+    assert {tuple(box) for box in boxes[near].tolist()} <= embedded
+
+
+def test_a_pair_gives_reid_so_many_detected_boxes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = make_network(), make_batch()
+    spy = Spy(network, monkeypatch)
+    Objective(replace(QUERY, reid_iou=0.0, reid_pair_samples=3), network, identities=2)(network, batch)
+    groups = spy.steps[-1].candidates
+    pairs = groups.group[groups.valid & (groups.target >= 0)].unique()
+    assert len(spy.runs[1][0]) == 3 * len(pairs)
+
+
+def test_draws_keep_at_most_so_many_marked_rows_of_each_group() -> None:
+    group = torch.arange(40).repeat_interleave(torch.arange(40))
+    mask = torch.rand(len(group)) < 0.5
+    drawn = _draw(mask, group, 4)
+    assert not (drawn & ~mask).any()
+    marked, kept = torch.bincount(group[mask], minlength=40), torch.bincount(group[drawn], minlength=40)
+    assert torch.equal(kept, marked.clamp(max=4))
+    assert not torch.equal(drawn, _draw(mask, group, 4))
+    assert _draw(mask[:0], group[:0], 4).shape == (0,)
+
+
+def test_oim_remembers_after_the_loss_detected_boxes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = make_network(), make_batch()
+    objective = Objective(replace(OBJECT, reid_iou=0.3), network, identities=2)
+    objective(network, batch)
+    memory = OIM(2, 8, 6, scalar=3.0)
+    memory.load_state_dict(objective.memory.state_dict())
+    spy = Spy(network, monkeypatch)
+    loss = objective(network, batch)["reid"]
+    annotated, detected = spy.embeddings
+    candidates = spy.steps[-1].candidates
+    boxes = clip(spy.steps[-1].decoded.detach(), batch.sizes[candidates.scene])
+    rows = [int((boxes == box).all(1).nonzero()[0]) for box in spy.runs[1][0]]
+    identity = torch.cat([batch.targets.identity[candidates.target[rows]], batch.targets.identity])
+    embeddings = torch.cat([detected, annotated])
+    torch.testing.assert_close(loss, memory(embeddings, identity))
+    memory.update(embeddings, identity)
+    for name, value in memory.state_dict().items():
+        torch.testing.assert_close(objective.memory.state_dict()[name], value)
+
+
+def test_the_person_queue_remembers_the_teachers_embeddings_before_the_loss() -> None:
+    network, batch = make_network(), make_batch()
+    objective = Objective(replace(QUERY, reid_boxes="annotated"), network, identities=2)
+    assert objective.teacher is not None
+    targets = batch.targets
+    taught = objective.teacher(batch, [(targets.boxes, targets.scene)])
+    losses = objective(network, batch)
+    assert torch.isfinite(losses["reid"])
+    memory = objective.memory
+    assert not isinstance(memory, OIM)
+    assert memory.persons.tolist() == [100, 101, 102, *[-1] * 6]
+    means = torch.stack([taught[[0, 2]].mean(0), taught[[1, 3]].mean(0), taught[4]])
+    torch.testing.assert_close(memory.embeddings[:3], torch.nn.functional.normalize(means))
+
+
+@PATHS
+def test_annotated_boxes_alone(config: ObjectiveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = make_network(), make_batch()
+    spy = Spy(network, monkeypatch)
+    losses = Objective(replace(config, reid_boxes="annotated"), network, identities=2)(network, batch)
+    assert set(losses) == {"anchor_class", "box_0", "reid"}
+    assert len(spy.runs) == 1
+    assert torch.equal(spy.runs[0][0], batch.targets.boxes)
+
+
+@PATHS
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], []], ids=["boxes", "one box", "no box"])
+def test_reid_alone(config: ObjectiveConfig, rows: list[tuple[Any, ...]]) -> None:
+    network, batch = make_network(), make_batch(rows)
+    objective = Objective(replace(config, detection=False), network, identities=2)
+    for _ in range(2):
+        losses = objective(network, batch)
+        assert set(losses) == {"reid"}
+        losses["reid"].backward()
+    assert all(parameter.grad is None for parameter in network.anchors.parameters())
+
+
+def test_forgetting_compares_with_the_trunk_as_it_was() -> None:
+    network, batch = make_network(with_classifier=True), make_batch()
+    objective = Objective(replace(OBJECT, forgetting=True), network, identities=2).train()
+    initial = objective.initial_trunk
+    assert initial is not None
+    assert not initial.training
+    assert not any(parameter.requires_grad for parameter in initial.parameters())
+    network.zero_grad()
+    objective(network, batch)["forgetting"].backward()
+    head = network.trunk.net.head.fc.weight
+    assert head.grad.abs().max() < 1e-5
+    with torch.no_grad():
+        head.add_(torch.randn_like(head))
+    network.zero_grad()
+    objective(network, batch)["forgetting"].backward()
+    assert head.grad.abs().max() > 1e-3
+    assert objective.eval().train().initial_trunk.training is False  # type: ignore[union-attr]
+
+
+def test_forgetting_needs_a_classifier() -> None:
+    with pytest.raises(UserError, match=r"objective\.forgetting.*classifier"):
+        Objective(replace(OBJECT, forgetting=True), make_network(), identities=2)
+
+
+def test_classes_are_those_of_the_initial_trunk_in_evaluation_mode() -> None:
+    """A trunk with BatchNorm and stochastic depth would otherwise answer differently at every step."""
+    network, batch = make_network(with_classifier=True), make_batch()
+    objective = Objective(replace(OBJECT, forgetting=True), network, identities=2).train()
+    before = {name: value.clone() for name, value in objective.initial_trunk.state_dict().items()}  # type: ignore[union-attr]
+    objective(network, batch)
+    after = objective.initial_trunk.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+@PATHS
+def test_the_same_seed_gives_the_same_losses(config: ObjectiveConfig) -> None:
+    network, batch = make_network(), make_batch()
+    seen = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        seen.append(Objective(config, network, identities=2)(network, batch))
+    assert {name: value.item() for name, value in seen[0].items()} == {name: v.item() for name, v in seen[1].items()}
+
+
+@PATHS
+@pytest.mark.parametrize("heads", ["shared", "separate"])
+def test_half_precision_loses_little(config: ObjectiveConfig, heads: str) -> None:
+    """Boxes, distances, logits and memories stay float32 under autocast; features alone are rounded."""
+    network, batch = make_network(heads=heads, cascade_steps=1), make_batch()
+    results: list[dict[str, float]] = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        objective = Objective(config, network, identities=2)
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            for _ in range(2):
+                losses = objective(network, batch)
+        torch.stack(list(losses.values())).sum().backward()
+        assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+        assert all(v.dtype in (torch.float32, torch.int64) for v in objective.memory.state_dict().values())
+        assert all(value.dtype == torch.float32 for value in losses.values())
+        results.append({name: value.item() for name, value in losses.items()})
+    assert results[1]["anchor_class"] == pytest.approx(results[0]["anchor_class"], rel=0.03)
+    assert results[1]["box_0"] == pytest.approx(results[0]["box_0"], rel=0.05)
+
+
+class Count(TorchDispatchMode):
+    """Counts operator calls: a Python loop over anything makes more of them where there is more of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+def count(work: Callable[[], object]) -> int:
+    with Count() as counter:
+        work()
+    return counter.calls
+
+
+def crowds() -> Iterator[SceneBatch]:
+    """Few and many boxes, scenes and anchors; no identity is known, since a known one is learnt sample by sample."""
+    rows = [(scene, box, person, -1) for scene, box, person, _ in ROWS]
+    yield make_batch(rows)
+    more = [(s, (4 + n, 6, 34 + n, 60), 1000 * s + n, -1) for s in range(6) for n in range(8)]
+    more += [(s, (40, 4, 75, 60), 7, -1) for s in range(6)]
+    yield make_batch(more, scenes=6)
+    yield make_batch(more, scenes=6, size=(128, 160))
+
+
+@PATHS
+@pytest.mark.parametrize("cascade_steps", [0, 2])
+def test_a_step_has_no_loop_over_what_is_in_the_batch(config: ObjectiveConfig, cascade_steps: int) -> None:
+    network = make_network(heads="separate", cascade_steps=cascade_steps)
+    calls = []
+    for times in (1, 3):
+        drawn = replace(config, pairs=config.pairs * times, scene_samples=config.scene_samples * times)
+        for batch in crowds():
+            objective = Objective(replace(drawn, reid_iou=0.0, queue_size=500), network, identities=2)
+            calls.append(count(partial(objective, network, batch)))
+    # a tensor of another layout may be copied once more
+    assert max(calls) - min(calls) <= 4, calls
+
+
+def test_oim_learns_in_as_many_rounds_as_an_identity_has_samples() -> None:
+    """A row is normalised after every sample: they follow one another, but all identities learn at once."""
+    memory = OIM(500, 8, 6)
+
+    def calls(identities: int, samples: int) -> int:
+        identity = torch.arange(identities).repeat(samples)
+        return count(lambda: memory.update(torch.randn(len(identity), 8), identity))
+
+    assert calls(500, 1) == calls(2, 1)
+    assert calls(500, 9) == calls(2, 9)
+    per_round = calls(2, 3) - calls(2, 2)
+    assert calls(2, 9) - calls(2, 2) == 7 * per_round
+    assert per_round < 25
