@@ -8,24 +8,28 @@ Boxes are always pixels xyxy. What belongs to a batch of scenes is a flat table 
 batch), never a list of tensors, so that nothing needs a loop over scenes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
 class MovableTable:
-    """Gives a dataclass of tensors `.to(device)`; Lightning uses it to move batches."""
+    """Gives a dataclass of tensors `.to(device)` and `.pin_memory()`; Lightning and the loader use them."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same table with every tensor on `device`."""
-        moved = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if isinstance(value, (Tensor, MovableTable)):
-                moved[field.name] = value.to(device, non_blocking=non_blocking)
-        return replace(self, **moved)  # type: ignore[type-var]
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """The same table in page-locked memory, from which copies to a GPU need not wait."""
+        return self._each(lambda value: value.pin_memory())
+
+    def _each(self, change: Callable[[Any], Any]) -> Self:
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **{name: change(value) for name, value in columns.items()})  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)

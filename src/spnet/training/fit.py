@@ -17,7 +17,7 @@ import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from spnet.data.batches import TrainingLoader, training_loader
 from spnet.data.scenes import Scenes
@@ -27,11 +27,12 @@ from spnet.model.weights import WEIGHTS_NAME, save_weights
 from spnet.parsing import parse, to_yaml
 from spnet.training.config import RunConfig
 from spnet.training.module import TrainingModule
-from spnet.training.progress import RunProgress, StopOnInterrupt
+from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.transfer import build_network
 
 CONFIG_NAME = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
+CURVES = Path("logs") / "metrics.csv"
 
 
 def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
@@ -54,17 +55,14 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
     _write_config(output, config)
-    stop = StopOnInterrupt()
-    trainer = _make_trainer(config, output, stop)
     try:
-        _fit(trainer, module, loader, checkpoint)
+        _fit(_make_trainer(config, output), module, loader, checkpoint)
+    except Interrupted:
+        raise KeyboardInterrupt(f"go on with: spnet train --resume {output}") from None
     except UserError:
         if not (output / LAST).exists():
             shutil.rmtree(output)
         raise
-    if stop.interrupted:
-        trainer.save_checkpoint(output / LAST)
-        raise KeyboardInterrupt(f"go on with: spnet train --resume {output}")
     save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
     return output / WEIGHTS_NAME
 
@@ -121,7 +119,7 @@ def _write_config(output: Path, config: RunConfig) -> None:
     os.replace(temporary, output / CONFIG_NAME)
 
 
-def _make_trainer(config: RunConfig, output: Path, stop: StopOnInterrupt) -> L.Trainer:
+def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optimiser = config.optimiser
     gpu = torch.cuda.is_available()
@@ -129,15 +127,14 @@ def _make_trainer(config: RunConfig, output: Path, stop: StopOnInterrupt) -> L.T
     saving = [_saver(output, every_n_epochs=1)]
     if optimiser.checkpoint_steps:
         saving.append(_saver(output, every_n_train_steps=optimiser.checkpoint_steps))
-    loggers: list[Logger] = [TensorBoardLogger(output, "logs", ""), CSVLogger(output, "logs", "")]
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
         devices=1,
         max_epochs=optimiser.epochs,
         precision=precision,
         gradient_clip_val=optimiser.clip_norm,
-        logger=loggers,
-        callbacks=[RunProgress(), stop, *saving],
+        logger=TensorBoardLogger(output, "logs", ""),
+        callbacks=[RunProgress(), LossCurves(output / CURVES), *saving, StopOnInterrupt(output / LAST)],
         enable_model_summary=False,
         log_every_n_steps=10,
         use_distributed_sampler=False,
@@ -159,5 +156,6 @@ def _saver(output: Path, **when: int) -> ModelCheckpoint:
 def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)

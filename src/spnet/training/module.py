@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -30,6 +31,8 @@ class TrainingModule(L.LightningModule):
         self.network = network
         self.objective = Objective(config.objective, network, identities)
         self.epoch_steps = epoch_steps
+        self.warned = False
+        self._random_states: list[Tensor | None] = []
         if config.optimiser.freeze_trunk:
             freeze(network.trunk)
 
@@ -40,6 +43,27 @@ class TrainingModule(L.LightningModule):
             self.network.trunk.eval()
         return self
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The random state too: candidates and pairs are drawn in the step."""
+        checkpoint["random_state"] = torch.random.get_rng_state()
+        if torch.cuda.is_available():
+            checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep it until training starts, which draws numbers on the way."""
+        self._random_states = [checkpoint.get("random_state"), checkpoint.get("random_state_cuda")]
+
+    def on_train_batch_start(self, batch: SceneBatch, index: int) -> None:
+        """A resumed run draws what it would have drawn."""
+        if not self._random_states:
+            return
+        processor, device = self._random_states
+        self._random_states = []
+        if processor is not None:
+            torch.random.set_rng_state(processor.cpu())
+        if device is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(device.cpu())
+
     def training_step(self, batch: SceneBatch, index: int) -> Tensor:
         """The sum of all losses; each is logged."""
         losses: dict[str, Tensor] = self.objective(self.network, batch)
@@ -48,6 +72,15 @@ class TrainingModule(L.LightningModule):
         self.log_dict(logged | {"loss/total": total.detach()}, batch_size=len(batch.images))
         self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch.images))
         return total
+
+    def on_train_epoch_end(self) -> None:
+        """Say once what query-centric training had to leave out; asked here, the device need not wait in a step."""
+        if not self.warned and (boxes := int(self.objective.repeated)):
+            self.warned = True
+            rank_zero_warn(
+                f"{boxes} boxes of this epoch share a scene with another box of the same person: they were left out of "
+                "its queries"
+            )
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """A step of the student, then one of the teacher."""

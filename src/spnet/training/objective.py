@@ -18,6 +18,7 @@ from spnet.model.cascade import Step, gather_candidates, train_steps
 from spnet.model.matching import IGNORED
 from spnet.model.network import SPNet
 from spnet.model.paths import SwapPath
+from spnet.model.sampling import count_duplicates
 from spnet.model.trunk import Pyramid, Trunk, normalise
 from spnet.structures import SceneBatch, Targets
 from spnet.training.teacher import Teacher
@@ -51,6 +52,8 @@ class Objective(nn.Module):
         UserError: `forgetting` without a classifier.
     """
 
+    repeated: Tensor  # () int64, boxes so far that were no query of their scene, having the same person in it
+
     def __init__(self, config: ObjectiveConfig, network: SPNet, identities: int) -> None:
         super().__init__()
         self.config = config
@@ -62,6 +65,7 @@ class Objective(nn.Module):
             self.memory = PersonQueue(config.queue_size, dims, config.scalar)
         self.teacher = Teacher(network, config.teacher_momentum) if config.reid == "queue" else None
         self.initial_trunk = _frozen_copy(network.trunk) if config.forgetting else None
+        self.register_buffer("repeated", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """As always, but the initial trunk stays in evaluation mode: no stochastic depth, statistics as they were."""
@@ -102,6 +106,7 @@ class Objective(nn.Module):
         config = self.config
         if config.path == "object":
             return network.object_path(config.scene_samples)
+        self.repeated += count_duplicates(targets, len(pyramid.sizes))
         shared = network.config.heads == "shared"
         queries = annotated if shared else network.locate(1, pyramid, targets.boxes, targets.scene)
         return network.query_path(queries, config.pairs, config.pair_samples)

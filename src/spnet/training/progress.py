@@ -1,8 +1,10 @@
 """What a person sees of a run, and how a person stops it."""
 
+import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -74,25 +76,73 @@ def _loss(trainer: L.Trainer) -> float:
     return float(trainer.callback_metrics.get("loss", float("nan")))
 
 
-class StopOnInterrupt(Callback):
-    """Ctrl-C or SIGTERM ends training after the step in hand, so that its state is saved whole; twice ends at once."""
+class LossCurves(Callback):
+    """Appends the losses to a CSV file, `step` and one column a loss; a resumed run goes on where its checkpoint was.
 
-    def __init__(self) -> None:
-        self.interrupted = False
+    Args:
+        file: the CSV file.
+        every: steps between two rows.
+    """
+
+    def __init__(self, file: Path, every: int = 10) -> None:
+        self.file = file
+        self.every = every
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Drop what came after the checkpoint."""
+        if self.file.exists():
+            header, *rows = self.file.read_text().splitlines()
+            kept = [row for row in rows if int(row.split(",")[0]) <= trainer.global_step]
+            self.file.write_text("\n".join([header, *kept, ""]))
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+        """Write a row now and then; only then the device is waited for."""
+        if trainer.global_step % self.every or not trainer.is_global_zero:
+            return
+        losses = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("loss/")}
+        if not self.file.exists():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(",".join(["step", *losses]) + "\n")
+        with self.file.open("a") as stream:
+            stream.write(",".join([str(trainer.global_step), *(f"{value:.6g}" for value in losses.values())]) + "\n")
+
+
+class Interrupted(Exception):
+    """Training was stopped by its user; its state is saved."""
+
+
+class StopOnInterrupt(Callback):
+    """Ctrl-C or SIGTERM ends training after the step in hand, with its state saved whole; twice ends at once.
+
+    Args:
+        checkpoint: the file to save to.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self._wanted = False
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen."""
+        process = os.getpid()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.interrupted:
+            if os.getpid() != process:  # a worker that reads pictures hears it too, and leaves it to this process
+                return
+            if self._wanted:
                 raise KeyboardInterrupt
-            self.interrupted = True
-            trainer.should_stop = True
+            self._wanted = True
             print("\nstopping after this step; again to stop at once", file=sys.stderr)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, stop)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+        """Save and stop, if that is wanted. Raises Interrupted."""
+        if self._wanted:
+            trainer.save_checkpoint(self.checkpoint)
+            raise Interrupted
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Give the signals back."""
