@@ -47,7 +47,7 @@ def draw_curves(panels: Sequence[Panel]) -> str:
     """The panels side by side as one SVG element: each curve faint, its running mean strong."""
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "spnet", "font.family": "sans-serif", "font.size": 10}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.2 * len(panels), 3.1), layout="constrained")
+        figure = Figure(figsize=(5.9 * len(panels), 3.4), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             _draw_panel(axes, panel)
         drawing = io.StringIO()

@@ -66,7 +66,8 @@ def _figures_section(subject: Subject) -> str:
     columns = [measured.figures(subject.protocol_name) for measured in subject.measured]
     compared = len(columns) == 2
     names = "".join(f"<th>{escape(measured.name)}</th>" for measured in subject.measured)
-    heading = f"<tr><th></th>{names}{'<th>difference</th>' if compared else ''}<th>what it says</th></tr>"
+    gap = "<th>difference</th>" if compared else ""
+    heading = f'<tr><th></th>{names}{gap}<th class="what">what it says</th></tr>'
     rows = []
     for figure, meaning in MEANINGS.items():
         values = [column[figure] for column in columns]

@@ -18,7 +18,7 @@ CROP_HEIGHT = 280  # pixels, at most
 
 LEGEND = (
     '<p class="legend"><span><i class="query"></i>query</span><span><i class="right"></i>✓ the person, as scored</span>'
-    '<span><i class="wrong"></i>✗ somebody else, no person, or found twice</span></p>'
+    '<span><i class="wrong"></i>✗ somebody else, nobody, a box that is off, or found twice</span></p>'
 )
 
 
