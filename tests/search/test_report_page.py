@@ -1,3 +1,5 @@
+"""The report page as a reader gets it: whole, self-contained, and true to the evaluation."""
+
 import base64
 import io
 import re
