@@ -4,10 +4,20 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from spnet import __version__
 from spnet.errors import UserError
 
 COMMANDS = ("demo", "prepare", "data", "train", "evaluate", "score", "convert")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, like everything else that refuses something; `--help` has the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,12 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser(arguments[:1])
     parsed, keys = parser.parse_known_args(arguments)
     parsed.keys = keys
-    if keys and not getattr(parsed, "takes_keys", False):
-        parser.error(f"unrecognized arguments: {' '.join(keys)}")
     try:
+        if keys and not getattr(parsed, "takes_keys", False):
+            raise UserError(f"unrecognized arguments: {' '.join(keys)} (see spnet {parsed.command} --help)")
         parsed.run(parsed)
     except UserError as error:
         print(f"spnet {parsed.command}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"spnet {parsed.command}: error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         print(f"spnet {parsed.command}: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
@@ -30,15 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of all commands; only the wanted command's module is loaded in full, so that `--help` is quick."""
-    parser = argparse.ArgumentParser(prog="spnet", description="Person search with the Swap Path Network.")
+    """The parser of all commands; only the wanted command's options are loaded, so that `--help` is quick."""
+    parser = Parser(prog="spnet", description="Person search with the Swap Path Network.")
+    parser.add_argument("--version", action="version", version=f"spnet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     names = wanted if set(wanted) <= set(COMMANDS) and wanted else COMMANDS
     for name in names:
         module = importlib.import_module(f"spnet.commands.{name}")
         command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        if name in wanted:
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return parser
 
 

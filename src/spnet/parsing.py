@@ -1,10 +1,11 @@
 """Configurations from files, options or saved runs: the dataclasses are the one schema, unknown keys are refused."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -29,22 +30,21 @@ def override(base: Config, file: Path | None = None, options: Sequence[str] = ()
     """
     parser = option_parser(type(base))
     parser.set_defaults(asdict(base))  # type: ignore[call-overload]
-    content = {} if file is None else _read_mapping(file)
-    if content:
-        parser.set_defaults(asdict(_build(type(base), parser, lambda: parser.parse_object(content), str(file))))  # type: ignore[call-overload]
+    if file is not None:
+        changed = _from_content(type(base), parser, read_mapping(file), str(file))
+        parser.set_defaults(asdict(changed))  # type: ignore[call-overload]
     return _build(type(base), parser, lambda: parser.parse_args(list(options)), "options")
 
 
 def parse(schema: type[Config], content: dict[str, Any], origin: str) -> Config:
     """A configuration from plain keys and values. Raises UserError naming `origin` for what the schema refuses."""
-    parser = option_parser(schema)
-    return _build(schema, parser, lambda: parser.parse_object(content), origin)
+    return _from_content(schema, option_parser(schema), content, origin)
 
 
 def to_plain(config: Any) -> dict[str, Any]:
     """A configuration as plain keys and values, for YAML and JSON."""
     parser = option_parser(type(config))
-    plain: dict[str, Any] = yaml.safe_load(parser.dump(parser.parse_object(asdict(config))))
+    plain: dict[str, Any] = yaml.safe_load(parser.dump(parser.parse_object(asdict(config)), skip_unset=False))
     return plain
 
 
@@ -53,16 +53,33 @@ def to_yaml(config: Any) -> str:
     return yaml.safe_dump(to_plain(config), sort_keys=False)
 
 
+def _from_content(schema: type[Config], parser: ArgumentParser, content: dict[str, Any], origin: str) -> Config:
+    _check_groups(schema, content, origin)
+    return _build(schema, parser, lambda: parser.parse_object(content), origin)
+
+
+def _check_groups(schema: type, content: dict[str, Any], origin: str, prefix: str = "") -> None:
+    """Raise UserError for a group of keys that is given one value, which the parser would pass over in silence."""
+    kinds = get_type_hints(schema)
+    for name in (field.name for field in fields(schema) if field.name in content and is_dataclass(kinds[field.name])):
+        if not isinstance(content[name], dict):
+            value = f"{prefix}{name} is {content[name]!r}"
+            raise UserError(f"configuration ({origin}): {value}, expected keys and values")
+        _check_groups(kinds[name], content[name], origin, f"{prefix}{name}.")
+
+
 def _build(schema: type[Config], parser: ArgumentParser, read: Callable[[], Namespace], origin: str) -> Config:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return schema(**vars(parser.instantiate(read())))
     except (ArgumentError, TypeError, KeyError) as error:
-        raise UserError(f"configuration ({origin}): {' '.join(str(error).split())}") from None
+        said = re.sub(r"<class '(\w+)'>|typing\.Literal", lambda match: match[1] or "one of ", str(error))
+        raise UserError(f"configuration ({origin}): {' '.join(said.split())}") from None
 
 
-def _read_mapping(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path) -> dict[str, Any]:
+    """The keys and values of a YAML or JSON file. Raises UserError for a file that has none."""
     try:
         content = yaml.safe_load(file.read_text())
     except OSError as error:

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Find, measure, print, write. Raises UserError."""
     from rich.console import Console
 
+    from spnet.commands.score import check_device
     from spnet.evaluation.report import as_table, as_text
     from spnet.search.evaluate import evaluate_weights
 
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--batch-size {arguments.batch_size} must be 1 or more, --workers {arguments.workers} 0 or more"
         )
+    if arguments.device is not None:
+        check_device(arguments.device)
     report, output = evaluate_weights(
         arguments.weights,
         data=arguments.data,

@@ -3,13 +3,14 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from spnet.errors import UserError
-from spnet.experiments.base import CONFIGURATIONS, named
-from spnet.parsing import option_parser, override, to_yaml
-from spnet.training.config import RunConfig
-from spnet.training.fit import fit, read_run_config
 
+if TYPE_CHECKING:
+    from spnet.training.config import RunConfig
+
+FINETUNE: Literal["finetune"] = "finetune"
 SUMMARY = "pre-train or fine-tune a network"
 
 EXAMPLES = """
@@ -26,10 +27,14 @@ Every key of the configuration is an option as well; --show prints their values 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet train`; configuration keys come as further options."""
+    from spnet.experiments.base import CONFIGURATIONS
+    from spnet.parsing import option_parser
+    from spnet.training.config import RunConfig
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES + "\nconfiguration keys" + option_parser(RunConfig).format_help().partition("options:")[2]
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"configuration: {', '.join(CONFIGURATIONS)}")
-    parser.add_argument("--stage", choices=("pretrain", "finetune"), default="finetune", help="(default %(default)s)")
+    parser.add_argument("--stage", choices=("pretrain", "finetune"), help="(default finetune)")
     parser.add_argument("--path", choices=("query", "object"), help="default: query to pre-train, object to fine-tune")
     parser.add_argument("--data", metavar="DIR", help="a prepared data set (key data.root)")
     parser.add_argument("--split", help="annotations to train on (key data.train_split)")
@@ -45,13 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and say where the results are. Raises UserError, KeyboardInterrupt."""
+    # torch and Lightning take seconds to load, and `--help` needs neither
+    from spnet.parsing import to_yaml
+    from spnet.training.fit import fit, read_run_config
+
     if arguments.resume:
-        if arguments.name or arguments.keys:
-            raise UserError(f"--resume {arguments.resume} goes on as the run was configured: give no NAME and no keys")
+        refuse_changes(arguments)
         config, output = read_run_config(arguments.resume), arguments.resume
     else:
         config = resolve(arguments)
-        output = arguments.output or Path("runs") / f"{arguments.name}-{arguments.stage}"
+        output = arguments.output or Path("runs") / f"{arguments.name}-{arguments.stage or FINETUNE}"
     if arguments.show:
         print(to_yaml(config), end="")
         return
@@ -59,11 +67,24 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"weights: {weights}\ncurves:  tensorboard --logdir {output / 'logs'}")
 
 
-def resolve(arguments: argparse.Namespace) -> RunConfig:
+def refuse_changes(arguments: argparse.Namespace) -> None:
+    """Raise UserError for whatever would change a run that is resumed."""
+    options = ("stage", "path", "data", "split", "weights", "output", "config")
+    given = [f"--{option}" for option in options if getattr(arguments, option) is not None]
+    if changes := [*filter(None, [arguments.name]), *given, *arguments.keys]:
+        raise UserError(f"--resume {arguments.resume} goes on as the run was configured: drop {' '.join(changes)}")
+
+
+def resolve(arguments: argparse.Namespace) -> "RunConfig":
     """The configuration the options describe. Raises UserError."""
+    from spnet.experiments.base import CONFIGURATIONS, named
+    from spnet.parsing import override
+
     if not arguments.name:
         raise UserError(f"which configuration? choose {', '.join(CONFIGURATIONS)}, or --resume RUN")
-    config = override(named(arguments.name, arguments.stage, arguments.path), arguments.config, arguments.keys)
+    config = override(
+        named(arguments.name, arguments.stage or FINETUNE, arguments.path), arguments.config, arguments.keys
+    )
     if arguments.data:
         config = replace(config, data=replace(config.data, root=arguments.data))
     if arguments.split:

@@ -25,7 +25,7 @@ def convert_released(source: Path, output: Path, path: PathName | None, logit_si
     """
     released = read_state(source)
     config = infer_config(released, logit_sign, str(source))
-    state = released_to_ours(released)
+    state = released_to_ours(released, str(source))
     network = SPNet(config)
     own = {name: value for name, value in state.items() if not name.startswith(NOT_THE_NETWORK)}
     line = load_state(network, own, str(source), _has_no_counterpart)

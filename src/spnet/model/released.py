@@ -60,13 +60,13 @@ def _owner(match: re.Match[str]) -> str:
     return "teacher." if match[1] else ""
 
 
-def released_to_ours(state: State) -> State:
+def released_to_ours(state: State, origin: str = "checkpoint") -> State:
     """Parameters and buffers under the released names -> under ours.
 
     Network parameters carry our network's names; `teacher.`, `initial_trunk.` and `memory.` are the objective's.
 
     Raises:
-        UserError: names that are not of this release, listed.
+        UserError: names that are not of this release, listed; names `origin`.
     """
     state = {name.removeprefix("model."): value for name, value in state.items()}
     renamed: State = {}
@@ -80,7 +80,7 @@ def released_to_ours(state: State) -> State:
         else:
             renamed[new] = value
     if unknown:
-        raise UserError(f"not a released SPNet checkpoint: {len(unknown)} unknown keys, e.g. {unknown[:3]}")
+        raise UserError(f"{origin!r} is no released SPNet checkpoint: {len(unknown)} unknown keys, e.g. {unknown[:3]}")
     return _rename_trunks(renamed)
 
 
@@ -128,7 +128,7 @@ def infer_config(state: State, logit_sign: str = "negative", origin: str = "chec
     if missing := [name for name in (bridge, *projections) if name not in state]:
         raise UserError(f"{origin!r} is no released SPNet checkpoint: it has no {missing[0]!r}")
     steps = _count(state, r"^head\.bridge_layer\.(\d+)\.")
-    trunk = _infer_trunk(state)
+    trunk = _infer_trunk(state, origin)
     return ModelConfig(
         trunk=TrunkConfig(trunk, weights="none", drop_path=_DROP_PATH[trunk]),
         heads="separate" if any(name.startswith("head.align_emb_loc_head.") for name in state) else "shared",
@@ -140,7 +140,7 @@ def infer_config(state: State, logit_sign: str = "negative", origin: str = "chec
     )
 
 
-def _infer_trunk(state: State) -> str:
+def _infer_trunk(state: State, origin: str) -> str:
     if "backbone.body.conv1.weight" in state:
         family, stem, stage = "resnet", "backbone.body.conv1.weight", r"^backbone\.body\.layer3\.(\d+)\."
     else:
@@ -149,7 +149,7 @@ def _infer_trunk(state: State) -> str:
     key = (family, state[stem].shape[0] if stem in state else 0, _count(state, stage))
     if key not in _TRUNKS:
         raise UserError(
-            f"released checkpoint has an unknown trunk (family, width, blocks of stage 3) = {key}; "
+            f"{origin!r} has an unknown trunk (family, width, blocks of stage 3) = {key}; "
             f"known: {sorted(_TRUNKS.values())}"
         )
     return _TRUNKS[key]

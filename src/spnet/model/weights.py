@@ -59,10 +59,12 @@ def read_weights(source: Path) -> Weights:
     except (SafetensorError, OSError) as error:
         hint = "; a released checkpoint is read by `spnet convert`" if file.suffix in (".ckpt", ".pth", ".pt") else ""
         raise UserError(f"weights {str(file)!r}: not a safetensors file ({error}){hint}") from error
-    if "spnet" not in metadata:
-        raise UserError(f"weights {str(file)!r}: a safetensors file without an spnet configuration inside")
-    about = json.loads(metadata["spnet"])
-    return Weights(state, parse(ModelConfig, about["config"], str(file)), about["path"])
+    try:
+        about = json.loads(metadata["spnet"])
+        content, path = dict(about["config"]), about["path"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"weights {str(file)!r}: a safetensors file without an spnet configuration inside") from error
+    return Weights(state, parse(ModelConfig, content, str(file)), path)
 
 
 def load_network(source: Path) -> SPNet:
@@ -83,9 +85,16 @@ def load_state(
     state: State,
     origin: str,
     may_stay_fresh: Callable[[str], bool] = lambda name: False,
-    partial: bool = False,
+    partial: bool | None = None,
 ) -> str:
     """Copy `state` into a network; every key must fit, but for those that may stay as they were made.
+
+    Args:
+        network: what is filled.
+        state: tensors by name.
+        origin: where they come from, for messages.
+        may_stay_fresh: whether a key of the network may be missing.
+        partial: load what fits; None where a person has no such option.
 
     Returns:
         one line of counts.
@@ -94,21 +103,25 @@ def load_state(
         UserError: keys that are missing, unknown or of another shape, unless `partial`.
     """
     own = network.state_dict()
-    misshaped = sorted(name for name, value in state.items() if name in own and own[name].shape != value.shape)
-    unknown = sorted(name for name in state if name not in own)
-    missing = sorted(name for name in own if name not in state and not may_stay_fresh(name))
-    problems = [
-        f"{len(names)} keys {what}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", misshaped))
-        if names
-    ]
+    problems = describe_misfit(own, state, may_stay_fresh)
     if problems and not partial:
-        raise UserError(
-            f"weights {origin!r} do not fit: {'; '.join(problems)} (--weights.partial true loads what fits)"
-        )
-    fitting = {name: value for name, value in state.items() if name in own and name not in misshaped}
+        hint = "" if partial is None else " (--weights.partial true loads what fits)"
+        raise UserError(f"weights {origin!r} do not fit: {problems}{hint}")
+    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     network.load_state_dict(fitting, strict=False)
-    fresh = len(own) - len(fitting)
-    return f"weights {origin}: {len(fitting)} of {len(own)} tensors loaded, {fresh} as made" + "".join(
-        f"; {p}" for p in problems
+    counts = f"{len(fitting)} of {len(own)} tensors loaded, {len(own) - len(fitting)} as made"
+    return f"weights {origin}: {counts}" + (f"; {problems}" if problems else "")
+
+
+def describe_misfit(own: State, state: State, may_be_missing: Callable[[str], bool] = lambda name: False) -> str:
+    """What of `state` does not fit `own`: keys missing, unknown, of another shape, with counts; nothing if all fits."""
+    kinds = {
+        "missing": [name for name in own if name not in state and not may_be_missing(name)],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": [name for name in own if name in state and own[name].shape != state[name].shape],
+    }
+    return "; ".join(
+        f"{len(names)} keys {kind}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
+        for kind, names in kinds.items()
+        if names
     )

@@ -60,10 +60,17 @@ def evaluate_weights(
     """
     if page and path == "query":
         raise UserError("--report needs --path object: there is no page for --path query")
+    if detections is not None and path == "query":
+        raise UserError("--detections are of everyone in a scene: they cannot be measured along --path query")
+    if not weights.exists():
+        raise UserError(f"weights {str(weights)!r}: no such file")
     root = data or _own_data(weights)
     annotations = read_annotations(split_file(root, split))
     chosen = _protocols(root, protocols or [split])
-    folder = output or (weights if weights.is_dir() else weights.parent) / "evaluation" / f"{root.name}-{split}-{path}"
+    beside = weights if weights.is_dir() else weights.parent
+    folder = output or beside / "evaluation" / f"{root.resolve().name}-{split}-{path}"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
     if detections is not None:
         report = measure(read_arrays(detections), chosen)
     else:

@@ -103,7 +103,9 @@ class Searcher:
             raise UserError(f"path {path!r} is unknown; choose 'object' or 'query'")
         images = [picture for picture, _ in queries]
         boxes = [torch.as_tensor(box, dtype=torch.float32).reshape(1, 4) for _, box in queries]
-        directions = normalize(torch.cat([*self.embed(images, boxes), torch.zeros(0, self.network.config.reid_dims)]))
+        if not queries:
+            return []
+        directions = normalize(torch.cat(self.embed(images, boxes)))
         if path == "object":
             everyone = self._tables(pictures, lambda pyramid: find_everyone(self.network, pyramid))
             found = _rows(everyone, torch.arange(len(everyone.boxes)))

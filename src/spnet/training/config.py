@@ -1,10 +1,13 @@
 """The configuration of a whole training run."""
 
+import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 from spnet.config import ModelConfig, ObjectiveConfig
 from spnet.data.augment import Augmentation
+from spnet.errors import UserError
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
@@ -93,3 +96,35 @@ class RunConfig:
     optimiser: OptimiserConfig = OptimiserConfig()
     weights: WeightsConfig = WeightsConfig()
     seed: int = 0
+
+
+LIMITS: dict[str, tuple[float, float]] = {  # smallest and largest values that make sense
+    "objective.scene_samples": (1, math.inf),
+    "objective.pairs": (1, math.inf),
+    "objective.pair_samples": (1, math.inf),
+    "objective.reid_iou": (0, 1),
+    "objective.reid_pair_samples": (0, math.inf),
+    "objective.scalar": (0, math.inf),
+    "objective.queue_size": (1, math.inf),
+    "objective.momentum": (0, 1),
+    "objective.teacher_momentum": (0, 1),
+    "data.batch_size": (1, math.inf),
+    "data.workers": (0, math.inf),
+    "optimiser.epochs": (1, math.inf),
+    "optimiser.learning_rate": (0, math.inf),
+    "optimiser.weight_decay": (0, math.inf),
+    "optimiser.trunk_learning_rate": (0, math.inf),
+    "optimiser.trunk_weight_decay": (0, math.inf),
+    "optimiser.warmup_steps": (0, math.inf),
+    "optimiser.clip_norm": (0, math.inf),
+    "optimiser.checkpoint_steps": (0, math.inf),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def check_run_config(config: RunConfig) -> None:
+    """Raise UserError naming the key whose value is out of its range."""
+    for key, (least, most) in LIMITS.items():
+        value = reduce(getattr, key.split("."), config)
+        if value is not None and not least <= value <= most:  # type: ignore[operator]
+            raise UserError(f"{key} is {value}, must be {least} " + ("or more" if most == math.inf else f"to {most}"))

@@ -11,11 +11,11 @@ import os
 import shutil
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import lightning as L
 import torch
-import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -24,8 +24,8 @@ from spnet.data.scenes import Scenes
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.model.weights import WEIGHTS_NAME, save_weights
-from spnet.parsing import parse, to_yaml
-from spnet.training.config import RunConfig
+from spnet.parsing import parse, read_mapping, to_yaml
+from spnet.training.config import RunConfig, check_run_config
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.transfer import build_network
@@ -47,6 +47,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
         UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
         KeyboardInterrupt: interrupted; the state is saved and `resume` goes on.
     """
+    check_run_config(config)
     checkpoint = _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
@@ -57,12 +58,13 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     _write_config(output, config)
     try:
         _fit(_make_trainer(config, output), module, loader, checkpoint)
-    except Interrupted:
-        raise KeyboardInterrupt(f"go on with: spnet train --resume {output}") from None
-    except UserError:
-        if not (output / LAST).exists():
+    except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
+        saved = (output / LAST).exists()
+        if not saved:
             shutil.rmtree(output)
-        raise
+        if isinstance(error, UserError):
+            raise
+        raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
     save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
     return output / WEIGHTS_NAME
 
@@ -72,7 +74,7 @@ def read_run_config(run: Path) -> RunConfig:
     file = run / CONFIG_NAME
     if not file.is_file():
         raise UserError(f"{str(run)!r} is no run: it has no {CONFIG_NAME}")
-    return parse(RunConfig, yaml.safe_load(file.read_text()), str(file))
+    return parse(RunConfig, read_mapping(file), str(file))
 
 
 def make_training_loader(config: RunConfig) -> TrainingLoader:
@@ -106,6 +108,8 @@ def _check_output(output: Path, resume: bool) -> Path | None:
             raise UserError(f"{str(output)!r} has no checkpoint to resume from")
         if (output / WEIGHTS_NAME).is_file():
             raise UserError(f"{str(output)!r} is finished; there is nothing to resume")
+        if not zipfile.is_zipfile(output / LAST):
+            raise UserError(f"{str(output / LAST)!r} is damaged: the run cannot be resumed")
         return output / LAST
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output {str(output)!r} exists; choose another folder, or go on with --resume {output}")

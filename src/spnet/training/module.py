@@ -8,7 +8,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from spnet.errors import UserError
 from spnet.model.network import SPNet
+from spnet.model.weights import describe_misfit
 from spnet.structures import SceneBatch
 from spnet.training.config import RunConfig
 from spnet.training.objective import Objective
@@ -50,7 +52,13 @@ class TrainingModule(L.LightningModule):
             checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep it until training starts, which draws numbers on the way."""
+        """Keep the random state until training starts, which draws numbers on the way.
+
+        Raises:
+            UserError: a checkpoint of other data or another configuration.
+        """
+        if problems := describe_misfit(self.state_dict(), checkpoint["state_dict"]):
+            raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
         self._random_states = [checkpoint.get("random_state"), checkpoint.get("random_state_cuda")]
 
     def on_train_batch_start(self, batch: SceneBatch, index: int) -> None:

@@ -24,7 +24,7 @@ def build_network(config: RunConfig) -> tuple[SPNet, str]:
     forgetting = config.objective.forgetting
     if config.weights.source is None:
         return SPNet(model, with_classifier=forgetting), f"weights: trunk {model.trunk.weights}, the rest random"
-    # the cascade's further location heads start as copies of the initial trunk's last stage, everything else is replaced
+    # further location heads start as copies of the initial trunk's last stage; everything else is replaced
     further_heads = model.heads == "separate" and model.cascade_steps > 1 and not config.weights.replicate
     needs_trunk = forgetting or further_heads
     trunk = model.trunk if needs_trunk else replace(model.trunk, weights="none")
