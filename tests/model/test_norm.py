@@ -7,9 +7,10 @@ from torch import nn
 from spnet.model.norm import RowNorm
 
 
-def test_two_rows_and_more_are_torchs() -> None:
+@pytest.mark.parametrize("count", [2, 5])
+def test_two_rows_and_more_are_torchs(count: int) -> None:
     ours, theirs = RowNorm(3, affine=False), nn.BatchNorm1d(3, affine=False)
-    rows = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    rows = torch.randn(count, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(ours(rows), theirs(rows))
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     assert set(ours.state_dict()) == set(theirs.state_dict())

@@ -31,8 +31,6 @@ def step_class_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
 
 def box_loss(decoded: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
     """Generalized IoU loss of decoded boxes (M, 4) to their targets (M, 4), mean over positives (M,); 0 without any."""
-    # a slot that is not positive has an arbitrary target: compare it with itself, so that no NaN can reach the gradient
-    targets = torch.where(positive[:, None], targets, decoded.detach())
     losses = generalized_box_iou_loss(decoded.float(), targets.float())
     return torch.where(positive, losses, 0).sum() / _count(positive)
 

@@ -43,12 +43,11 @@ class PersonQueue(nn.Module):
                 f"choose at least {len(persons)}"
             )
         embeddings = embeddings.float()
-        means = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
-        counts = torch.bincount(row, minlength=len(persons))
+        sums = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
         places = (self.position + torch.arange(len(persons), device=person.device)) % len(self.persons)
         self.persons.masked_fill_(torch.isin(self.persons, persons), EMPTY)
         self.persons.index_copy_(0, places, persons)
-        self.embeddings.index_copy_(0, places, normalize(means / counts[:, None]))
+        self.embeddings.index_copy_(0, places, normalize(sums))
         self.position.copy_((self.position + len(persons)) % len(self.persons))
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
