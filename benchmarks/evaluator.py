@@ -8,12 +8,12 @@ One core, processor time, the best of several runs: other work on the machine on
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -57,9 +57,8 @@ def measure(name: str, case: Case) -> dict[str, float | str]:
     """Seconds, memory and the product's share of one case."""
     torch.set_num_threads(1)
     arrays, protocol = make_search(case)
-    before = peak_megabytes()
+    memory = megabytes_above_now(lambda: evaluate(arrays, protocol))
     seconds = best_seconds(lambda: evaluate(arrays, protocol))
-    peak = peak_megabytes()
     product = best_seconds(lambda: product_alone(arrays, protocol))
     return {
         "case": name,
@@ -69,7 +68,7 @@ def measure(name: str, case: Case) -> dict[str, float | str]:
         "times_the_product": round(seconds / product, 2),
         "corrected_seconds": round(best_seconds(lambda: evaluate(arrays, protocol, mode="corrected"), 1), 3),
         "input_megabytes": round(sum(value.nbytes for value in vars(arrays).values()) / 1e6),
-        "peak_megabytes_above_input": round(peak - before),
+        "peak_megabytes_above_input": round(memory),
         "mAP": round(evaluate(arrays, protocol).mean_average_precision, 4),
     }
 
@@ -84,9 +83,18 @@ def best_seconds(action: Callable[[], object], runs: int = 5) -> float:
     return min(seconds)
 
 
-def peak_megabytes() -> float:
-    """The most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+def megabytes_above_now(action: Callable[[], object]) -> float:
+    """How much more memory the process needs at the peak of the action than before it (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = status_megabytes("VmRSS")
+    action()
+    return status_megabytes("VmHWM") - before
+
+
+def status_megabytes(name: str) -> float:
+    """A line of this process's status in the kernel."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1e3
 
 
 def product_alone(arrays: EvaluationArrays, protocol: Protocol) -> None:
