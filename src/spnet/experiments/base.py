@@ -49,9 +49,9 @@ def spnet_l(stage: Stage, path: PathName) -> RunConfig:
 
 def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     """SPNet-tiny: a small random trunk and small crops; trains on two CPU cores in minutes."""
-    trunk = TrunkConfig("convnext_atto", "none", 0.0, {"depths": [1, 1, 2, 1], "dims": [24, 48, 96, 128]})
+    trunk = TrunkConfig("resnet10t", "none", 0.0, {"channels": [16, 32, 64, 128], "stem_width": 16})
     window = (360, 480)
-    model = ModelConfig(trunk, anchor_size=16, inference=InferenceConfig(window=window))
+    model = ModelConfig(trunk, location_dims=64, reid_dims=64, inference=InferenceConfig(window=window))
     if stage == "pretrain":
         run = pretraining(model, path)
         augmentation = Augmentation("rrc_scale", 160, (0.5, 1.0), window, views=2)
@@ -61,7 +61,7 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
         run = finetuning(model, path)
         augmentation = Augmentation("rrc2", 160, window=window, views=run.data.augmentation.views)
         optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, warmup_steps=100)
-        objective = replace(run.objective, queue_size=256)
+        objective = replace(run.objective, queue_size=256, scalar=10.0)
     data = replace(run.data, augmentation=augmentation, workers=1)
     return replace(run, objective=objective, data=data, optimiser=optimiser)
 

@@ -16,6 +16,11 @@ class BoxHead(nn.Module):
         layers = [layer for _ in range(4) for layer in (nn.Linear(dims, dims), nn.ReLU())]
         self.mlp = nn.Sequential(*layers)
         self.deltas = nn.Linear(dims, 4)
+        for layer in self.mlp[::2]:  # torch's default halves the signal in each of four layers
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.deltas.weight, std=0.01)  # boxes start as their anchors
+        nn.init.zeros_(self.deltas.bias)
 
     def forward(self, offsets: Tensor) -> Tensor:
         """(M, D) -> (M, 4) dx, dy, dw, dh in units of the anchor (box coder weights 1, 1, 1, 1)."""
