@@ -143,10 +143,11 @@ class FeaturePyramid(nn.Module):
 def normalise(images: Tensor, sizes: Tensor) -> Tensor:
     """uint8 RGB (B, 3, H, W) -> ImageNet mean and deviation, zero in the padding; float input passes unchanged."""
     if images.is_floating_point():
-        return images
+        return images.contiguous(memory_format=torch.channels_last)
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1) * 255
     deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(1, 3, 1, 1) * 255
     rows = torch.arange(images.shape[2], device=images.device)
     columns = torch.arange(images.shape[3], device=images.device)
     inside = (rows[None, :, None] < sizes[:, 0, None, None]) & (columns[None, None, :] < sizes[:, 1, None, None])
-    return (images.float() - mean) / deviation * inside[:, None]
+    images = images.contiguous(memory_format=torch.channels_last).float()
+    return (images - mean) / deviation * inside[:, None]

@@ -46,7 +46,7 @@ class OptimiserConfig:
         freeze_trunk: leave the trunk as it is.
         warmup_steps: steps of warm-up from 1/1000, at most one epoch less a step.
         clip_norm: largest norm of the gradient.
-        precision: `auto` is 16-mixed on a GPU, 32-true elsewhere.
+        precision: `auto` is 16-mixed on a GPU, bf16-mixed on a CPU that has it, 32-true elsewhere.
         checkpoint_steps: steps between two checkpoints within an epoch; 0: at its end only.
     """
 

@@ -25,7 +25,7 @@ from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.model.weights import WEIGHTS_NAME, save_weights
 from spnet.parsing import parse, read_mapping, to_yaml
-from spnet.training.config import RunConfig, check_run_config
+from spnet.training.config import Precision, RunConfig, check_run_config
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.transfer import build_network
@@ -127,7 +127,6 @@ def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optimiser = config.optimiser
     gpu = torch.cuda.is_available()
-    precision = optimiser.precision if optimiser.precision != "auto" else "16-mixed" if gpu else "32-true"
     saving = [_saver(output, every_n_epochs=1)]
     if optimiser.checkpoint_steps:
         saving.append(_saver(output, every_n_train_steps=optimiser.checkpoint_steps))
@@ -135,7 +134,7 @@ def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
         accelerator="auto" if gpu else "cpu",
         devices=1,
         max_epochs=optimiser.epochs,
-        precision=precision,
+        precision=_precision(optimiser.precision),
         gradient_clip_val=optimiser.clip_norm,
         logger=TensorBoardLogger(output, "logs", ""),
         callbacks=[RunProgress(), LossCurves(output / CURVES), *saving, StopOnInterrupt(output / LAST)],
@@ -143,6 +142,15 @@ def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
+
+
+def _precision(wanted: Precision) -> Precision:
+    """`auto` is what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "16-mixed"
+    return "bf16-mixed" if getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16") else "32-true"
 
 
 def _saver(output: Path, **when: int) -> ModelCheckpoint:
