@@ -33,7 +33,7 @@ def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -
     torch.nn.init.normal_(network.anchors.embed.bias, std=0.3)
     for bridge, head in zip(network.bridges, network.boxes, strict=True):
         torch.nn.init.normal_(bridge.weight, std=0.1)
-        torch.nn.init.normal_(head.deltas.weight, std=0.5)
+        torch.nn.init.normal_(head.deltas.weight, std=0.15 / network.config.location_dims**0.5)
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):  # ConvNeXt's blocks add next to nothing when they are new
             torch.nn.init.ones_(parameter)

@@ -106,6 +106,16 @@ def test_query_centric_boxes_are_matched_with_their_pairs_person_alone(generator
     assert 2 <= matched.positive.sum() <= 6
 
 
+def test_half_of_the_union_is_enough_to_be_foreground() -> None:
+    targets = make_targets([(0, (0, 0, 10, 10), 1, 0)])
+    path = ObjectPath(nn.ModuleList())
+    boxes = torch.tensor([[0.0, 0, 10, 5], [0, 0, 10, 4.9], [0, 0, 10, 19], [0, 0, 10, 21]])
+    matched = rematch(
+        path, make_candidates(boxes, [0] * 4, path.training_groups(targets, 1)), scene_groups(1, boxes.device), targets
+    )
+    assert matched.positive.tolist() == [True, False, True, False, True]
+
+
 def test_candidates_that_nothing_fills_stay_so(generator: torch.Generator) -> None:
     targets = make_targets(ROWS)
     path = ObjectPath(nn.ModuleList())
