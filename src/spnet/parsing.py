@@ -44,7 +44,9 @@ def parse(schema: type[Config], content: dict[str, Any], origin: str) -> Config:
 def to_plain(config: Any) -> dict[str, Any]:
     """A configuration as plain keys and values, for YAML and JSON."""
     parser = option_parser(type(config))
-    plain: dict[str, Any] = yaml.safe_load(parser.dump(parser.parse_object(asdict(config)), skip_unset=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tuples among free options come back as lists
+        plain: dict[str, Any] = yaml.safe_load(parser.dump(parser.parse_object(asdict(config)), skip_unset=False))
     return plain
 
 

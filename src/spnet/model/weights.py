@@ -121,7 +121,7 @@ def describe_misfit(own: State, state: State, may_be_missing: Callable[[str], bo
         "of another shape": [name for name in own if name in state and own[name].shape != state[name].shape],
     }
     return "; ".join(
-        f"{len(names)} keys {kind}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
+        f"{len(names)} keys {kind}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
         for kind, names in kinds.items()
         if names
     )
