@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if keys and not getattr(parsed, "takes_keys", False):
             raise UserError(f"unrecognized arguments: {' '.join(keys)} (see spnet {parsed.command} --help)")
         parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         print(f"spnet {parsed.command}: error: {error}", file=sys.stderr)
         return 2

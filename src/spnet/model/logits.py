@@ -36,5 +36,5 @@ class NormLogit(nn.Module):
 
 
 def offset_norm(offsets: Tensor) -> Tensor:
-    """|x_o| in float32 with a finite gradient at zero: (..., D) -> (...)."""
-    return offsets.float().square().sum(-1).clamp_min(torch.finfo(torch.float32).tiny).sqrt()
+    """|x_o| in float32, its gradient zero where x_o is: (..., D) -> (...)."""
+    return torch.linalg.vector_norm(offsets, dim=-1, dtype=torch.float32)
