@@ -34,6 +34,7 @@ KEYS: dict[str, Any] = {
     "optimiser.learning_rate": 0.01,
     "optimiser.warmup_steps": 0,
     "optimiser.checkpoint_steps": 0,
+    "optimiser.precision": "32-true",
 }
 
 

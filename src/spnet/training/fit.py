@@ -13,6 +13,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -26,6 +27,7 @@ from spnet.errors import UserError
 from spnet.model.weights import WEIGHTS_NAME, save_weights
 from spnet.parsing import parse, read_mapping, to_yaml
 from spnet.training.config import Precision, RunConfig, check_run_config
+from spnet.training.divergence import StopOnDivergence
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.transfer import build_network
@@ -137,20 +139,27 @@ def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
         precision=_precision(optimiser.precision),
         gradient_clip_val=optimiser.clip_norm,
         logger=TensorBoardLogger(output, "logs", ""),
-        callbacks=[RunProgress(), LossCurves(output / CURVES), *saving, StopOnInterrupt(output / LAST)],
+        callbacks=[
+            RunProgress(),
+            LossCurves(output / CURVES),
+            StopOnDivergence(),
+            *saving,
+            StopOnInterrupt(output / LAST),
+        ],
         enable_model_summary=False,
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
 
 
-def _precision(wanted: Precision) -> Precision:
+def _precision(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
     """`auto` is what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
         return "16-mixed"
-    return "bf16-mixed" if getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16") else "32-true"
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 
 
 def _saver(output: Path, **when: int) -> ModelCheckpoint:
