@@ -13,10 +13,10 @@ class BoxHead(nn.Module):
 
     def __init__(self, dims: int) -> None:
         super().__init__()
-        layers = [layer for _ in range(4) for layer in (nn.Linear(dims, dims), nn.ReLU())]
-        self.mlp = nn.Sequential(*layers)
+        layers = [nn.Linear(dims, dims) for _ in range(4)]
+        self.mlp = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
         self.deltas = nn.Linear(dims, 4)
-        for layer in self.mlp[::2]:  # torch's default halves the signal in each of four layers
+        for layer in layers:  # torch's default halves the signal in each of four layers
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
         nn.init.normal_(self.deltas.weight, std=0.01)  # boxes start as their anchors

@@ -1,4 +1,4 @@
-"""Stops a run whose weights are no numbers any more: nothing it could still learn, and nothing of it should be saved."""
+"""Stops a run whose weights are no numbers any more: it can learn nothing, and nothing of it should be saved."""
 
 import math
 from typing import Any
