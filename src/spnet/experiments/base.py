@@ -54,14 +54,16 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     model = ModelConfig(trunk, location_dims=64, reid_dims=64, inference=InferenceConfig(window=window))
     if stage == "pretrain":
         run = pretraining(model, path)
-        augmentation = Augmentation("rrc_scale", 160, (0.5, 1.0), window, views=2)
-        optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, weight_decay=1e-3, warmup_steps=100)
+        augmentation = Augmentation("rrc_scale", 160, (0.75, 1.5), window, views=2)
+        optimiser = OptimiserConfig(epochs=20, learning_rate=3e-3, weight_decay=1e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=4096, teacher_momentum=0.99)
     else:
         run = finetuning(model, path)
         augmentation = Augmentation("rrc2", 160, window=window, views=run.data.augmentation.views)
-        optimiser = OptimiserConfig(epochs=10, learning_rate=1e-3, warmup_steps=100)
+        optimiser = OptimiserConfig(epochs=40, learning_rate=4e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=256, scalar=10.0)
+    # few candidates: on a CPU, pooling regions costs more than the trunk
+    objective = replace(objective, scene_samples=32, pair_samples=32, reid_pair_samples=4)
     data = replace(run.data, augmentation=augmentation, workers=1)
     return replace(run, objective=objective, data=data, optimiser=optimiser)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.ops import roi_align
 
 from spnet.model.norm import RowNorm
+from spnet.model.region_align import align_regions
 from spnet.model.trunk import LastStage, Pyramid
 
 ANCHORS_PER_LOCATION = 9
@@ -91,10 +91,8 @@ class RegionPooling(nn.Module):
             empty = boxes.new_zeros(0, sum(self.channels))
             return empty[:, : self.channels[0]], empty[:, self.channels[0] :]
         finest = pyramid.levels[0]
-        rows = torch.cat([scene[:, None].float(), boxes.detach().float()], dim=1)
         scale = finest.shape[2] / pyramid.padded_size[0]
-        regions = roi_align(finest.float(), rows, REGION_SIZE, spatial_scale=scale, sampling_ratio=2, aligned=False)
-        regions = regions.to(finest.dtype)
+        regions = align_regions(finest, boxes, scene, scale, REGION_SIZE).to(finest.dtype)
         return regions.amax((2, 3)), self.last_stage(regions).amax((2, 3))
 
 
