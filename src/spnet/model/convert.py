@@ -8,7 +8,7 @@ from spnet.model.released import infer_config, released_to_ours
 from spnet.model.trunk_weights import State, read_state
 from spnet.model.weights import CLASSIFIER, load_state, save_weights
 
-NOT_THE_NETWORK = ("teacher.", "memory.", "initial_trunk.", CLASSIFIER)
+NOT_THE_NETWORK = ("teacher.", "memory.", "initial_trunk.", *CLASSIFIER)
 
 
 def convert_released(source: Path, output: Path, path: PathName | None, logit_sign: str = "negative") -> str:

@@ -17,7 +17,8 @@ from spnet.model.trunk_weights import State
 from spnet.parsing import parse, to_plain
 
 WEIGHTS_NAME = "weights.safetensors"
-CLASSIFIER = "trunk.net.head."
+# what timm's trunks have after C5
+CLASSIFIER = tuple(f"trunk.net.{part}." for part in ("head", "fc", "norm", "classifier", "conv_head", "bn2"))
 
 
 @dataclass(frozen=True)
