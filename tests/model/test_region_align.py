@@ -41,7 +41,12 @@ def test_without_gradient_the_kernel_is_used() -> None:
 
 def test_no_boxes() -> None:
     features = torch.randn(2, 4, 6, 6, requires_grad=True)
-    assert align_regions(features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), SCALE, SIZE).shape == (0, 4, 14, 14)
+    assert align_regions(features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), SCALE, SIZE).shape == (
+        0,
+        4,
+        14,
+        14,
+    )
 
 
 def test_boxes_get_no_gradient() -> None:
