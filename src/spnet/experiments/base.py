@@ -49,13 +49,13 @@ def spnet_l(stage: Stage, path: PathName) -> RunConfig:
 
 def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     """SPNet-tiny: a small random trunk and small crops; trains on two CPU cores in minutes."""
-    trunk = TrunkConfig("resnet10t", "none", 0.0, {"channels": [16, 32, 64, 128], "stem_width": 16})
-    window = (360, 480)
+    trunk = TrunkConfig("resnet10t", "none", 0.0, {"channels": [32, 64, 64, 128], "stem_width": 24})
+    window = (480, 640)
     model = ModelConfig(trunk, location_dims=64, reid_dims=64, inference=InferenceConfig(window=window))
     if stage == "pretrain":
         run = pretraining(model, path)
-        augmentation = Augmentation("rrc_scale", 160, (0.75, 1.5), window, views=2)
-        optimiser = OptimiserConfig(epochs=20, learning_rate=3e-3, weight_decay=1e-3, warmup_steps=100)
+        augmentation = Augmentation("rrc_scale", 160, (0.9, 1.8), window, views=2)
+        optimiser = OptimiserConfig(epochs=18, learning_rate=3e-3, weight_decay=1e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=4096, teacher_momentum=0.99)
     else:
         run = finetuning(model, path)
