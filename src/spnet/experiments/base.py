@@ -51,7 +51,9 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     """SPNet-tiny: a small random trunk and small crops; trains on two CPU cores in minutes."""
     trunk = TrunkConfig("resnet10t", "none", 0.0, {"channels": [32, 64, 64, 128], "stem_width": 24})
     window = (480, 640)
-    model = ModelConfig(trunk, location_dims=64, reid_dims=64, inference=InferenceConfig(window=window))
+    # crops that hold everyone shrink people: scenes at test time are smaller too
+    inference = InferenceConfig(window=(390, 520))
+    model = ModelConfig(trunk, location_dims=64, reid_dims=64, inference=inference)
     if stage == "pretrain":
         run = pretraining(model, path)
         augmentation = Augmentation("rrc_scale", 160, (0.9, 1.8), window, views=2)
