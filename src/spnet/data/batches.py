@@ -118,6 +118,8 @@ class SceneLoader(DataLoader[SceneBatch]):
             sampler=sampler,
             num_workers=workers,
             collate_fn=_collate_answers,
+            # its own, since it draws once an epoch: a run resumed at an epoch's end would draw differently in its steps
+            generator=torch.Generator(),
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
             worker_init_fn=_use_one_core,

@@ -33,7 +33,8 @@ class Weights:
 def save_weights(file: Path, network: SPNet, path: PathName) -> None:
     """Write a network's weights and architecture; the file appears complete or not at all."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    metadata = {"format": "pt", "spnet": json.dumps({"config": to_plain(network.config), "path": path})}
+    # one entry: of several the order would be another each time, and equal runs are to give equal files
+    metadata = {"spnet": json.dumps({"config": to_plain(network.config), "path": path})}
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:

@@ -178,5 +178,7 @@ def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, che
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen trunk should be
+        warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen trunk should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
