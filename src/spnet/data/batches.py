@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from spnet.data.augment.draw import window_size
 from spnet.data.scenes import Scenes, View
 from spnet.errors import UserError
 from spnet.structures import SceneBatch, Targets
@@ -24,7 +25,7 @@ def collate(items: Sequence[Sequence[View]]) -> SceneBatch:
     """
     views = [view for item in items for view in item]
     sizes = torch.tensor([view.image.shape[1:] for view in views])
-    height, width = (-(-sizes.amax(dim=0) // STRIDE) * STRIDE).tolist()
+    height, width = padded_size(sizes.amax(dim=0).tolist())
     images = _black(len(views), 3, height, width)
     for image, view in zip(images, views, strict=True):
         image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
@@ -41,6 +42,12 @@ def collate(items: Sequence[Sequence[View]]) -> SceneBatch:
             identity=torch.cat([view.identity for view in views]),
         ),
     )
+
+
+def padded_size(size: Sequence[int]) -> tuple[int, int]:
+    """The last two of `size`, each rounded up to a multiple of 32."""
+    height, width = (-(-length // STRIDE) * STRIDE for length in size[-2:])
+    return height, width
 
 
 def _black(*shape: int) -> Tensor:
@@ -108,20 +115,16 @@ def _collate_answers(answers: Sequence[list[View] | UserError]) -> SceneBatch | 
 class SceneLoader(DataLoader[SceneBatch]):
     """Batches of scenes; a bad picture file ends the iteration with its UserError, whichever worker met it."""
 
-    def __init__(
-        self, scenes: Scenes, sampler: Sampler[Any] | Sequence[int], batch_size: int, workers: int, drop_last: bool
-    ) -> None:
+    def __init__(self, scenes: Scenes, workers: int, **order: Any) -> None:
         self.scenes = scenes
         super().__init__(
             _Answers(scenes),  # type: ignore[arg-type]
-            batch_size=batch_size,
-            sampler=sampler,
+            **order,
             num_workers=workers,
             collate_fn=_collate_answers,
             # its own, since it draws once an epoch: a run resumed at an epoch's end would draw differently in its steps
             generator=torch.Generator(),
             pin_memory=torch.cuda.is_available(),
-            drop_last=drop_last,
             worker_init_fn=_use_one_core,
             persistent_workers=workers > 0,
         )
@@ -140,7 +143,7 @@ class TrainingLoader(SceneLoader):
     def __init__(self, scenes: Scenes, order: EpochOrder, workers: int) -> None:
         self.order = order
         self.batches_done = 0
-        super().__init__(scenes, order, order.batch_size, workers, drop_last=True)
+        super().__init__(scenes, workers, sampler=order, batch_size=order.batch_size, drop_last=True)
 
     def set_progress(self, epoch: int, batches_done: int) -> None:
         """The next iteration goes on in `epoch` after so many batches; the one after it starts an epoch afresh."""
@@ -172,14 +175,23 @@ def training_loader(
 
 
 def evaluation_loader(scenes: Scenes, batch_size: int, workers: int, rank: int = 0, world_size: int = 1) -> SceneLoader:
-    """Every scene once, those of like shape together so that little is padded; find them by `scene_ids`."""
-    order = _order_by_shape(scenes)[rank::world_size]
-    return SceneLoader(scenes, order, batch_size, workers, drop_last=False)
+    """Every scene once, whole (`wrs`), in no particular order: find them by `scene_ids`.
+
+    Scenes of a batch are padded to the same size as each of them alone. What is found in a scene depends a little on
+    its padding, and so never on the scenes beside it.
+    """
+    batches = _batches_of_one_size(scenes, batch_size)
+    return SceneLoader(scenes, workers, batch_sampler=batches[rank::world_size])
 
 
-def _order_by_shape(scenes: Scenes) -> list[int]:
-    widths, heights = scenes.annotations.sizes.T  # under wrs the aspect ratio alone decides the shape of a view
-    return np.argsort(widths / heights, kind="stable").tolist()
+def _batches_of_one_size(scenes: Scenes, batch_size: int) -> list[list[int]]:
+    sizes, size = np.unique(scenes.annotations.sizes, axis=0, return_inverse=True)
+    window = scenes.augmentation.window
+    views = [padded_size(window_size((width, height), window)) for width, height in sizes.tolist()]
+    _, padded = np.unique(views, axis=0, return_inverse=True)
+    order = np.argsort(padded[size], kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(padded[size][order])) + 1)
+    return [group[i : i + batch_size].tolist() for group in groups for i in range(0, len(group), batch_size)]
 
 
 def _use_one_core(worker: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from spnet.config import ModelConfig, PathName
-from spnet.data.batches import collate
+from spnet.data.batches import collate, padded_size
 from spnet.errors import UserError
 from spnet.model.inference import find_everyone, find_queries
 from spnet.model.network import SPNet
@@ -46,7 +47,7 @@ class Searcher:
     Args:
         network: a network, or the configuration of a new one.
         device: where it runs.
-        batch_size: pictures at once.
+        batch_size: pictures at once, if they follow one another and are padded to the same size.
 
     Example:
         >>> searcher = Searcher.load("runs/prw")
@@ -117,10 +118,11 @@ class Searcher:
 
     def _tables(self, pictures: Sequence[Picture], find: Callable[[Pyramid], Detections]) -> Detections:
         """Detections of all pictures as one table; `scene` is the index of the picture."""
-        tables = []
-        for number, (batch, pyramid) in enumerate(self._batches(pictures)):
+        tables, seen = [], 0
+        for batch, pyramid in self._batches(pictures):
             table = _to_file_pixels(find(pyramid), batch)
-            tables.append(replace(table, scene=table.scene + number * self.batch_size))
+            tables.append(replace(table, scene=table.scene + seen))
+            seen += len(batch.images)
         if not tables:
             raise UserError("no pictures are given")
         return Detections(**{name: torch.cat([getattr(table, name) for table in tables]) for name in vars(tables[0])})
@@ -130,19 +132,22 @@ class Searcher:
             raise UserError(f"{len(pictures)} pictures but boxes for {len(boxes)}")
         embedded: list[Tensor] = []
         for batch, pyramid in self._batches(pictures):
-            mine = boxes[len(embedded) : len(embedded) + len(batch.images)]
+            given = boxes[len(embedded) : len(embedded) + len(batch.images)]
+            mine = [torch.as_tensor(part, dtype=torch.float32).reshape(-1, 4) for part in given]
             counts = [len(part) for part in mine]
             scene = torch.arange(len(mine)).repeat_interleave(torch.tensor(counts)).to(self.device)
-            placed = torch.cat([part.float() for part in mine]).to(self.device) * batch.scales[scene].repeat(1, 2)
+            placed = torch.cat(mine).to(self.device) * batch.scales[scene].repeat(1, 2)
             embedded += head(pyramid, placed, scene).cpu().split(counts)
         return embedded
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[tuple[SceneBatch, Pyramid]]:
-        for start in range(0, len(pictures), self.batch_size):
-            part = pictures[start : start + self.batch_size]
-            views = [make_picture_view(read_pixels(picture), self.network.config.inference.window) for picture in part]
-            batch = collate([views]).to(self.device)
-            yield batch, self.network.features(batch.images, batch.sizes)
+        """Pictures in their order; those of a batch have one padded size, so that they do not touch one another."""
+        window = self.network.config.inference.window
+        views = (make_picture_view(read_pixels(picture), window) for picture in pictures)
+        for _, alike in groupby(views, lambda view: padded_size(view.image.shape)):
+            while part := list(islice(alike, self.batch_size)):
+                batch = collate([part]).to(self.device)
+                yield batch, self.network.features(batch.images, batch.sizes)
 
 
 def _to_file_pixels(table: Detections, batch: SceneBatch) -> Detections:
