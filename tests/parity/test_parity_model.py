@@ -83,7 +83,9 @@ def read_batch(case: Path, inputs: dict[str, Any], known: int) -> SceneBatch:
 
 def build(case: Path, config: dict[str, Any]) -> SPNet:
     network = SPNet(read_model_config(config), with_classifier=config["use_classifier_train"])
-    state = released_to_ours({name: torch.from_numpy(np.asarray(value)) for name, value in read(case, "weights").items()})
+    state = released_to_ours(
+        {name: torch.from_numpy(np.asarray(value)) for name, value in read(case, "weights").items()}
+    )
     own = network.state_dict()
     missing = [name for name in own if name not in state]
     assert not missing
@@ -92,7 +94,9 @@ def build(case: Path, config: dict[str, Any]) -> SPNet:
 
 
 def load_objective(objective: Objective, case: Path, config: dict[str, Any]) -> None:
-    state = released_to_ours({name: torch.from_numpy(np.asarray(value)) for name, value in read(case, "weights").items()})
+    state = released_to_ours(
+        {name: torch.from_numpy(np.asarray(value)) for name, value in read(case, "weights").items()}
+    )
     own = objective.state_dict()
     result = objective.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
     assert set(result.missing_keys) <= {"memory.position"}
@@ -123,9 +127,13 @@ def test_training_case(case: Path) -> None:
 
 
 def check_gradients(network: SPNet, expected: dict[str, Any]) -> None:
-    norms = {n.removeprefix("grad_norm."): torch.tensor(float(v)) for n, v in expected.items() if n.startswith("grad_norm.")}
+    norms = {
+        n.removeprefix("grad_norm."): torch.tensor(float(v)) for n, v in expected.items() if n.startswith("grad_norm.")
+    }
     # a gamma is flattened on conversion: give every norm a shape that survives it
-    theirs = {name: float(value) for name, value in released_to_ours({n: v.reshape(1) for n, v in norms.items()}).items()}
+    theirs = {
+        name: float(value) for name, value in released_to_ours({n: v.reshape(1) for n, v in norms.items()}).items()
+    }
     ours = {name: p.grad.norm().item() for name, p in network.named_parameters() if p.grad is not None}
     largest = max(theirs.values())
     for name, value in theirs.items():
@@ -147,7 +155,9 @@ def test_inference_case(case: Path) -> None:
     if config["test_mode"] == "oc":
         detections = find_everyone(network, pyramid)
         for scene in range(len(batch.images)):
-            np.testing.assert_allclose(embeddings[batch.targets.scene == scene], expected[f"image{scene}.gt_emb"], atol=1e-4)
+            np.testing.assert_allclose(
+                embeddings[batch.targets.scene == scene], expected[f"image{scene}.gt_emb"], atol=1e-4
+            )
             check_detections(detections, detections.scene == scene, expected, f"image{scene}.det_")
         return
     queries = network.locate(1, pyramid, batch.targets.boxes, batch.targets.scene)
@@ -164,8 +174,12 @@ def check_detections(detections: Detections, rows: torch.Tensor, expected: dict[
     order = np.argsort(-expected[prefix + "scores"], kind="stable")
     ours = detections.scores[rows].argsort(descending=True, stable=True)
     assert len(ours) == len(order), prefix
-    np.testing.assert_allclose(detections.scores[rows][ours], expected[prefix + "scores"][order], atol=1e-4, err_msg=prefix)
-    np.testing.assert_allclose(detections.boxes[rows][ours], expected[prefix + "boxes"][order], atol=1e-3, err_msg=prefix)
+    np.testing.assert_allclose(
+        detections.scores[rows][ours], expected[prefix + "scores"][order], atol=1e-4, err_msg=prefix
+    )
+    np.testing.assert_allclose(
+        detections.boxes[rows][ours], expected[prefix + "boxes"][order], atol=1e-3, err_msg=prefix
+    )
     np.testing.assert_allclose(
         detections.embeddings[rows][ours], expected[prefix + "emb"][order], atol=1e-4, rtol=1e-4, err_msg=prefix
     )
