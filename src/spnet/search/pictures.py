@@ -27,7 +27,8 @@ def read_pixels(picture: Picture) -> np.ndarray:
     if isinstance(picture, Image.Image):
         return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     pixels = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
-    if not isinstance(pixels, np.ndarray) or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+    fits = isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+    if not isinstance(pixels, np.ndarray) or not fits or pixels.size == 0:
         shape, kind = tuple(getattr(picture, "shape", ())), getattr(picture, "dtype", type(picture).__name__)
         raise UserError(
             f"a picture of shape {shape} and type {kind}: expected uint8, an array (H, W, 3) or a tensor (3, H, W)"
@@ -41,8 +42,9 @@ def _read_file(path: Path) -> np.ndarray:
             return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     except UnidentifiedImageError as error:
         raise UserError(f"image {path} cannot be read: no known picture format") from error
-    except OSError as error:
-        raise UserError(f"image {path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
 def make_picture_view(pixels: np.ndarray, window: tuple[int, int]) -> View:
