@@ -27,13 +27,12 @@ def read_pixels(picture: Picture) -> np.ndarray:
     if isinstance(picture, Image.Image):
         return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     pixels = picture.permute(1, 2, 0).cpu().numpy() if isinstance(picture, Tensor) and picture.ndim == 3 else picture
-    fits = isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
-    if not isinstance(pixels, np.ndarray) or not fits or pixels.size == 0:
-        shape, kind = tuple(getattr(picture, "shape", ())), getattr(picture, "dtype", type(picture).__name__)
-        raise UserError(
-            f"a picture of shape {shape} and type {kind}: expected uint8, an array (H, W, 3) or a tensor (3, H, W)"
-        )
-    return pixels
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size and pixels.shape[2:] == (3,):
+        return pixels
+    shape, kind = tuple(getattr(picture, "shape", ())), getattr(picture, "dtype", type(picture).__name__)
+    raise UserError(
+        f"a picture of shape {shape} and type {kind}: expected uint8, an array (H, W, 3) or a tensor (3, H, W)"
+    )
 
 
 def _read_file(path: Path) -> np.ndarray:
