@@ -1,5 +1,6 @@
 """Makes this folder importable, so that tests of several rooms share `miniature`; and what takes seconds, made once."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,10 @@ import pytest
 import torch
 
 from small_dataset import make_dataset, options
+
+# sums of several threads are not the same to the bit each time; for what the tests start, too
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 @pytest.fixture
