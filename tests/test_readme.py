@@ -13,6 +13,7 @@ MARKED = re.compile(r"<!-- test -->\n```(bash|python)\n(.*?)```", re.DOTALL)
 def test_marked_blocks_run(tmp_path: Path) -> None:
     blocks = MARKED.findall(README.read_text())
     assert {language for language, _ in blocks} == {"bash", "python"}
+    assert len(blocks) == README.read_text().count("<!-- test -->")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
     for language, code in blocks:

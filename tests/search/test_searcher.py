@@ -17,8 +17,6 @@ from spnet.config import InferenceConfig
 from spnet.errors import UserError
 from spnet.search.searcher import Found
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # scores of a network that learnt nothing mean nothing: everything is kept
 INFERENCE = InferenceConfig(
     window=(64, 96), score_threshold=0.0, object_anchors=60, query_anchors=30, max_detections=20

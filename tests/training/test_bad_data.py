@@ -12,8 +12,6 @@ from small_dataset import TRAIN_SCENES, make_dataset, options
 from spnet.cli import main
 from spnet.training.module import TrainingModule
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PICTURE = "train7.png"
 
 

@@ -17,8 +17,6 @@ from spnet.parsing import override
 from spnet.training.fit import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.training.transfer import build_network
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def train(data: Path, output: Path, *arguments: str, stage: str = "finetune", path: str = "object", **keys: Any) -> int:
     """`spnet train` with a miniature network."""

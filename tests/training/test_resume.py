@@ -16,8 +16,6 @@ from spnet.cli import main
 from spnet.training.fit import CURVES, LAST
 from spnet.training.module import TrainingModule
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 EPOCHS, EPOCH_STEPS = 3, 6
 
 

@@ -50,11 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, and say where the results are. Raises UserError, KeyboardInterrupt."""
-    # torch and Lightning take seconds to load, and `--help` needs neither
     from spnet.parsing import to_yaml
-    from spnet.training.fit import fit, read_run_config
 
     if arguments.resume:
+        from spnet.training.fit import read_run_config
+
         refuse_changes(arguments)
         config, output = read_run_config(arguments.resume), arguments.resume
     else:
@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.show:
         print(to_yaml(config), end="")
         return
+    from spnet.training.fit import fit  # Lightning takes seconds to load, and only training needs it
+
     weights = fit(config, output, resume=bool(arguments.resume))
     print(f"weights: {weights}\ncurves:  tensorboard --logdir {output / 'logs'}")
 

@@ -90,10 +90,10 @@ class LossCurves(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Drop what came after the checkpoint."""
-        if self.file.exists():
-            header, *rows = self.file.read_text().splitlines()
-            kept = [row for row in rows if int(row.split(",")[0]) <= trainer.global_step]
-            self.file.write_text("\n".join([header, *kept, ""]))
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        if lines:
+            kept = [row for row in lines[1:] if int(row.split(",")[0]) <= trainer.global_step]
+            self.file.write_text("\n".join([lines[0], *kept, ""]))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
         """Write a row now and then; only then the device is waited for."""
