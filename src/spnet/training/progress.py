@@ -94,6 +94,8 @@ class LossCurves(Callback):
         if lines:
             kept = [row for row in lines[1:] if int(row.split(",")[0]) <= trainer.global_step]
             self.file.write_text("\n".join([lines[0], *kept, ""]))
+        else:
+            self.file.unlink(missing_ok=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
         """Write a row now and then; only then the device is waited for."""
