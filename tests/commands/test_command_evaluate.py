@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,12 @@ def test_saved_detections_need_no_network(small_run: Path, tmp_path: Path) -> No
     assert main(["evaluate", str(small_run), "--output", str(first), *PLAIN]) == 0
     again = ["--detections", str(first / DETECTIONS), "--output", str(second)]
     assert main(["evaluate", str(small_run), *again, *PLAIN]) == 0
-    assert (first / "metrics.json").read_text() == (second / "metrics.json").read_text()
+    assert figures(first) == figures(second)
+
+
+def figures(folder: Path) -> Any:
+    """What was measured, without when and where."""
+    return json.loads((folder / "metrics.json").read_text())["protocols"]
 
 
 def copy(small_run: Path, folder: Path) -> Path:

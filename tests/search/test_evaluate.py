@@ -39,7 +39,9 @@ def protocol(small_data: Path) -> Protocol:
 
 
 def figures(file: Path) -> dict[str, Any]:
+    """All but when and where it was measured."""
     document: dict[str, Any] = json.loads(file.read_text())
+    document.pop("about", None)
     return document
 
 

@@ -15,6 +15,7 @@ from spnet.experiments.base import named
 from spnet.model.weights import read_weights
 from spnet.parsing import override
 from spnet.training.fit import CONFIG_NAME, CURVES, LAST, read_run_config
+from spnet.training.record import RECORD_NAME
 from spnet.training.transfer import build_network
 
 
@@ -33,7 +34,7 @@ def test_a_run_leaves_its_files(small_run: Path, small_data: Path) -> None:
     there = {path.relative_to(small_run).as_posix() for path in small_run.rglob("*") if path.is_file()}
     events = {name for name in there if name.startswith("logs/events.out.tfevents.")}
     evaluations = {name for name in there if name.startswith("evaluation/")}  # of other tests
-    files = {CONFIG_NAME, "weights.safetensors", LAST.as_posix(), CURVES.as_posix(), "logs/hparams.yaml"}
+    files = {CONFIG_NAME, RECORD_NAME, "weights.safetensors", LAST.as_posix(), CURVES.as_posix(), "logs/hparams.yaml"}
     assert there - events - evaluations == files
     assert len(events) == 1
     config = read_run_config(small_run)

@@ -106,10 +106,11 @@ def as_document(report: Report) -> dict[str, Any]:
     }
 
 
-def write_report(path: Path, report: Report) -> None:
-    """Write `as_document` as a JSON file. Raises UserError where it cannot be written."""
+def write_report(path: Path, report: Report, about: Mapping[str, Any] | None = None) -> None:
+    """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
+    document = as_document(report) | ({"about": dict(about)} if about else {})
     with written_whole(path) as stream:
-        stream.write((json.dumps(as_document(report), indent=1, allow_nan=False) + "\n").encode())
+        stream.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, Any]:

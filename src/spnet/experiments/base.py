@@ -23,13 +23,17 @@ def pretraining(model: ModelConfig, path: PathName) -> RunConfig:
 
 
 def finetuning(model: ModelConfig, path: PathName) -> RunConfig:
-    """Fine-tuning with identities; query-centric fine-tuning needs two views too (supplementary section 9.1)."""
-    views = 2 if path == "query" else 1
-    return RunConfig(
-        model=model,
-        objective=ObjectiveConfig(path=path),
-        data=DataConfig(augmentation=Augmentation("rrc2", views=views)),
-    )
+    """Fine-tuning with identities."""
+    return along(RunConfig(model=model, data=DataConfig(augmentation=Augmentation("rrc2"))), path)
+
+
+def along(run: RunConfig, path: PathName) -> RunConfig:
+    """The run along either path; a query is looked for in another view of its scene (supplementary section 9.1)."""
+    augmentation = run.data.augmentation
+    if path == "query":
+        augmentation = replace(augmentation, views=max(2, augmentation.views))
+    data = replace(run.data, augmentation=augmentation)
+    return replace(run, objective=replace(run.objective, path=path), data=data)
 
 
 def spnet_s(stage: Stage, path: PathName) -> RunConfig:

@@ -1,16 +1,14 @@
 """What the demo's report says, beyond what every report shows."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-
-import torch
 
 from spnet.data.schema import Annotations
 from spnet.evaluation.protocols import Protocol
 from spnet.search.report_curves import Panel, read_curve
 from spnet.search.report_subject import Measured, Subject
+from spnet.training.record import hardware
 
 CLOSING = (
     "What the numbers mean: nobody searched for here was seen in training, so they say how well a small network, "
@@ -39,7 +37,7 @@ def demo_subject(
     facts = {
         "made": f"{datetime.now():%Y-%m-%d %H:%M}",
         "seed": str(seed),
-        "machine": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores",
+        "machine": hardware(),
         **{name.replace("_", " "): f"{value:.0f} s" for name, value in seconds.items()},
     }
     tuning = {one.name: read_curve(run) for one, run in zip(measured, list(runs.values())[1:], strict=True)}

@@ -21,8 +21,10 @@ from spnet.search.collect import Passing, collect_arrays
 from spnet.search.evaluation_page import write_evaluation_page
 from spnet.search.query_centric import evaluate_query_path
 from spnet.training.fit import read_run_config, split_file
+from spnet.training.record import annotations_digest, hardware, now
 
 DETECTIONS = "detections.npz"
+METRICS = "metrics.json"
 
 
 def evaluate_weights(
@@ -65,10 +67,10 @@ def evaluate_weights(
     if not weights.exists():
         raise UserError(f"weights {str(weights)!r}: no such file")
     root = data or _own_data(weights)
-    annotations = read_annotations(split_file(root, split))
+    file = split_file(root, split)
+    annotations = read_annotations(file)
     chosen = _protocols(root, protocols or [split])
-    beside = weights if weights.is_dir() else weights.parent
-    folder = output or beside / "evaluation" / f"{root.resolve().name}-{split}-{path}"
+    folder = output or evaluation_folder(weights, root, split, path)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output {str(folder)!r} is a file; choose a folder")
     if detections is not None:
@@ -84,11 +86,18 @@ def evaluate_weights(
         )
         report = _run(network, annotations, chosen, how, path, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_report(folder / "metrics.json", report)
+    about = {"annotations": annotations_digest(file), "path": path, "hardware": hardware(), "date": now()}
+    write_report(folder / METRICS, report, about)
     if page:
         arrays = read_arrays(detections or folder / DETECTIONS)
         write_evaluation_page(folder / "report.html", weights, root, annotations, chosen, report, arrays)
     return report, folder
+
+
+def evaluation_folder(weights: Path, data: Path, split: str, path: PathName) -> Path:
+    """Where the results of an evaluation lie unless one says otherwise."""
+    beside = weights if weights.is_dir() else weights.parent
+    return beside / "evaluation" / f"{data.resolve().name}-{split}-{path}"
 
 
 def _run(

@@ -1,6 +1,7 @@
 """From a configuration to a finished run: data, network, trainer, and the files a run leaves behind.
 
 RUN/config.yaml             the resolved configuration
+RUN/run.json                what it depends on, how it stands, how long it took and on what
 RUN/weights.safetensors     the network, written when training is finished
 RUN/checkpoints/last.ckpt   everything that has state, to resume from
 RUN/logs/                   TensorBoard events and metrics.csv
@@ -12,12 +13,15 @@ import shutil
 import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from spnet.data.batches import TrainingLoader, training_loader
@@ -30,6 +34,7 @@ from spnet.training.config import Precision, RunConfig, check_run_config
 from spnet.training.divergence import StopOnDivergence
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
+from spnet.training.record import RunRecord, dependencies, source_digest, write_record
 from spnet.training.transfer import build_network
 
 CONFIG_NAME = "config.yaml"
@@ -57,18 +62,33 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     print(origin, file=sys.stderr)
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
+    record = RunRecord(dependencies(config, training_annotations(config), source_digest(config)))
     _write_config(output, config)
+    write_record(output, record)
+    timer = Timer()
+    trainer = _make_trainer(config, output, timer)
+    with _told_how_it_ends(output, record):
+        _fit(trainer, module, loader, checkpoint)
+    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
+    seconds, steps = timer.time_elapsed("train"), trainer.global_step
+    write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
+    return output / WEIGHTS_NAME
+
+
+@contextmanager
+def _told_how_it_ends(output: Path, record: RunRecord) -> Iterator[None]:
+    """Nothing is left of a run that has no checkpoint yet; a run that failed says so in its record."""
     try:
-        _fit(_make_trainer(config, output), module, loader, checkpoint)
+        yield
     except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
         saved = (output / LAST).exists()
         if not saved:
             shutil.rmtree(output)
         if isinstance(error, UserError):
+            if saved:
+                write_record(output, replace(record, state="failed", reason=str(error)))
             raise
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
-    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
-    return output / WEIGHTS_NAME
 
 
 def read_run_config(run: Path) -> RunConfig:
@@ -87,10 +107,15 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     views = data.augmentation.views
     if data.batch_size < views or data.batch_size % views:
         raise UserError(f"data.batch_size {data.batch_size} is no multiple of data.augmentation.views {views}")
-    annotations = read_annotations(split_file(Path(data.root), data.train_split))
+    annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
     scenes = Scenes(annotations, data.augmentation, config.seed, data.boxes_as_persons)
     return training_loader(scenes, data.batch_size // views, data.workers, config.seed)
+
+
+def training_annotations(config: RunConfig) -> Path:
+    """The annotations a run is trained on. Raises UserError as `split_file`."""
+    return split_file(Path(config.data.root), config.data.train_split)
 
 
 def split_file(root: Path, split: str) -> Path:
@@ -125,7 +150,7 @@ def _write_config(output: Path, config: RunConfig) -> None:
     os.replace(temporary, output / CONFIG_NAME)
 
 
-def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
+def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optimiser = config.optimiser
     gpu = torch.cuda.is_available()
@@ -143,6 +168,7 @@ def _make_trainer(config: RunConfig, output: Path) -> L.Trainer:
             RunProgress(),
             LossCurves(output / CURVES),
             StopOnDivergence(),
+            timer,
             *saving,
             StopOnInterrupt(output / LAST),
         ],

@@ -1,0 +1,135 @@
+"""RUN/run.json: what a run depends on, how it ended, how long it took and on what; so that no work is done twice.
+
+Two runs depend on the same when their configurations agree in all that shapes the weights, their annotations agree
+wherever they lie, and their initial weights come from files, or from runs, of which the same is true.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import spnet
+from spnet.errors import UserError
+from spnet.evaluation.files import written_whole
+from spnet.model.weights import WEIGHTS_NAME
+from spnet.training.config import RunConfig
+
+RECORD_NAME = "run.json"
+PACKAGES = ("torch", "torchvision", "timm", "lightning")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How a run stands.
+
+    Args:
+        depends: digest of what its weights depend on (`dependencies`).
+        state: `started`, also while it runs or if it was interrupted; `finished`; `failed`, with the reason.
+        reason: why it failed.
+        seconds: of training, those before an interruption included.
+        steps: of the optimiser.
+        hardware: what it was trained on.
+        date: when it was written, UTC.
+        versions: of this package and those that shape numbers.
+    """
+
+    depends: str
+    state: Literal["started", "finished", "failed"] = "started"
+    reason: str = ""
+    seconds: float = 0.0
+    steps: int = 0
+    hardware: str = ""
+    date: str = ""
+    versions: dict[str, str] | None = None
+
+
+def write_record(run: Path, record: RunRecord) -> None:
+    """Write the record of a run, with machine, date and versions."""
+    about = {"spnet": spnet.__version__} | {name: version(name) for name in PACKAGES}
+    content = asdict(record) | {"hardware": hardware(), "date": now(), "versions": about}
+    with written_whole(run / RECORD_NAME) as stream:
+        stream.write((json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_record(run: Path) -> RunRecord | None:
+    """The record of a run; None where there is none. Raises UserError for one that is damaged."""
+    file = run / RECORD_NAME
+    if not file.is_file():
+        return None
+    try:
+        return RunRecord(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file}: no record of a run ({type(error).__name__})") from None
+
+
+def hardware() -> str:
+    """What this machine computes on."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+
+
+def now() -> str:
+    """Date and time, UTC, to the minute."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def dependencies(config: RunConfig, annotations: Path, source: str | None) -> str:
+    """Digest of everything the weights of a run depend on.
+
+    Args:
+        config: the run; where data and weights lie does not count, nor how they are read.
+        annotations: the file it is trained on.
+        source: digest of the weights it starts from (`source_digest`), if any.
+    """
+    content = asdict(config)
+    for part, name in (("data", "root"), ("data", "workers"), ("optimiser", "checkpoint_steps"), ("weights", "source")):
+        del content[part][name]
+    trunk = content["model"]["trunk"]
+    if (file := Path(trunk["weights"])).is_file():
+        trunk["weights"] = file_digest(file)
+    content |= {"annotations": annotations_digest(annotations), "source": source}
+    return _digest(content)
+
+
+def source_digest(config: RunConfig) -> str | None:
+    """Digest of the weights a run starts from: what a run depends on stands for its weights."""
+    if config.weights.source is None:
+        return None
+    source = Path(config.weights.source)
+    if source.is_dir() and (record := read_record(source)):
+        return record.depends
+    return file_digest(source / WEIGHTS_NAME if source.is_dir() else source)
+
+
+def annotations_digest(file: Path) -> str:
+    """Digest of annotations, whatever they say about where their pictures are."""
+    return _annotations_digest(file, file.stat().st_mtime_ns)
+
+
+def file_digest(file: Path) -> str:
+    """Digest of a file's content."""
+    return _file_digest(file, file.stat().st_mtime_ns)
+
+
+@lru_cache
+def _annotations_digest(file: Path, changed: int) -> str:
+    content: dict[str, Any] = json.loads(file.read_text())
+    content.pop("info", None)
+    return _digest(content)
+
+
+@lru_cache
+def _file_digest(file: Path, changed: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
