@@ -11,12 +11,13 @@ from spnet.cli import main
 from spnet.errors import UserError
 from spnet.experiments import demo as demo_module
 from spnet.experiments.base import named
-from spnet.experiments.demo import Demo, _go_on, run_demo
+from spnet.experiments.demo import Demo, _train, run_demo
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
 from spnet.training.fit import LAST, read_run_config
 
-PHASES = ("data", "pretrain", "finetune", "finetune_from_scratch", "evaluate")
+PHASES = ("data", "pretrain", "finetune", "evaluate")
+RUNS = ("pretrain", "finetune/pretrained", "finetune/from_scratch")
 OPTIONS = ["--scenes", "12", "--identities", "4", "--epochs-scale", "0.01"]
 
 
@@ -53,7 +54,7 @@ def test_metrics_are_those_of_the_evaluations(finished: Path) -> None:
 
 
 def test_runs_differ_in_pre_training_alone(finished: Path) -> None:
-    pretrain, tuned, scratch = (read_run_config(finished / phase) for phase in PHASES[1:4])
+    pretrain, tuned, scratch = (read_run_config(finished / run) for run in RUNS)
     assert (pretrain.objective.path, pretrain.data.train_split) == ("query", "pretrain")
     assert pretrain.data.boxes_as_persons
     assert tuned.weights.source == str(finished / "pretrain")
@@ -97,7 +98,7 @@ def test_training_goes_on_from_its_checkpoint(
         (run / name).touch()
     calls = []
     monkeypatch.setattr(demo_module, "fit", lambda config, folder, resume: calls.append((resume, folder.exists())))
-    _go_on(RunConfig(), run)
+    _train(RunConfig(), run)
     assert calls == ([] if resumes is None else [(resumes, resumes)])
 
 
@@ -126,14 +127,14 @@ def test_a_folder_of_something_else_is_refused_in_one_line(tmp_path: Path, capsy
 
 
 def test_evaluation_writes_a_page_when_asked(finished: Path, tmp_path: Path) -> None:
-    command = ["evaluate", str(finished / "finetune"), "--workers", "0", "--output", str(tmp_path)]
+    command = ["evaluate", str(finished / "finetune" / "pretrained"), "--workers", "0", "--output", str(tmp_path)]
     detections = ["--detections", str(finished / "evaluate" / "pretrained" / "detections.npz")]
     assert main([*command, *detections]) == 0
     assert not (tmp_path / "report.html").exists()
     assert main([*command, *detections, "--report"]) == 0
-    assert "Person search: finetune" in (tmp_path / "report.html").read_text()
+    assert "Person search: pretrained" in (tmp_path / "report.html").read_text()
 
 
 def test_there_is_no_page_of_the_query_path(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(finished / "finetune"), "--report", "--path", "query"]) == 2
+    assert main(["evaluate", str(finished / "finetune" / "pretrained"), "--report", "--path", "query"]) == 2
     assert "--report needs --path object" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
     else:
         run = finetuning(model, path)
         augmentation = Augmentation("rrc2", 160, window=window, views=run.data.augmentation.views)
-        optimiser = OptimiserConfig(epochs=40, learning_rate=4e-3, warmup_steps=100)
+        optimiser = OptimiserConfig(epochs=60, learning_rate=4e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=256, scalar=10.0)
     # few candidates: on a CPU, pooling regions costs more than the trunk
     objective = replace(objective, scene_samples=32, pair_samples=32, reid_pair_samples=4)

@@ -2,8 +2,8 @@
 
 OUTPUT/data                    the synthetic data set
 OUTPUT/pretrain                a run, query-centric, on boxes alone
-OUTPUT/finetune                a run, object-centric, from those weights
-OUTPUT/finetune_from_scratch   the same from random weights
+OUTPUT/finetune/pretrained     a run, object-centric, from those weights
+OUTPUT/finetune/from_scratch   the same from random weights
 OUTPUT/evaluate                figures and detections of both
 OUTPUT/metrics.json            the figures that matter
 OUTPUT/report.html             all of it to look at
@@ -12,6 +12,7 @@ OUTPUT/report.html             all of it to look at
 import json
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -30,6 +31,7 @@ from spnet.evaluation.report import measure
 from spnet.experiments.base import Stage, named
 from spnet.experiments.demo_page import demo_subject
 from spnet.experiments.phases import Phases
+from spnet.experiments.side_by_side import Job, run_jobs
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.parsing import to_plain
 from spnet.search.evaluate import DETECTIONS, evaluate_weights
@@ -40,8 +42,7 @@ from spnet.training.fit import LAST, fit
 
 NAME = "spnet-tiny"
 SPLIT = "test"
-NETWORKS = {"pretrained": "finetune", "from_scratch": "finetune_from_scratch"}  # key of the metrics -> its run
-TITLES = {"pretrained": "pre-trained", "from_scratch": "from scratch"}
+NETWORKS = {"pretrained": "pre-trained", "from_scratch": "from scratch"}  # key of the metrics and name of the run
 KEYS = {"mAP": "mAP", "top-1": "top1", "GT mAP": "gt_mAP", "AP@0.5": "ap", "recall": "recall"}
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 
@@ -74,41 +75,70 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     """
     if not demo.epochs_scale > 0:
         raise UserError(f"--epochs-scale {demo.epochs_scale} must be above 0")
-    phases = Phases(demo.output, total=6)
+    phases = Phases(demo.output, total=5)
     drawn = {"scenes": demo.scenes, "identities": demo.identities, "seed": demo.seed, "spnet": spnet.__version__}
     draw = partial(prepare_synthetic, scenes=demo.scenes, identities=demo.identities, seed=demo.seed)
     phases.run("data", f"drawing {demo.scenes * 5 // 2} street scenes", drawn, draw)
-    _train(phases, demo, "pretrain", "pre-training, query-centric, on boxes alone")
-    _train(phases, demo, "finetune", "fine-tuning, object-centric", start="pretrain")
-    _train(phases, demo, "finetune_from_scratch", "fine-tuning without pre-training, to compare")
+    pretrain = configured(demo, "pretrain")
+    heading = f"pre-training, query-centric, on boxes alone ({pretrain.optimiser.epochs} epochs)"
+    phases.run("pretrain", heading, settings_of(pretrain), partial(_train, located(pretrain, demo)), ["data"])
+    finetune = configured(demo, "finetune")
+    heading = f"fine-tuning with and without pre-training, side by side ({finetune.optimiser.epochs} epochs each)"
+    work = partial(_finetune, located(finetune, demo), demo.output / "pretrain")
+    phases.run("finetune", heading, settings_of(finetune), work, ["data", "pretrain"])
     evaluate = partial(_evaluate, demo.output)
-    phases.run("evaluate", "searching for people never seen in training", {}, evaluate, ["data", *NETWORKS.values()])
+    phases.run("evaluate", "searching for people never seen in training", {}, evaluate, ["data", "finetune"])
     return _report(phases, demo)
 
 
-def _train(phases: Phases, demo: Demo, name: str, what: str, start: str | None = None) -> None:
-    """One training run, from the weights of phase `start` or from random ones."""
-    stage: Stage = "pretrain" if name == "pretrain" else "finetune"
+def configured(demo: Demo, stage: Stage) -> RunConfig:
+    """A training run of the demo, before it is known where its data lies."""
     base = named(NAME, stage)
     epochs = max(1, round(base.optimiser.epochs * demo.epochs_scale))
     split = "pretrain" if stage == "pretrain" else "train"
-    config = replace(
+    return replace(
         base,
         data=replace(base.data, train_split=split),
         optimiser=replace(base.optimiser, epochs=epochs),
         seed=demo.seed,
     )
-    settings = to_plain(config)  # without paths, so that the folder can be moved
-    config = replace(
-        config,
-        data=replace(config.data, root=str(demo.output / "data")),
-        weights=replace(config.weights, source=str(demo.output / start) if start else None),
+
+
+def located(config: RunConfig, demo: Demo) -> RunConfig:
+    """The run on the demo's data."""
+    return replace(config, data=replace(config.data, root=str(demo.output / "data")))
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What a phase depends on: no paths, so that the folder can be moved."""
+    return to_plain(config)
+
+
+def _finetune(config: RunConfig, pretrained: Path, folder: Path) -> None:
+    """Both trainings at once: two with one thread each take less time than two in turn with two."""
+    sources = {"pretrained": str(pretrained), "from_scratch": None}
+    runs = {name: replace(config, weights=replace(config.weights, source=source)) for name, source in sources.items()}
+    _both({name: partial(_train, run, folder / name) for name, run in runs.items()})
+
+
+def _evaluate(output: Path, folder: Path) -> None:
+    data, runs = output / "data", output / "finetune"
+    _both(
+        {
+            name: partial(evaluate_weights, runs / name, data=data, split=SPLIT, output=folder / name, workers=0)
+            for name in NETWORKS
+        }
     )
-    after = ["data", start] if start else ["data"]
-    phases.run(name, f"{what} (epochs: {epochs})", settings, partial(_go_on, config), after)
 
 
-def _go_on(config: RunConfig, folder: Path) -> None:
+def _both(works: Mapping[str, Callable[[], object]]) -> None:
+    """Do it for both networks at once. Raises UserError for what is wrong with either."""
+    problems = run_jobs([Job(NETWORKS[name], work) for name, work in works.items()], at_once=len(works))
+    for name, problem in problems.items():
+        raise UserError(f"{name}: {problem}")
+
+
+def _train(config: RunConfig, folder: Path) -> None:
     """Train, from the last checkpoint of an interrupted attempt if there is one."""
     if (folder / WEIGHTS_NAME).is_file():
         return
@@ -118,23 +148,18 @@ def _go_on(config: RunConfig, folder: Path) -> None:
     fit(config, folder, resume=resumable)
 
 
-def _evaluate(output: Path, folder: Path) -> None:
-    for name, run in NETWORKS.items():
-        evaluate_weights(output / run, data=output / "data", split=SPLIT, output=folder / name, workers=1)
-
-
 def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
     """Write the page and, last, the metrics."""
     started = time.monotonic()
-    print("6/6 writing the report", flush=True)
+    print("5/5 writing the report", flush=True)
     data, evaluated = demo.output / "data", demo.output / "evaluate"
     annotations = read_annotations(data / "annotations" / f"{SPLIT}.json")
     protocols = read_protocols(data / "retrieval" / f"{SPLIT}.json")
     measured = {}
     for name in NETWORKS:
         arrays = read_arrays(evaluated / name / DETECTIONS)
-        measured[name] = Measured(TITLES[name], measure(arrays, protocols), arrays)
-    runs = {name: demo.output / name for name in ("pretrain", *NETWORKS.values())}
+        measured[name] = Measured(NETWORKS[name], measure(arrays, protocols), arrays)
+    runs = [demo.output / "pretrain", *(demo.output / "finetune" / name for name in NETWORKS)]
     subject = demo_subject(annotations, protocols[SPLIT], list(measured.values()), runs, phases.seconds, demo.seed)
     write_report_page(demo.output / "report.html", subject)
     seconds = phases.seconds | {"report": round(time.monotonic() - started, 1)}

@@ -22,11 +22,11 @@ def demo_subject(
     annotations: Annotations,
     protocol: Protocol,
     measured: Sequence[Measured],
-    runs: Mapping[str, Path],
+    runs: Sequence[Path],
     seconds: Mapping[str, float],
     seed: int,
 ) -> Subject:
-    """The page of the demo: `measured` with pre-training and from scratch, their runs by phase."""
+    """The page of the demo: `measured` are both networks, `runs` the pre-training and then those of both."""
     scenes, people = len(annotations.scene_ids), len(protocol.queries)
     lead = (
         "A small Swap Path Network learned to find one given person among everyone on drawn streets (query-centric, "
@@ -40,9 +40,9 @@ def demo_subject(
         "machine": hardware(),
         **{name.replace("_", " "): f"{value:.0f} s" for name, value in seconds.items()},
     }
-    tuning = {one.name: read_curve(run) for one, run in zip(measured, list(runs.values())[1:], strict=True)}
+    tuning = {one.name: read_curve(run) for one, run in zip(measured, runs[1:], strict=True)}
     panels = [
-        Panel("pre-training, query-centric", {"pre-training": read_curve(next(iter(runs.values())))}),
+        Panel("pre-training, query-centric", {"pre-training": read_curve(runs[0])}),
         Panel("fine-tuning, object-centric", tuning),
     ]
     title = "Person search, learned from nothing"

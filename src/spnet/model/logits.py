@@ -37,4 +37,4 @@ class NormLogit(nn.Module):
 
 def offset_norm(offsets: Tensor) -> Tensor:
     """|x_o| in float32, its gradient zero where x_o is: (..., D) -> (...)."""
-    return torch.linalg.vector_norm(offsets, dim=-1, dtype=torch.float32)
+    return torch.linalg.vector_norm(offsets.float(), dim=-1)

@@ -1,0 +1,174 @@
+"""Runs jobs one after the other, or several at once, each in a process of its own with its share of the cores.
+
+On a CPU two trainings with one thread each get more done than two in turn with two threads each.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, TextIO
+
+from spnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to do.
+
+    Args:
+        name: what it is called where it says something.
+        work: does it; called in another process if several are done at once. May raise UserError.
+        after: names of the jobs that must have been done well before.
+    """
+
+    name: str
+    work: Callable[[], object]
+    after: tuple[str, ...] = ()
+
+
+def run_jobs(jobs: list[Job], at_once: int = 1) -> dict[str, str]:
+    """Do all jobs whose predecessors were done well; returns what was wrong with the others, by name.
+
+    A job comes after its predecessors in the list. Raises KeyboardInterrupt once all that had begun have stopped.
+    """
+    return _in_turn(jobs) if at_once == 1 else _at_once(jobs, at_once)
+
+
+def _in_turn(jobs: list[Job]) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    for job in jobs:
+        if failed := [name for name in job.after if name in problems]:
+            problems[job.name] = f"{failed[0]} was not done"
+            continue
+        try:
+            job.work()
+        except UserError as error:
+            problems[job.name] = str(error)
+    return problems
+
+
+def _at_once(jobs: list[Job], at_once: int) -> dict[str, str]:
+    waiting, running = list(jobs), dict[str, _Process]()
+    problems: dict[str, str] = {}
+    done: set[str] = set()
+    with _stopping(running):
+        while waiting or running:
+            for job in [job for job in waiting if set(job.after) <= done | problems.keys()]:
+                if failed := [name for name in job.after if name in problems]:
+                    problems[job.name] = f"{failed[0]} was not done"
+                elif len(running) < at_once:
+                    running[job.name] = _Process(job, at_once)
+                else:
+                    continue
+                waiting.remove(job)
+            if not running:
+                continue
+            wait([process.sentinel for process in running.values()])
+            for name in [name for name, process in running.items() if process.ended]:
+                if problem := running.pop(name).problem():
+                    problems[name] = problem
+                else:
+                    done.add(name)
+    return problems
+
+
+class _Process:
+    """A job in a process of its own."""
+
+    def __init__(self, job: Job, at_once: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._told, telling = context.Pipe(duplex=False)
+        self._process = context.Process(target=_work, args=(job, telling))
+        with _threads(max(1, (os.cpu_count() or 1) // at_once)):
+            self._process.start()
+        telling.close()
+
+    @property
+    def sentinel(self) -> int:
+        return self._process.sentinel
+
+    @property
+    def ended(self) -> bool:
+        return not self._process.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to stop, as Ctrl-C would."""
+        if self._process.is_alive() and self._process.pid:
+            os.kill(self._process.pid, signal.SIGINT)
+
+    def join(self) -> None:
+        self._process.join()
+
+    def problem(self) -> str:
+        """What was wrong, if anything was."""
+        self._process.join()
+        if self._told.poll():
+            try:
+                return str(self._told.recv())
+            except EOFError:
+                pass
+        return "" if self._process.exitcode == 0 else f"it ended with status {self._process.exitcode}"
+
+
+def _work(job: Job, telling: Connection) -> None:
+    """The process of one job; in a session of its own, so that Ctrl-C reaches it once, from its parent."""
+    os.setsid()
+    os.environ["TTY_COMPATIBLE"] = "0"  # bars of several processes would overwrite each other
+    with redirect_stderr(_Prefixed(sys.stderr, job.name)), redirect_stdout(_Prefixed(sys.stdout, job.name)):
+        try:
+            job.work()
+        except UserError as error:
+            telling.send(str(error))
+        except KeyboardInterrupt as error:
+            telling.send(f"interrupted; {error}")
+            sys.exit(130)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Processes started meanwhile compute on so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _stopping(running: Mapping[str, _Process]) -> Iterator[None]:
+    """Ctrl-C, and whatever else ends this, is passed on; the processes are waited for."""
+    try:
+        yield
+    except BaseException:
+        for process in running.values():
+            process.stop()
+        for process in running.values():
+            process.join()
+        raise
+
+
+class _Prefixed:
+    """A stream that says at the start of each line who speaks."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name, self._fresh = stream, name, True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self._stream.write(f"{self._name}: {line}" if self._fresh else line)
+            self._fresh = line.endswith("\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
