@@ -32,6 +32,11 @@ class Passing:
     device: torch.device | str = "cpu"
 
 
+def default_device() -> str:
+    """A GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @torch.no_grad()
 def pass_over(
     network: SPNet, annotations: Annotations, how: Passing, title: str

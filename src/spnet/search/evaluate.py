@@ -7,8 +7,6 @@ OUTPUT/report.html        the same to look at, if it is asked for
 
 from pathlib import Path
 
-import torch
-
 from spnet.config import PathName
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
 from spnet.errors import UserError
@@ -17,7 +15,7 @@ from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import Report, measure, write_report
 from spnet.model.network import SPNet
 from spnet.model.weights import load_network
-from spnet.search.collect import Passing, collect_arrays
+from spnet.search.collect import Passing, collect_arrays, default_device
 from spnet.search.evaluation_page import write_evaluation_page
 from spnet.search.query_centric import evaluate_query_path
 from spnet.training.fit import read_run_config, split_file
@@ -82,7 +80,7 @@ def evaluate_weights(
             window or network.config.inference.window,
             batch_size,
             workers,
-            device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device or default_device(),
         )
         report = _run(network, annotations, chosen, how, path, folder)
     folder.mkdir(parents=True, exist_ok=True)

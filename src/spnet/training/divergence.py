@@ -9,6 +9,10 @@ from lightning.pytorch.callbacks import Callback
 from spnet.errors import UserError
 
 
+class Diverged(UserError):
+    """Training diverged; the same run again would diverge again."""
+
+
 class StopOnDivergence(Callback):
     """Looks at the loss now and then, and at the weights if it is odd or an epoch ends, before a checkpoint is written.
 
@@ -22,17 +26,17 @@ class StopOnDivergence(Callback):
         self.every = every
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
-        """Raises UserError if training has diverged."""
+        """Raises Diverged if training has diverged."""
         if trainer.global_step % self.every == 0 and not math.isfinite(trainer.callback_metrics["loss/total"]):
             self._check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Raises UserError if training has diverged."""
+        """Raises Diverged if training has diverged."""
         self._check(trainer, pl_module)
 
     def _check(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not all(parameter.isfinite().all() for parameter in module.parameters()):
-            raise UserError(
+            raise Diverged(
                 f"training diverged: at step {trainer.global_step} weights are no finite numbers; "
                 "try a lower optimiser.learning_rate, or a longer warm-up"
             )

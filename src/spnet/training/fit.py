@@ -31,7 +31,7 @@ from spnet.errors import UserError
 from spnet.model.weights import WEIGHTS_NAME, save_weights
 from spnet.parsing import parse, read_mapping, to_yaml
 from spnet.training.config import Precision, RunConfig, check_run_config
-from spnet.training.divergence import StopOnDivergence
+from spnet.training.divergence import Diverged, StopOnDivergence
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.record import RunRecord, dependencies, source_digest, write_record
@@ -63,7 +63,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
     record = RunRecord(dependencies(config, training_annotations(config), source_digest(config)))
-    _write_config(output, config)
+    write_config(output, config)
     write_record(output, record)
     timer = Timer()
     trainer = _make_trainer(config, output, timer)
@@ -86,7 +86,8 @@ def _told_how_it_ends(output: Path, record: RunRecord) -> Iterator[None]:
             shutil.rmtree(output)
         if isinstance(error, UserError):
             if saved:
-                write_record(output, replace(record, state="failed", reason=str(error)))
+                state: Literal["failed", "diverged"] = "diverged" if isinstance(error, Diverged) else "failed"
+                write_record(output, replace(record, state=state, reason=str(error)))
             raise
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
 
@@ -143,7 +144,8 @@ def _check_output(output: Path, resume: bool) -> Path | None:
     return None
 
 
-def _write_config(output: Path, config: RunConfig) -> None:
+def write_config(output: Path, config: RunConfig) -> None:
+    """Write the resolved configuration of a run, whole, into its folder."""
     output.mkdir(parents=True, exist_ok=True)
     temporary = output / f".{CONFIG_NAME}.{os.getpid()}"
     temporary.write_text(to_yaml(config))

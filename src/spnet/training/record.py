@@ -32,7 +32,8 @@ class RunRecord:
 
     Args:
         depends: digest of what its weights depend on (`dependencies`).
-        state: `started`, also while it runs or if it was interrupted; `finished`; `failed`, with the reason.
+        state: `started`, also while it runs or if it was interrupted; `finished`; `failed`, or `diverged`, which no
+            second attempt will mend.
         reason: why it failed.
         seconds: of training, those before an interruption included.
         steps: of the optimiser.
@@ -42,7 +43,7 @@ class RunRecord:
     """
 
     depends: str
-    state: Literal["started", "finished", "failed"] = "started"
+    state: Literal["started", "finished", "failed", "diverged"] = "started"
     reason: str = ""
     seconds: float = 0.0
     steps: int = 0

@@ -1,0 +1,154 @@
+"""`spnet reproduce TABLE`: a table or figure of the paper, with our figures beside the paper's."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spnet.errors import UserError
+
+if TYPE_CHECKING:
+    from spnet.experiments.plan import Plan
+    from spnet.experiments.reproduce import Setting
+
+SUMMARY = "run a table or figure of the paper: plan, train what is missing, write the table"
+
+EXAMPLES = """
+examples:
+  spnet reproduce table5 --data cocopersons=DATA/coco cuhk-sysu=DATA/cuhk prw=DATA/prw
+  spnet reproduce table5 --rows Classifier Ours-QC --data cocopersons=DATA/coco prw=DATA/prw --dry-run
+  spnet reproduce table5 table9 --data synthetic --scale small --seeds 0 1 2 --jobs 2
+
+The plan is shown first. Runs below --runs that depend on the same are used again, whatever they are called; interrupted
+ones go on; the same command goes on after Ctrl-C. Tables are written below --results as .md, .tex and .json, figures as
+.png and .pdf too. `spnet experiments` lists all tables and figures.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet reproduce`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("exhibits", nargs="+", metavar="TABLE", help="table4 ... table9, figure7, figure8 ...")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="NAME=DIR",
+        help="cocopersons=DIR cuhk-sysu=DIR prw=DIR (those there are), or synthetic: drawn streets for all of them",
+    )
+    parser.add_argument(
+        "--scale", choices=("paper", "small"), default="paper", help="small: minutes a run (default paper)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="S", help="of each row (default 0)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="(default %(default)s)")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="(default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings side by side (default 1)")
+    parser.add_argument(
+        "--slurm",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="hand the runs to SLURM; parameters of submitit, as slurm_partition=gpu timeout_min=2880",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and every resolved configuration")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Plan, run, write, print. Raises UserError, KeyboardInterrupt."""
+    from rich.console import Console
+
+    from spnet.experiments.paper_figures import exhibit
+    from spnet.experiments.reproduce import Setting, only_rows, plan_of, prepare, run_plan
+    from spnet.experiments.tables import as_terminal, write_results
+
+    exhibits = [exhibit(key) for key in arguments.exhibits]
+    if arguments.rows:
+        exhibits = [only_rows(one, arguments.rows) for one in exhibits]
+    setting = Setting(
+        dict(_pair(text, "--data") for text in arguments.data),
+        arguments.scale,
+        tuple(dict.fromkeys(_seed(seed) for seed in arguments.seeds)),
+        arguments.runs,
+        _positive(arguments.jobs),
+        None if arguments.slurm is None else {key: str(value) for key, value in map(_option, arguments.slurm)},
+    )
+    if not arguments.dry_run:
+        prepare(setting)
+    written = []
+    for one in exhibits:
+        plan = plan_of(one, setting)
+        show_plan(plan, setting)
+        if arguments.dry_run:
+            show_configurations(plan)
+            continue
+        try:
+            outcome, lost = run_plan(plan, setting)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on from here") from None
+        written += write_results(outcome, arguments.results)
+        Console().print(as_terminal(outcome))
+        for name, problem in lost.items():
+            print(f"not done: {name}: {problem}")
+    if written:
+        print("results: " + " ".join(map(str, written)))
+
+
+def show_plan(plan: "Plan", setting: "Setting") -> None:
+    """What is needed and what there is of it."""
+    from spnet.experiments.carry_out import other_evaluators
+    from spnet.experiments.plan import Runs
+
+    runs = Runs(setting.runs)
+    trainings = plan.trainings()
+    print(f"{plan.exhibit.key}: {plan.exhibit.title}; {len(trainings)} trainings at scale {plan.scale.name}")
+    rows = {run.depends: [] for run in trainings}  # type: dict[str, list[str]]
+    for cell in plan.cells:
+        for run in (cell.training and cell.training.after, cell.training):
+            if run is not None and cell.row.name not in rows[run.depends]:
+                rows[run.depends].append(cell.row.name)
+    for run in trainings:
+        found = runs.find(run)
+        print(f"  {found.state:12} seed {run.config.seed}  {found.folder}  ({', '.join(rows[run.depends])})")
+    missing = {(cell.column, cell.problem): cell.row.name for cell in plan.cells if cell.problem}
+    for (column, problem), _ in missing.items():
+        print(f"  cannot run   {column}: {problem}")
+    for line in [*runs.problems, *other_evaluators(plan, runs).values()]:
+        print(f"  note         {line}")
+
+
+def show_configurations(plan: "Plan") -> None:
+    """Every run's keys and values, as YAML documents."""
+    from spnet.parsing import to_yaml
+
+    for row in plan.exhibit.rows:
+        recipe = row.recipe(plan.scale)
+        stages = {"pre-training": recipe.pretrain, "fine-tuning": recipe.finetune}
+        for stage, config in stages.items():
+            if config is not None:
+                print(f"--- # {plan.exhibit.key}, {row.name}: {stage}\n{to_yaml(config)}", end="")
+
+
+def _pair(text: str, option: str) -> tuple[str, Path | None]:
+    name, equals, value = text.partition("=")
+    if equals and not value:
+        raise UserError(f"{option} {text}: nothing after =")
+    return name, Path(value) if equals else None
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--slurm {text}: expected KEY=VALUE")
+    return name, value
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise UserError(f"--seeds {seed}: must be 0 or more")
+    return seed
+
+
+def _positive(jobs: int) -> int:
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: must be 1 or more")
+    return jobs
