@@ -102,12 +102,12 @@ def _most(rows: Sequence[RowOutcome], data: str, metric: str) -> int:
 
 def _notes(row: RowOutcome, rows: Sequence[RowOutcome], own: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Where a row has fewer seeds than the others, and its problems."""
-    fewer = {}
+    fewer: list[str] = []
     for data, metric in own:
         count, most = len(seeds_of(row, data, metric)), _most(rows, data, metric)
         if 0 < count < most:
-            fewer[f"{count} of {most} seeds on {data}"] = None
-    yield from fewer
+            fewer.append(f"{count} of {most} seeds on {data}")
+    yield from dict.fromkeys(fewer)
     yield from (" ".join(problem.split()) for problem in row.problems)
 
 
