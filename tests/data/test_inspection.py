@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spnet.data.contact_sheet import ACROSS, TILE, draw_contact_sheet, save_contact_sheet
+from spnet.data.contact_sheet import ACROSS, TILE, _choose, draw_contact_sheet, save_contact_sheet
 from spnet.data.inspection import (
     count,
     find_contradictions,
@@ -64,6 +64,18 @@ def test_a_split_that_cannot_be_used_is_a_problem_and_the_others_are_shown(tmp_p
     assert list(splits) == ["train", "val"]
     assert len(problems) == 1
     assert "test.json: not JSON" in problems[0]
+
+
+def test_splits_come_in_the_order_of_their_numbers_and_the_sheet_shows_other_scenes_of_each(tmp_path: Path) -> None:
+    images = [image_record(row, f"{row}.png", 100, 80) for row in range(8)]
+    persons = [person_record(row, row, (60, 10, 20, 40), row) for row in range(8)]
+    names = ["train", "p100", "p20", "G10_val", "p180", "G100_val"]
+    write_dataset(tmp_path / "data", {name: Split(images, persons, "pictures") for name in names}, {})
+    splits, _ = read_splits(tmp_path / "data")
+    assert list(splits) == ["G10_val", "G100_val", "p20", "p100", "p180", "train"]
+    chosen = _choose(splits)
+    assert [name for name, _ in chosen] == [name for name in splits for _ in range(2)]
+    assert {row for _, row in chosen} == set(range(8))
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,28 @@ def test_pretraining_has_streets_of_its_own(splits: dict[str, Annotations]) -> N
     assert set(splits["pretrain"].cameras) == {7, 8}
 
 
+def test_fractions_of_the_pretraining_split(folder: Path, splits: dict[str, Annotations]) -> None:
+    """As in COCOPersons (tests/data/prepare/test_coco_draws.py tests the draws)."""
+    whole = splits["pretrain"]
+    scenes, per_scene = np.unique(whole.box_scene, return_counts=True)
+    shared = np.isin(whole.box_scene, scenes[per_scene >= 2])
+    read = {percent: read_annotations(folder / f"annotations/p{percent}.json") for percent in range(20, 200, 20)}
+    assert set(read[100].box_ids) == set(whole.box_ids[shared])
+    for percent in range(20, 180, 20):
+        smaller, larger = read[percent], read[percent + 20]
+        assert set(smaller.box_ids) < set(larger.box_ids)
+        assert smaller.file_names == larger.file_names
+    for percent in (40, 60, 80):
+        assert len(read[percent].boxes) == np.ceil(percent / 100 * shared.sum())
+    for percent in (120, 140, 160, 180):
+        assert len(read[percent].boxes) == shared.sum() + (percent - 100) // 20 * (shared.sum() // 5)
+    wrong = ~np.isin(read[180].box_ids, whole.box_ids)
+    taken = np.concatenate([numbers for split in splits.values() for numbers in (split.box_ids, split.person_ids)])
+    assert not np.isin([read[180].box_ids[wrong], read[180].person_ids[wrong]], taken).any()
+    assert (read[180].iou_thresholds == 0.5).all()
+    check_images_exist(read[180])
+
+
 def test_iou_thresholds_are_lower_for_small_boxes(splits: dict[str, Annotations]) -> None:
     width, height = (splits["train"].boxes[:, 2:] - splits["train"].boxes[:, :2]).T
     expected = np.minimum(0.5, width * height / ((width + 10) * (height + 10)))

@@ -49,7 +49,7 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet prepare synthetic`."""
     parser.description = (
         "Draw street scenes of several cameras with people who reappear: train, test, and pretrain, where people have "
-        "boxes alone. The same arguments give the same files."
+        "boxes alone, with its fractions p20 to p180. The same arguments give the same files."
     )
     parser.add_argument("--scenes", type=int, default=300, metavar="N", help="train scenes (default %(default)s)")
     parser.add_argument(

@@ -44,13 +44,14 @@ def save_contact_sheet(splits: Mapping[str, Annotations], path: Path) -> None:
 
 
 def _choose(splits: Mapping[str, Annotations]) -> list[tuple[str, int]]:
-    """(split, row of a scene with persons), as many of each split."""
+    """(split, row of a scene with persons), as many of each split; others of each, as splits may be parts of others."""
     share = max(1, TILES // len(splits))
     chosen = []
-    for name, split in splits.items():
+    for number, (name, split) in enumerate(splits.items()):
         rows = np.unique(split.box_scene)
-        places = np.linspace(0, len(rows) - 1, min(share, len(rows))).round().astype(int)
-        chosen += [(name, row) for row in rows[places].tolist()]
+        tiles = min(share, len(rows))
+        places = (np.arange(tiles) + (number + 0.5) / len(splits)) * len(rows) / tiles
+        chosen += [(name, row) for row in rows[places.astype(int)].tolist()]
     return chosen
 
 

@@ -1,5 +1,6 @@
 """Looks through a prepared data set: its counts, and everything wrong with it that training would trip over later."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Counts:
 
 def read_splits(folder: Path) -> tuple[dict[str, Annotations], list[str]]:
     """All splits of a data set by name, and a problem for each that cannot be used. Raises UserError without any."""
-    paths = sorted((folder / "annotations").glob("*.json"))
+    paths = sorted((folder / "annotations").glob("*.json"), key=lambda path: (_by_number(path.stem), path.stem))
     if not paths:
         raise UserError(f"{folder}: no prepared data set: it has no annotations/*.json (make one with `spnet prepare`)")
     splits, problems = {}, []
@@ -43,6 +44,11 @@ def read_splits(folder: Path) -> tuple[dict[str, Annotations], list[str]]:
         except UserError as error:
             problems.append(str(error))
     return splits, problems
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+    """Sorts p20 before p100."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
 def count(annotations: Annotations) -> Counts:

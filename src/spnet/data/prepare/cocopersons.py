@@ -1,21 +1,18 @@
 """COCOPersons: the persons of COCO 2017, each a person of its own, and the subsets that the paper trains on."""
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spnet.data.prepare.builder import DatasetBuilder
-from spnet.data.prepare.coco_draws import WrongBoxes, draw_fewer, draw_slices, draw_wrong
-from spnet.data.prepare.coco_files import IOU_THRESHOLD, add_persons
+from spnet.data.prepare.coco_draws import draw_slices
+from spnet.data.prepare.coco_files import add_persons
 from spnet.data.prepare.locate import find_root
+from spnet.data.prepare.subsets import fraction_subsets, part_of
 from spnet.data.prepare.summary import Prepared
-from spnet.data.schema import Split, person_record
+from spnet.data.schema import Split
 
-FIRST_WRONG_ID = 300000
 MARKS = [f"{folder}instances_{year}.json" for folder in ("annotations/", "") for year in ("train2017", "val2017")]
 
 
@@ -33,8 +30,7 @@ def prepare_cocopersons(source: Path) -> Prepared:
         pictures = _picture_folder(root, f"{name}2017", notes)
         builder.open_split(name, pictures)
         add_persons(builder, _instances_file(root, f"{name}2017"), pictures, dropped)
-    taken = {record["id"] for split in builder.splits.values() for record in split.annotations}
-    splits = {**builder.splits, **subsets(builder.splits["train"], taken)}
+    splits = {**builder.splits, **fraction_subsets(builder.splits, "train"), **slices(builder.splits["train"])}
     empty = [name for name, split in splits.items() if not split.annotations]
     if empty:
         notes.append(f"there are too few images for {', '.join(empty)}: not written")
@@ -57,38 +53,11 @@ def _picture_folder(root: Path, year: str, notes: list[str]) -> Path:
     return places[0]
 
 
-def subsets(train: Split, taken: set[int]) -> dict[str, Split]:
-    """p20 to p180 and G10 to G10000 of the train split; `taken` are ids that no wrong box may get."""
-    image_of_box = np.array([record["image_id"] for record in train.annotations], np.int64)
-    fewer = draw_fewer(image_of_box)
-    result = {}
-    for name, wanted in fewer.items():
-        result[name] = _subset(train, [train.annotations[row] for row in np.flatnonzero(wanted)])
-    free_ids = (identifier for identifier in count(FIRST_WRONG_ID) if identifier not in taken)
-    so_far = list(result["p100"].annotations)
-    for name, added in draw_wrong(image_of_box).items():
-        so_far = so_far + _wrong_records(train, added, free_ids)
-        result[name] = _subset(train, so_far)
+def slices(train: Split) -> dict[str, Split]:
+    """G10 to G10000, train and val: that many of the train split's images with all their boxes."""
     images = np.array([image["id"] for image in train.images], np.int64)
+    result = {}
     for name, part in draw_slices(images).items():
         inside = set(part.tolist())
-        result[name] = _subset(train, [record for record in train.annotations if record["image_id"] in inside])
+        result[name] = part_of(train, [record for record in train.annotations if record["image_id"] in inside])
     return result
-
-
-def _subset(train: Split, annotations: list[dict[str, Any]]) -> Split:
-    inside = {record["image_id"] for record in annotations}
-    return Split([image for image in train.images if image["id"] in inside], annotations, train.image_root)
-
-
-def _wrong_records(train: Split, added: WrongBoxes, free_ids: Iterator[int]) -> list[dict[str, Any]]:
-    """Boxes moved to another image, scaled by the sizes of the two; each is a person nobody is."""
-    size_of = {image["id"]: (image["width"], image["height"]) for image in train.images}
-    records = []
-    for image, row in zip(added.images.tolist(), added.boxes.tolist(), strict=True):
-        x, y, width, height = train.annotations[row]["bbox"]
-        old, new = size_of[train.annotations[row]["image_id"]], size_of[image]
-        box = (x / old[0] * new[0], y / old[1] * new[1], width / old[0] * new[0], height / old[1] * new[1])
-        identifier = next(free_ids)
-        records.append(person_record(identifier, image, box, identifier, iou_threshold=IOU_THRESHOLD))
-    return records

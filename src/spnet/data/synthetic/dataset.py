@@ -2,7 +2,7 @@
 
 Splits: `train` (N scenes) and `test` (N / 2 scenes) share the cameras, as in PRW, but no person; in each, known people
 come back again and again among passers-by who appear once. `pretrain` (N scenes) has boxes only: other streets, other
-people, each of them once.
+people, each of them once; p20 to p180 are parts of it, and more than it, for the study of annotation fractions.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ import simplejpeg
 from rich.console import Console
 from rich.progress import track
 
+from spnet.data.prepare.subsets import fraction_subsets
 from spnet.data.prepare.summary import Prepared
 from spnet.data.schema import Split, check_output_is_free, image_record, person_record, staged_folder, write_files
 from spnet.data.synthetic.camera import Picture
@@ -63,8 +64,9 @@ def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, see
             if name != "pretrain":
                 check_seen(writer.splits[name], range(first_known, first_known + identities))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
-        write_files(folder, writer.splits, protocols)
-    return Prepared(writer.splits, protocols)
+        splits = {**writer.splits, **fraction_subsets(writer.splits, "pretrain")}
+        write_files(folder, splits, protocols)
+    return Prepared(splits, protocols)
 
 
 @contextmanager
