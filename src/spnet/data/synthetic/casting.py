@@ -18,7 +18,7 @@ ZOOM, PRETRAIN_ZOOM = (0.8, 1.0), (0.7, 1.5)  # ranges of focal lengths in pictu
 CAMERAS = 6
 SCENES_PER_STREET = 12  # of the pre-training split
 # what a generator is for: the second number of its key, after the seed
-STREET, PRETRAIN_STREET, CASTING, PERSON, SCENE, QUERIES = range(6)
+STREET, PRETRAIN_STREET, CASTING, PERSON, SCENE, QUERIES, OBJECT, OBJECT_STREET = range(8)
 TRAIN, TEST, PRETRAIN = range(3)
 UNKNOWN = -1  # who is cast as a passer-by, in Appearance.people
 

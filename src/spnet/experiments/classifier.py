@@ -1,0 +1,152 @@
+"""A stand-in for the ImageNet classifier at small scale: the trunk itself, trained to tell drawn street objects apart.
+
+In the paper every network but "Random Init." starts from an ImageNet classifier (Table 5), and learning without
+forgetting distils one (Table 7). Where nothing is downloaded they start from, and distil, this one. It has never seen a
+person.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
+
+from spnet.config import TrunkConfig
+from spnet.data.synthetic.casting import TEST, TRAIN
+from spnet.data.synthetic.objects import CLASSES, object_pictures
+from spnet.errors import UserError
+from spnet.evaluation.files import written_whole
+from spnet.model.trunk import Trunk, normalise
+from spnet.parsing import to_plain
+from spnet.training.fit import _precision as precision_for
+
+HELD_OUT = 30 * len(CLASSES)  # pictures
+BATCH_SIZE = 32
+LEARNING_RATE, WEIGHT_DECAY = 4e-3, 2e-2
+METADATA = "classifier"  # the key in the file
+
+
+def train_classifier(trunk: TrunkConfig, file: Path, seed: int = 0, pictures: int = 4000, epochs: int = 8) -> float:
+    """Train `trunk`, from random weights, to classify drawn street objects; returns its accuracy on held-out pictures.
+
+    `file` (.safetensors) is what `classifying` refers to: the trunk with its classifier, named as timm names them, with
+    the settings and the accuracy in its metadata. A file that is there already with the same settings is kept as it is;
+    an interrupted training leaves none.
+
+    Args:
+        trunk: name, options and stochastic depth; its `weights` do not matter.
+        file: what is written.
+        seed: of the pictures, the initial weights and the order.
+        pictures: pictures trained on, of all classes together.
+        epochs: passes over them.
+
+    Raises:
+        UserError: numbers that are too small, or a file of other settings, or none of ours.
+    """
+    config = replace(classifying(trunk, file), weights="none")
+    if pictures < len(CLASSES) or epochs < 1 or seed < 0:
+        least = f"at least {len(CLASSES)} pictures, 1 epoch and a seed of 0 or more are needed"
+        raise UserError(f"classifier of {pictures} pictures, {epochs} epochs, seed {seed}: {least}")
+    settings: dict[str, Any] = {"trunk": to_plain(config), "classes": list(CLASSES)}
+    settings |= {"seed": seed, "pictures": pictures, "epochs": epochs}
+    if file.exists():
+        return _read_accuracy(file, settings)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{file}: its folder cannot be made: {error.strerror}") from None
+    net, accuracy = _train(config, seed, pictures, epochs)
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    metadata = {METADATA: json.dumps(settings | {"accuracy": accuracy})}  # one entry: equal runs give equal files
+    with written_whole(file) as stream:
+        stream.write(save(state, metadata))
+    return accuracy
+
+
+def classifying(trunk: TrunkConfig, file: Path) -> TrunkConfig:
+    """The trunk that starts from the classifier in `file`, made by `train_classifier`."""
+    return replace(trunk, weights=str(file), options={**trunk.options, "num_classes": len(CLASSES)})
+
+
+def _train(config: TrunkConfig, seed: int, pictures: int, epochs: int) -> tuple[nn.Module, float]:
+    """The trained timm model, and its accuracy on held-out pictures."""
+    torch.manual_seed(seed)
+    net: nn.Module = Trunk(config, with_classifier=True).net.to(memory_format=torch.channels_last)
+    fabric = _fabric()
+    optimiser = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    model, stepper = fabric.setup(net, optimiser)
+    with _progress() as progress:
+        images, labels = _draw(TRAIN, pictures, seed, progress)
+        held_out, wanted = _draw(TEST, HELD_OUT, seed, progress)
+        batches = [rows for _ in range(epochs) for rows in torch.randperm(pictures).split(BATCH_SIZE)]
+        schedule = OneCycleLR(optimiser, LEARNING_RATE, len(batches))
+        for rows in progress.track(batches, description="training"):
+            loss = cross_entropy(_classify(model, images[rows], fabric), fabric.to_device(labels[rows]))
+            stepper.zero_grad()
+            fabric.backward(loss)
+            stepper.step()
+            schedule.step()
+    net.eval()
+    with torch.no_grad():
+        found = torch.cat([_classify(model, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)])
+    return net, round((found == wanted).double().mean().item(), 4)
+
+
+def _fabric() -> L.Fabric:
+    """The device and precision that runs train with too."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    accelerator = "auto" if torch.cuda.is_available() else "cpu"
+    return L.Fabric(accelerator=accelerator, devices=1, precision=precision_for("auto"))
+
+
+def _draw(part: int, pictures: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) uint8 and their classes (N,)."""
+    what = "drawing objects" if part == TRAIN else "others, held out"
+    drawn = list(progress.track(object_pictures(part, pictures, seed), pictures, description=what))
+    images = torch.from_numpy(np.stack([picture for picture, _ in drawn]))
+    return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in drawn])
+
+
+def _classify(model: nn.Module, images: Tensor, fabric: L.Fabric) -> Tensor:
+    """Class logits (B, K) of pictures (B, 3, H, W), normalised as the network does it."""
+    sizes = torch.tensor([images.shape[2:]] * len(images))
+    logits: Tensor = model(normalise(fabric.to_device(images), fabric.to_device(sizes)))
+    return logits
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
+
+
+def _read_accuracy(file: Path, settings: Mapping[str, Any]) -> float:
+    """What the file says of itself. Raises UserError where it is of other settings."""
+    try:
+        with safe_open(file, "pt") as content:
+            stored = json.loads((content.metadata() or {})[METADATA])
+            accuracy = float(stored["accuracy"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        raise UserError(f"{file}: it exists and is no classifier of drawn objects; choose another file") from None
+    other = [
+        f"{name} {stored.get(name)!r}, not {value!r}" for name, value in settings.items() if stored.get(name) != value
+    ]
+    if other:
+        raise UserError(
+            f"{file}: its classifier was trained with {'; '.join(other)}; remove it, or choose another file"
+        )
+    return accuracy
