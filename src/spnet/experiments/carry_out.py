@@ -10,7 +10,7 @@ from spnet.config import PathName
 from spnet.data.schema import read_annotations
 from spnet.errors import UserError
 from spnet.experiments.measured import OtherEvaluator, read_about, read_figures
-from spnet.experiments.plan import Cell, Found, Plan, Runs, Training
+from spnet.experiments.plan import Cell, Found, Plan, Runs, Training, needed_trainings
 from spnet.experiments.side_by_side import Job
 from spnet.model.weights import load_network
 from spnet.search.collect import Passing, default_device
@@ -74,7 +74,7 @@ def jobs_of(plan: Plan, runs: Runs) -> tuple[list[Job], dict[str, str]]:
             wanted.setdefault(cell.training.depends, set()).add(measurement)
     jobs: list[Job] = []
     lost: dict[str, str] = {}
-    for training in plan.trainings():
+    for training in needed_trainings(plan, runs):
         found = runs.find(training)
         before = training.after
         if found.state == "diverged":
@@ -108,10 +108,10 @@ def _is_measured(run: Path, wanted: Measurement) -> bool:
 def carry_out(config: RunConfig, depends: str, found: Found, measurements: tuple[Measurement, ...]) -> None:
     """Train, or go on, and measure. Raises UserError; a run that diverged is remembered."""
     if found.state != "finished":
-        print(f"training {found.folder.name}", flush=True)
+        print("training", flush=True)
         train(config, depends, found)
     for one in measurements:
-        print(f"measuring {found.folder.name} on {one.data.name}", flush=True)
+        print(f"measuring on {one.data.name}", flush=True)
         measure(found.folder, one)
 
 

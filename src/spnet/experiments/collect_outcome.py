@@ -7,7 +7,7 @@ from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.carry_out import figures_of, measurement_of
 from spnet.experiments.exhibits import Row
 from spnet.experiments.outcomes import Outcome, RowOutcome
-from spnet.experiments.plan import Cell, Plan, Runs, own_columns
+from spnet.experiments.plan import Cell, Plan, Runs, Training, own_columns
 from spnet.training.record import RunRecord, now, read_record
 
 
@@ -49,13 +49,20 @@ def _figures(cell: Cell, plan: Plan, runs: Runs) -> dict[str, float]:
         raise UserError(cell.problem)
     found = runs.find(cell.training)
     if found.state != "finished":
-        raise UserError(f"{found.folder}: {found.reason or found.state}")
+        raise UserError(_why_missing(cell.training, runs))
     wanted = measurement_of(cell, plan)
     figures = figures_of(found.folder, wanted) if wanted else {}
     record = read_record(found.folder)
     figures["hours"] = record.seconds / 3600 if record else float("nan")
     names = dict(own_columns(plan.exhibit, plan.sources))[cell.column]
     return {name: figures[name] for name in names if name in figures}
+
+
+def _why_missing(training: Training, runs: Runs) -> str:
+    """What keeps a training from being finished: itself, or the pre-training it waits for."""
+    found = [runs.find(run) for run in (training, training.after) if run]
+    one = next((one for one in found if one.reason), found[0])
+    return f"{one.folder}: {one.reason or one.state}"
 
 
 def _facts(plan: Plan, runs: Runs) -> dict[str, str]:

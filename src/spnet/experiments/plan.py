@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from spnet.errors import UserError
 from spnet.experiments.datasets import BoxData, SearchData, Sources
@@ -13,7 +13,8 @@ from spnet.training.config import RunConfig
 from spnet.training.fit import LAST, training_annotations
 from spnet.training.record import RECORD_NAME, dependencies, read_record
 
-State = Literal["finished", "interrupted", "diverged", "missing"]
+State = Literal["finished", "diverged", "interrupted", "missing"]
+STATES: tuple[State, ...] = get_args(State)  # the best first: of two runs of a training the better one counts
 
 
 @dataclass(frozen=True)
@@ -174,5 +175,14 @@ class Runs:
         elif (run / LAST).is_file():
             state = "interrupted"
         known = self._found.get(record.depends)
-        if known is None or known.state != "finished":
+        if known is None or STATES.index(state) < STATES.index(known.state):
             self._found[record.depends] = Found(run, state, record.reason)
+
+
+def needed_trainings(plan: Plan, runs: Runs) -> list[Training]:
+    """Runs that must be there, in the plan's order: a pre-training need not be, once all that starts from it is."""
+    trainings = plan.trainings()
+    asked_for = {cell.training.depends for cell in plan.cells if cell.training}
+    to_do = [run for run in trainings if runs.find(run).state not in ("finished", "diverged")]
+    started_from = {run.after.depends for run in to_do if run.after}
+    return [run for run in trainings if run.depends in asked_for | started_from]

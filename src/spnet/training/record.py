@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 
 import spnet
+from spnet.data.schema import read_json
 from spnet.errors import UserError
 from spnet.evaluation.files import written_whole
 from spnet.model.weights import WEIGHTS_NAME
@@ -110,7 +111,7 @@ def source_digest(config: RunConfig) -> str | None:
 
 
 def annotations_digest(file: Path) -> str:
-    """Digest of annotations, whatever they say about where their pictures are."""
+    """Digest of annotations, whatever they say about where their pictures are. Raises UserError for damaged ones."""
     return _annotations_digest(file, file.stat().st_mtime_ns)
 
 
@@ -121,9 +122,10 @@ def file_digest(file: Path) -> str:
 
 @lru_cache
 def _annotations_digest(file: Path, changed: int) -> str:
-    content: dict[str, Any] = json.loads(file.read_text())
-    content.pop("info", None)
-    return _digest(content)
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: no annotations: it holds {type(content).__name__}")
+    return _digest({name: value for name, value in content.items() if name != "info"})
 
 
 @lru_cache
