@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     from spnet.experiments.paper_figures import exhibit
     from spnet.experiments.reproduce import Setting, only_rows, plan_of, prepare, run_plan
-    from spnet.experiments.tables import as_terminal, write_results
+    from spnet.experiments.result_files import write_results
+    from spnet.experiments.tables import as_terminal
 
     exhibits = [exhibit(key) for key in arguments.exhibits]
     if arguments.rows:
@@ -118,14 +119,11 @@ def show_plan(plan: "Plan", setting: "Setting") -> None:
 
 def show_configurations(plan: "Plan") -> None:
     """Every run's keys and values, as YAML documents."""
+    from spnet.experiments.plan import configurations
     from spnet.parsing import to_yaml
 
-    for row in plan.exhibit.rows:
-        recipe = row.recipe(plan.scale)
-        stages = {"pre-training": recipe.pretrain, "fine-tuning": recipe.finetune}
-        for stage, config in stages.items():
-            if config is not None:
-                print(f"--- # {plan.exhibit.key}, {row.name}: {stage}\n{to_yaml(config)}", end="")
+    for what, config in configurations(plan):
+        print(f"--- # {plan.exhibit.key}, {what}\n{to_yaml(config)}", end="")
 
 
 def _pair(text: str, option: str) -> tuple[str, Path | None]:

@@ -1,6 +1,6 @@
 """From a table to the trainings it needs: each once, however many rows share it, and found by what it depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -89,6 +89,22 @@ def make_plan(exhibit: Exhibit, scale: Scale, sources: Sources, seeds: Sequence[
         for seed in seeds
     ]
     return Plan(exhibit, scale, sources, tuple(seeds), tuple(cell for cell in cells if cell is not None))
+
+
+def configurations(plan: Plan) -> Iterator[tuple[str, RunConfig]]:
+    """Every configuration of a plan with what it is for, whether or not its data is there."""
+    sources, nowhere = plan.sources, Path()
+    for row in plan.exhibit.rows:
+        recipe = row.recipe(plan.scale)
+        if recipe.pretrain is not None:
+            root = sources.roots.get(sources.boxes.key, nowhere)
+            yield f"{row.name}: pre-training on {sources.boxes.title}", sources.boxes.pretraining(recipe.pretrain, root)
+        if recipe.finetune is None:
+            continue
+        for title in own_titles(plan.exhibit, sources):
+            for data in {data for data in sources.search.values() if data.title == title}:
+                config = data.finetuning(recipe.finetune, sources.roots.get(data.key, nowhere))
+                yield f"{row.name}: fine-tuning on {title}", config
 
 
 def own_titles(exhibit: Exhibit, sources: Sources) -> list[str]:

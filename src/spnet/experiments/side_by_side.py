@@ -45,6 +45,7 @@ def _in_turn(jobs: list[Job]) -> dict[str, str]:
         if failed := [name for name in job.after if name in problems]:
             problems[job.name] = f"{failed[0]} was not done"
             continue
+        print(job.name, flush=True)
         try:
             job.work()
         except UserError as error:
