@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from spnet.experiments.plan import Plan
     from spnet.experiments.reproduce import Setting
 
+LINE = 160  # characters of a table's line where there is no terminal
 SUMMARY = "run a table or figure of the paper: plan, train what is missing, write the table"
 
 EXAMPLES = """
@@ -55,43 +56,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Plan, run, write, print. Raises UserError, KeyboardInterrupt."""
-    from rich.console import Console
-
     from spnet.experiments.paper_figures import exhibit
-    from spnet.experiments.reproduce import Setting, only_rows, plan_of, prepare, run_plan
-    from spnet.experiments.result_files import write_results
-    from spnet.experiments.tables import as_terminal
+    from spnet.experiments.reproduce import only_rows, plan_of, prepare
 
     exhibits = [exhibit(key) for key in arguments.exhibits]
     if arguments.rows:
         exhibits = [only_rows(one, arguments.rows) for one in exhibits]
-    setting = Setting(
-        dict(_pair(text, "--data") for text in arguments.data),
-        arguments.scale,
-        tuple(dict.fromkeys(_seed(seed) for seed in arguments.seeds)),
-        arguments.runs,
-        _positive(arguments.jobs),
-        None if arguments.slurm is None else {key: str(value) for key, value in map(_option, arguments.slurm)},
-    )
+    setting = make_setting(arguments)
     if not arguments.dry_run:
         prepare(setting)
-    written = []
     for one in exhibits:
         plan = plan_of(one, setting)
         show_plan(plan, setting)
         if arguments.dry_run:
             show_configurations(plan)
-            continue
-        try:
-            outcome, lost = run_plan(plan, setting)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on from here") from None
-        written += write_results(outcome, arguments.results)
-        Console().print(as_terminal(outcome))
-        for name, problem in lost.items():
-            print(f"not done: {name}: {problem}")
-    if written:
-        print("results: " + " ".join(map(str, written)))
+        else:
+            carry_out(plan, setting, arguments.results)
+
+
+def make_setting(arguments: argparse.Namespace) -> "Setting":
+    """How everything is run. Raises UserError for options that do not fit."""
+    from spnet.experiments.reproduce import Setting
+
+    if arguments.jobs < 1:
+        raise UserError(f"--jobs {arguments.jobs}: must be 1 or more")
+    if negative := [seed for seed in arguments.seeds if seed < 0]:
+        raise UserError(f"--seeds {negative[0]}: must be 0 or more")
+    return Setting(
+        dict(map(_data, arguments.data)),
+        arguments.scale,
+        tuple(dict.fromkeys(arguments.seeds)),
+        arguments.runs,
+        arguments.jobs,
+        None if arguments.slurm is None else dict(map(_slurm, arguments.slurm)),
+    )
+
+
+def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
+    """Run what is missing, write the files, print the table and what went wrong."""
+    from rich.console import Console
+
+    from spnet.experiments.reproduce import run_plan
+    from spnet.experiments.result_files import write_results
+    from spnet.experiments.tables import as_terminal
+
+    try:
+        outcome, lost = run_plan(plan, setting)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on from here") from None
+    console = Console()
+    console.print(as_terminal(outcome), width=None if console.is_terminal else LINE)
+    for name, problem in lost.items():
+        print(f"not done: {name}: {problem}")
+    print("results: " + " ".join(map(str, write_results(outcome, results))))
 
 
 def show_plan(plan: "Plan", setting: "Setting") -> None:
@@ -102,17 +119,12 @@ def show_plan(plan: "Plan", setting: "Setting") -> None:
     runs = Runs(setting.runs)
     trainings = plan.trainings()
     print(f"{plan.exhibit.key}: {plan.exhibit.title}; {len(trainings)} trainings at scale {plan.scale.name}")
-    rows = {run.depends: [] for run in trainings}  # type: dict[str, list[str]]
-    for cell in plan.cells:
-        for run in (cell.training and cell.training.after, cell.training):
-            if run is not None and cell.row.name not in rows[run.depends]:
-                rows[run.depends].append(cell.row.name)
     for run in trainings:
         found = runs.find(run)
-        print(f"  {found.state:12} seed {run.config.seed}  {found.folder}  ({', '.join(rows[run.depends])})")
-    missing = {(cell.column, cell.problem): cell.row.name for cell in plan.cells if cell.problem}
-    for (column, problem), _ in missing.items():
-        print(f"  cannot run   {column}: {problem}")
+        rows = ", ".join(plan.rows_of(run))
+        print(f"  {found.state:12} seed {run.config.seed}  {found.folder}  ({rows})")
+    for problem in dict.fromkeys(f"{cell.column}: {cell.problem}" for cell in plan.cells if cell.problem):
+        print(f"  cannot run   {problem}")
     for line in [*runs.problems, *other_evaluators(plan, runs).values()]:
         print(f"  note         {line}")
 
@@ -126,27 +138,15 @@ def show_configurations(plan: "Plan") -> None:
         print(f"--- # {plan.exhibit.key}, {what}\n{to_yaml(config)}", end="")
 
 
-def _pair(text: str, option: str) -> tuple[str, Path | None]:
+def _data(text: str) -> tuple[str, Path | None]:
     name, equals, value = text.partition("=")
     if equals and not value:
-        raise UserError(f"{option} {text}: nothing after =")
+        raise UserError(f"--data {text}: nothing after =")
     return name, Path(value) if equals else None
 
 
-def _option(text: str) -> tuple[str, str]:
+def _slurm(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--slurm {text}: expected KEY=VALUE")
     return name, value
-
-
-def _seed(seed: int) -> int:
-    if seed < 0:
-        raise UserError(f"--seeds {seed}: must be 0 or more")
-    return seed
-
-
-def _positive(jobs: int) -> int:
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs}: must be 1 or more")
-    return jobs

@@ -79,6 +79,16 @@ class Plan:
                     runs.setdefault(run.depends, run)
         return list(runs.values())
 
+    def rows_of(self, training: Training) -> list[str]:
+        """Names of the rows that need a training."""
+        needing = [
+            cell.row.name
+            for cell in self.cells
+            for run in (cell.training and cell.training.after, cell.training)
+            if run is not None and run.depends == training.depends
+        ]
+        return list(dict.fromkeys(needing))
+
 
 def make_plan(exhibit: Exhibit, scale: Scale, sources: Sources, seeds: Sequence[int]) -> Plan:
     """What is to be trained for an exhibit. What a data set lacks is a problem of the cells that need it."""
