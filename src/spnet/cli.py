@@ -10,7 +10,7 @@ from typing import NoReturn
 from spnet import __version__
 from spnet.errors import UserError
 
-COMMANDS = ("demo", "prepare", "data", "train", "evaluate", "score", "convert", "experiments", "reproduce")
+COMMANDS = ("demo", "prepare", "data", "train", "evaluate", "score", "convert", "experiments", "reproduce", "results")
 
 
 class Parser(argparse.ArgumentParser):
