@@ -82,8 +82,13 @@ def make_setting(arguments: argparse.Namespace) -> "Setting":
         raise UserError(f"--jobs {arguments.jobs}: must be 1 or more")
     if negative := [seed for seed in arguments.seeds if seed < 0]:
         raise UserError(f"--seeds {negative[0]}: must be 0 or more")
+    data = dict[str, Path | None]()
+    for name, root in map(_data, arguments.data):
+        if name in data:
+            raise UserError(f"--data {name}: given twice")
+        data[name] = root
     return Setting(
-        dict(map(_data, arguments.data)),
+        data,
         arguments.scale,
         tuple(dict.fromkeys(arguments.seeds)),
         arguments.runs,

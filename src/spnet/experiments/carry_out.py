@@ -12,13 +12,13 @@ from spnet.errors import UserError
 from spnet.experiments.measured import OtherEvaluator, read_about, read_figures
 from spnet.experiments.plan import Cell, Found, Plan, Runs, Training, needed_trainings
 from spnet.experiments.side_by_side import Job
-from spnet.model.weights import load_network
+from spnet.model.weights import WEIGHTS_NAME, load_network
 from spnet.search.collect import Passing, default_device
 from spnet.search.evaluate import METRICS, evaluate_weights, evaluation_folder
 from spnet.search.speed import measure_speed, read_speed, write_speed
 from spnet.training.config import RunConfig
 from spnet.training.divergence import Diverged
-from spnet.training.fit import fit, split_file, write_config
+from spnet.training.fit import LAST, fit, split_file, write_config
 from spnet.training.record import RunRecord, annotations_digest, write_record
 
 SPEED = "speed.json"
@@ -118,7 +118,7 @@ def carry_out(config: RunConfig, depends: str, found: Found, measurements: tuple
 def train(config: RunConfig, depends: str, found: Found) -> None:
     """Train, from the last checkpoint if there is one. Raises UserError."""
     resume = found.state == "interrupted"
-    if not resume:
+    if not any((found.folder / saved).exists() for saved in (WEIGHTS_NAME, LAST)):  # a damaged record loses no weights
         shutil.rmtree(found.folder, ignore_errors=True)
     try:
         fit(config, found.folder, resume=resume)

@@ -71,8 +71,15 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
 def read_outcome(file: Path) -> Outcome:
     """Read what `write_outcome` wrote. Raises UserError for a file that is none."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        content: dict[str, Any] = _with_tuples(json.loads(file.read_text()))
         rows = tuple(RowOutcome(**row) for row in content.pop("rows"))
         return Outcome(rows=rows, **content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file}: no result of `spnet reproduce` ({type(error).__name__})") from None
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON knows lists alone."""
+    if isinstance(value, list):
+        return tuple(map(_with_tuples, value))
+    return {name: _with_tuples(inner) for name, inner in value.items()} if isinstance(value, dict) else value
