@@ -240,3 +240,10 @@ def test_no_network_for_timm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match=r"'timm'.*cannot find the file") as caught:
         Trunk(TrunkConfig("convnext_tiny", "timm"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_names_of_timm_stay_as_they_are(name: str) -> None:
+    make, _ = PAIRS[name]
+    state = torchvision_to_timm(make().state_dict())
+    assert list(torchvision_to_timm(state)) == list(state)

@@ -30,7 +30,7 @@ from spnet.errors import UserError
 from spnet.evaluation.files import written_whole
 from spnet.model.trunk import Trunk, normalise
 from spnet.parsing import to_plain
-from spnet.training.fit import _precision as precision_for
+from spnet.training.fit import precision_of
 
 HELD_OUT = 30 * len(CLASSES)  # pictures
 BATCH_SIZE = 32
@@ -108,7 +108,7 @@ def _fabric() -> L.Fabric:
     """The device and precision that runs train with too."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     accelerator = "auto" if torch.cuda.is_available() else "cpu"
-    return L.Fabric(accelerator=accelerator, devices=1, precision=precision_for("auto"))
+    return L.Fabric(accelerator=accelerator, devices=1, precision=precision_of("auto"))
 
 
 def _draw(part: int, pictures: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:

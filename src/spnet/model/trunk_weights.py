@@ -43,7 +43,7 @@ _SWIN = (
     (r"^features\.([1357])\.", lambda m: f"layers.{int(m[1]) // 2}.blocks."),
     (r"\.mlp\.0\.", lambda m: ".mlp.fc1."),
     (r"\.mlp\.3\.", lambda m: ".mlp.fc2."),
-    (r"^head\.", lambda m: "head.fc."),
+    (r"^head\.(?!fc\.)", lambda m: "head.fc."),
 )
 
 

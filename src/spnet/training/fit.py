@@ -163,7 +163,7 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
         accelerator="auto" if gpu else "cpu",
         devices=1,
         max_epochs=optimiser.epochs,
-        precision=_precision(optimiser.precision),
+        precision=precision_of(optimiser.precision),
         gradient_clip_val=optimiser.clip_norm,
         logger=TensorBoardLogger(output, "logs", ""),
         callbacks=[
@@ -180,7 +180,7 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
     )
 
 
-def _precision(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
+def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
     """`auto` is what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
     if wanted != "auto":
         return wanted
