@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, TextIO
 
 from spnet.errors import UserError
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def _at_once(jobs: list[Job], at_once: int) -> dict[str, str]:
                 if failed := [name for name in job.after if name in problems]:
                     problems[job.name] = f"{failed[0]} was not done"
                 elif len(running) < at_once:
-                    running[job.name] = _Process(job, at_once)
+                    with _interrupts_wait():
+                        running[job.name] = _Process(job, at_once)
                 else:
                     continue
                 waiting.remove(job)
@@ -117,11 +121,15 @@ class _Process:
 
 
 def _work(job: Job, telling: Connection) -> None:
-    """The process of one job; in a session of its own, so that Ctrl-C reaches it once, from its parent."""
+    """The process of one job; in a session of its own, so that Ctrl-C reaches it once, from its parent.
+
+    Until here Ctrl-C had to wait: loading what the job needs takes seconds.
+    """
     os.setsid()
     os.environ["TTY_COMPATIBLE"] = "0"  # bars of several processes would overwrite each other
     with redirect_stderr(_Prefixed(sys.stderr, job.name)), redirect_stdout(_Prefixed(sys.stdout, job.name)):
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
             job.work()
         except UserError as error:
             telling.send(str(error))
@@ -147,8 +155,20 @@ def _threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C comes afterwards, here and in processes started meanwhile."""
+    resource_tracker.ensure_running()  # starting it would let interrupts through
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+
+
+@contextmanager
 def _stopping(running: Mapping[str, _Process]) -> Iterator[None]:
-    """Ctrl-C, and whatever else ends this, is passed on; the processes are waited for."""
+    """Ctrl-C, SIGTERM and whatever else ends this, is passed on; the processes are waited for."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BaseException:
@@ -157,6 +177,8 @@ def _stopping(running: Mapping[str, _Process]) -> Iterator[None]:
         for process in running.values():
             process.join()
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Prefixed:
