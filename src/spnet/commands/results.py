@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
     from rich.table import Table
 
     from spnet.experiments.runs_columns import Line
     from spnet.experiments.runs_table import Run
 
 SUMMARY = "list all runs below a folder: how they were trained, what they reached"
+
+LONG = ("run", "data", "started from", "evaluation")  # columns that may be broken where a terminal is narrow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +77,8 @@ def _table(lines: Sequence["Line"]) -> tuple["Table", str]:
             shared += [f"{name} {text}" for text in texts if text]
             continue
         shown.append(column)
-        figures = column.metric is not None
-        table.add_column(name, justify="right" if figures else "left", no_wrap=figures, overflow="fold")
+        justify: JustifyMethod = "right" if column.metric else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold")
     table.add_column("files", no_wrap=True)
     for line in lines:
         files = [Text(name, style=f"link {file.resolve().as_uri()}") for name, file in line.run.files().items()]

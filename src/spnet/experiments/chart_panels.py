@@ -90,17 +90,16 @@ def _draw_bars(axes: Axes, points: Sequence[Point], series: Sequence[str]) -> No
 
 
 def _draw_lines(axes: Axes, points: Sequence[Point], series: Sequence[str]) -> None:
-    """One line a series over the share of the boxes; p20 is 20 percent."""
+    """One line a series over the share of the boxes, broken where a figure is missing; p20 is 20 percent."""
     ticks = sorted({_share(point) for point in points if point.place is not None})
     for number, name in enumerate(series):
         shift = (number - (len(series) - 1) / 2) * APART
         line = [point for point in points if point.place is not None and point.series == name]
-        measured = [(_share(point) + shift, *point.own) for point in line if point.own]
-        if measured:
-            shares, means, deviations = zip(*measured, strict=True)
+        if any(point.own for point in line):
+            means, deviations = zip(*(point.own or (math.nan, None) for point in line), strict=True)
             spreads = [deviation or 0.0 for deviation in deviations]
-            style = series_style(number, True)
-            axes.errorbar(shares, means, spreads, capsize=2.5, elinewidth=1.0, **style)
+            shares = [_share(point) + shift for point in line]
+            axes.errorbar(shares, means, spreads, capsize=2.5, elinewidth=1.0, **series_style(number, True))
         for point in line:
             if point.paper is not None:
                 axes.plot([_share(point) + shift], [point.paper], **PAPER)

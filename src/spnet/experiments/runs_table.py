@@ -147,13 +147,12 @@ def _hours(record: RunRecord, problems: list[str]) -> float | None:
 
 
 def _started_from(config: RunConfig, folder: Path) -> str:
-    if config.weights.source is None:
-        return {"none": "random weights", "imagenet": "ImageNet classifier"}.get(
-            config.model.trunk.weights, config.model.trunk.weights
-        )
-    source = Path(config.weights.source).resolve()
-    below = source.is_relative_to(folder.resolve())
-    return source.relative_to(folder.resolve()).as_posix() if below else config.weights.source
+    """A run or a file, below `folder` if it is; else the trunk's weights in words."""
+    trunk = config.model.trunk.weights
+    if config.weights.source is None and not Path(trunk).is_file():
+        return {"none": "random weights", "imagenet": "ImageNet classifier"}.get(trunk, trunk)
+    source, root = Path(config.weights.source or trunk).resolve(), folder.resolve()
+    return source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
 
 
 def _read_evaluations(path: Path, problems: list[str]) -> Iterator[Evaluation]:
