@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ from spnet.experiments.datasets import drawn_sources
 from spnet.experiments.outcomes import read_outcome
 from spnet.experiments.paper_figures import EXHIBITS
 from spnet.experiments.plan import make_plan
+from spnet.experiments.side_by_side import Job
 from spnet.parsing import parse
 from spnet.training import fit as training
 from spnet.training.config import RunConfig
@@ -370,3 +372,24 @@ def test_two_at_once(drawn_data: Path, tmp_path: Path, capfd: pytest.CaptureFixt
             line for line in printed.out.splitlines(keepends=True) if line.startswith(run.name)
         )
         assert f"{run.name}: epoch 1/1" in printed.err
+
+
+def test_handed_to_a_cluster(
+    drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole jobs travel: they can be pickled, and come after their pre-training."""
+    handed: list[Any] = []
+
+    def submit(jobs: list[Job], folder: Path, options: dict[str, str]) -> dict[str, str]:
+        handed.extend([folder, options, *pickle.loads(pickle.dumps(jobs))])
+        return {job.name: str(100 + row) for row, job in enumerate(jobs)}
+
+    monkeypatch.setattr(reproduce, "submit", submit)
+    rows = ["--rows", "OC-FT+PT", "--slurm", "slurm_partition=gpu", "timeout_min=60"]
+    assert main(command(drawn_data, tmp_path, *rows)) == 0
+    folder, options, before, after = handed
+    assert folder == tmp_path / "runs" / "slurm"
+    assert options == {"slurm_partition": "gpu", "timeout_min": "60"}
+    assert after.after == (before.name,)
+    assert f"{before.name}: job 100\n{after.name}: job 101\n" in capsys.readouterr().out
+    assert "missing" in read_outcome(tmp_path / "results" / "table8.json").rows[0].problems[0]
