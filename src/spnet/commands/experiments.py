@@ -67,7 +67,7 @@ def _table(exhibit: "Exhibit", scale: "Scale", own: "Outcome | None") -> Any:
     caption = (
         f"own results: scale {own.facts['scale']}, seeds {own.facts['seeds']}, {own.facts['date']}" if own else None
     )
-    table = Table(title=f"{exhibit.key}: {exhibit.title}", caption=caption, box=SIMPLE_HEAD, title_justify="left")
+    table = Table(title=exhibit.heading, caption=caption, box=SIMPLE_HEAD, title_justify="left")
     for heading in ("row", "paper", "own", "hours of an A100"):
         table.add_column(heading)
     results = {row.name: row for row in own.rows} if own else {}

@@ -123,7 +123,7 @@ def show_plan(plan: "Plan", setting: "Setting") -> None:
 
     runs = Runs(setting.runs)
     trainings = plan.trainings()
-    print(f"{plan.exhibit.key}: {plan.exhibit.title}; {len(trainings)} trainings at scale {plan.scale.name}")
+    print(f"{plan.exhibit.heading}; {len(trainings)} trainings at scale {plan.scale.name}")
     for run in trainings:
         found = runs.find(run)
         rows = ", ".join(plan.rows_of(run))

@@ -18,7 +18,7 @@ def collect_outcome(plan: Plan, runs: Runs) -> Outcome:
     rows = tuple(_row(row, plan, runs) for row in exhibit.rows)
     return Outcome(
         exhibit.key,
-        exhibit.title,
+        exhibit.heading,
         exhibit.note,
         exhibit.chart,
         exhibit.gains,

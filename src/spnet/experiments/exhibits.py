@@ -65,6 +65,12 @@ class Exhibit:
     chart: Literal["bars", "lines"] | None = None
     note: str = ""
 
+    @property
+    def heading(self) -> str:
+        """Its title, after the paper's number where it has one."""
+        kind, number = self.key.rstrip("0123456789"), self.key.lstrip("abcdefghijklmnopqrstuvwxyz")
+        return f"{kind.capitalize()} {number}: {self.title}" if number else self.title
+
 
 def spnet_s(*changes: Change) -> Callable[[Scale], Recipe]:
     """SPNet-S at any scale, changed."""

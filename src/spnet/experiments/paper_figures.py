@@ -35,11 +35,11 @@ ARCHITECTURES: dict[str, Change] = {
     "c2-sep-d128": architecture("separate", 2),
     "c2-sep-d2048": architecture("separate", 2, wide=True),
 }
-STARTS: dict[str, Change] = {"none": without_pretraining, "PT": not_replicated, "PT-Rep": replicated}
+STARTS: dict[str, Change] = {"no pre-training": without_pretraining, "PT": not_replicated, "PT-Rep": replicated}
 FRACTIONS = ("p20", "p40", "p60", "p80", "p100", "p120", "p140", "p160", "p180")
 
 _ON_PRW = {"QC": OURS_QC, "OC": OURS_OC}
-_ON_CUHK = {"none": BASELINE, "PT": OURS_QC}
+_ON_CUHK = {"no pre-training": BASELINE, "PT": OURS_QC}
 
 
 def _only(data: str, figures: Figures | None) -> Figures:
