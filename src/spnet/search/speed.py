@@ -71,8 +71,9 @@ def write_speed(file: Path, speed: Speed) -> None:
 def read_speed(file: Path) -> Speed:
     """Read what `write_speed` wrote. Raises UserError for a file that is none."""
     try:
-        return Speed(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        content = json.loads(file.read_text())
+        return Speed(**content | {"window": tuple(content["window"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: no measured speed ({type(error).__name__})") from None
 
 
