@@ -19,10 +19,11 @@ from spnet.experiments.carry_out import Measurement, figures_of, jobs_of, measur
 from spnet.experiments.collect_outcome import collect_outcome
 from spnet.experiments.datasets import drawn_sources
 from spnet.experiments.exhibits import Scale
+from spnet.experiments.found_runs import Runs
 from spnet.experiments.measured import OtherEvaluator
 from spnet.experiments.outcomes import Outcome
 from spnet.experiments.paper_figures import exhibit
-from spnet.experiments.plan import Plan, Runs, Training, make_plan
+from spnet.experiments.plan import Plan, Training, make_plan
 from spnet.experiments.reproduce import only_rows
 from spnet.training.config import RunConfig
 from spnet.training.divergence import Diverged

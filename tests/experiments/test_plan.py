@@ -11,8 +11,9 @@ from fake_runs import begin, diverge, finish, finish_all, interrupt
 from miniature_scale import make_drawn_data, miniature_scale, write_classifier
 from spnet.experiments.datasets import drawn_sources, real_sources
 from spnet.experiments.exhibits import Scale
+from spnet.experiments.found_runs import Runs, needed_trainings
 from spnet.experiments.paper_figures import EXHIBITS, exhibit
-from spnet.experiments.plan import Plan, Runs, Training, make_plan, needed_trainings, own_columns, own_titles
+from spnet.experiments.plan import Plan, Training, make_plan, own_columns, own_titles
 from spnet.experiments.recipes import Recipe
 from spnet.experiments.reproduce import only_rows
 from spnet.training.config import RunConfig

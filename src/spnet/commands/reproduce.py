@@ -119,7 +119,7 @@ def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
 def show_plan(plan: "Plan", setting: "Setting") -> None:
     """What is needed and what there is of it."""
     from spnet.experiments.carry_out import other_evaluators
-    from spnet.experiments.plan import Runs
+    from spnet.experiments.found_runs import Runs
 
     runs = Runs(setting.runs)
     trainings = plan.trainings()

@@ -9,8 +9,9 @@ from pathlib import Path
 from spnet.config import PathName
 from spnet.data.schema import read_annotations
 from spnet.errors import UserError
+from spnet.experiments.found_runs import Found, Runs, needed_trainings
 from spnet.experiments.measured import OtherEvaluator, read_about, read_figures
-from spnet.experiments.plan import Cell, Found, Plan, Runs, Training, needed_trainings
+from spnet.experiments.plan import Cell, Plan, Training
 from spnet.experiments.side_by_side import Job
 from spnet.model.weights import WEIGHTS_NAME, load_network
 from spnet.search.collect import Passing, default_device

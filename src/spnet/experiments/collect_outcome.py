@@ -6,8 +6,9 @@ from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.carry_out import figures_of, measurement_of
 from spnet.experiments.exhibits import Row
+from spnet.experiments.found_runs import Runs
 from spnet.experiments.outcomes import Outcome, RowOutcome
-from spnet.experiments.plan import Cell, Plan, Runs, Training, own_columns
+from spnet.experiments.plan import Cell, Plan, Training, own_columns
 from spnet.training.record import RunRecord, now, read_record
 
 

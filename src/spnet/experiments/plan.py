@@ -3,18 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 from spnet.errors import UserError
 from spnet.experiments.datasets import BoxData, SearchData, Sources
 from spnet.experiments.exhibits import Exhibit, Row, Scale
-from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
-from spnet.training.fit import LAST, training_annotations
-from spnet.training.record import RECORD_NAME, dependencies, read_record
-
-State = Literal["finished", "diverged", "interrupted", "missing"]
-STATES: tuple[State, ...] = get_args(State)  # the best first: of two runs of a training the better one counts
+from spnet.training.fit import training_annotations
+from spnet.training.record import dependencies
 
 
 @dataclass(frozen=True)
@@ -156,59 +151,3 @@ def _training(config: RunConfig, seed: int, after: Training | None = None) -> Tr
     config = replace(config, seed=seed)
     source = after.depends if after else None
     return Training(config, dependencies(config, training_annotations(config), source), after)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What there is of a training."""
-
-    folder: Path
-    state: State
-    reason: str = ""
-
-
-class Runs:
-    """The runs below a folder, found by what they depend on.
-
-    Args:
-        folder: of all runs; need not exist.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.problems: list[str] = []
-        self._found: dict[str, Found] = {}
-        for file in sorted(folder.rglob(RECORD_NAME)) if folder.is_dir() else []:
-            self._add(file.parent)
-
-    def find(self, training: Training) -> Found:
-        """The best there is of a training; where it will be, if there is nothing."""
-        return self._found.get(training.depends) or Found(self.folder / training.name, "missing")
-
-    def _add(self, run: Path) -> None:
-        try:
-            record = read_record(run)
-        except UserError as error:
-            self.problems.append(str(error))
-            return
-        if record is None:
-            return
-        state: State = "missing"
-        if (run / WEIGHTS_NAME).is_file():
-            state = "finished"
-        elif record.state == "diverged":
-            state = "diverged"
-        elif (run / LAST).is_file():
-            state = "interrupted"
-        known = self._found.get(record.depends)
-        if known is None or STATES.index(state) < STATES.index(known.state):
-            self._found[record.depends] = Found(run, state, record.reason)
-
-
-def needed_trainings(plan: Plan, runs: Runs) -> list[Training]:
-    """Runs that must be there, in the plan's order: a pre-training need not be, once all that starts from it is."""
-    trainings = plan.trainings()
-    asked_for = {cell.training.depends for cell in plan.cells if cell.training}
-    to_do = [run for run in trainings if runs.find(run).state not in ("finished", "diverged")]
-    started_from = {run.after.depends for run in to_do if run.after}
-    return [run for run in trainings if run.depends in asked_for | started_from]

@@ -11,8 +11,9 @@ from spnet.experiments.classifier import train_classifier
 from spnet.experiments.collect_outcome import collect_outcome
 from spnet.experiments.datasets import COCOPERSONS, CUHK_SYSU, DRAWN, PRW, Sources, drawn_sources, real_sources
 from spnet.experiments.exhibits import Exhibit, Scale
+from spnet.experiments.found_runs import Runs
 from spnet.experiments.outcomes import Outcome
-from spnet.experiments.plan import Plan, Runs, make_plan
+from spnet.experiments.plan import Plan, make_plan
 from spnet.experiments.scales import SMALL_TRUNK, paper_scale, small_scale
 from spnet.experiments.side_by_side import run_jobs
 from spnet.experiments.slurm import submit
