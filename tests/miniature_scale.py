@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from small_dataset import TRUNK, make_dataset, options
 from spnet.config import TrunkConfig
 from spnet.experiments.base import Stage, named
-from spnet.experiments.exhibits import Scale
-from spnet.experiments.recipes import Recipe, architecture, changed, replicated, with_model
+from spnet.experiments.rows.exhibits import Scale
+from spnet.experiments.rows.recipes import Recipe, architecture, changed, replicated, with_model
 from spnet.model.trunk import Trunk
 from spnet.parsing import override
 from spnet.training.config import RunConfig

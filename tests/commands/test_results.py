@@ -12,8 +12,8 @@ from invented_runs import evaluate, interrupt, make_run
 from spnet.cli import main
 from spnet.commands import results
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.experiments.runs_columns import COLUMNS, lines_of
-from spnet.experiments.runs_table import collect_runs
+from spnet.experiments.results.runs_columns import COLUMNS, lines_of
+from spnet.experiments.results.runs_table import collect_runs
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from miniature_scale import make_drawn_data, miniature_scale, write_classifier
-from spnet.experiments.exhibits import Scale
+from spnet.experiments.rows.exhibits import Scale
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it, print the figures, and say where the results are. Raises UserError, KeyboardInterrupt."""
     from rich.console import Console
 
-    from spnet.experiments.demo import Demo, run_demo
+    from spnet.experiments.demo.demo import Demo, run_demo
 
     demo = Demo(arguments.output, arguments.scenes, arguments.identities, arguments.seed, arguments.epochs_scale)
     try:

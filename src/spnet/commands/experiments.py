@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
-    from spnet.experiments.exhibits import Exhibit, Row, Scale
-    from spnet.experiments.outcomes import Outcome
+    from spnet.experiments.results.outcomes import Outcome
+    from spnet.experiments.rows.exhibits import Exhibit, Row, Scale
 
 SUMMARY = "list the paper's tables and figures: command, cost, the paper's figures, one's own"
 
@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
     """List them. Raises UserError for a table there is not."""
     from rich.console import Console
 
-    from spnet.experiments.paper_figures import EXHIBITS, exhibit
-    from spnet.experiments.scales import paper_scale
+    from spnet.experiments.rows.paper_figures import EXHIBITS, exhibit
+    from spnet.experiments.rows.scales import paper_scale
 
     chosen = [exhibit(_key(arguments))] if arguments.table or arguments.figure else list(EXHIBITS.values())
     scale, console, notes = paper_scale(), Console(), []
@@ -55,7 +55,7 @@ def _key(arguments: argparse.Namespace) -> str:
 
 
 def _own(file: Path) -> "Outcome | None":
-    from spnet.experiments.outcomes import read_outcome
+    from spnet.experiments.results.outcomes import read_outcome
 
     return read_outcome(file) if file.exists() else None
 
@@ -85,7 +85,7 @@ def _paper(row: "Row") -> str:
 
 
 def _spreads(own: Any) -> str:
-    from spnet.experiments.metrics import figure_with_spread
+    from spnet.experiments.results.metrics import figure_with_spread
 
     return "\n".join(
         f"{title}: " + ", ".join(f"{name} {figure_with_spread(name, values)}" for name, values in at.items())
@@ -94,7 +94,7 @@ def _spreads(own: Any) -> str:
 
 
 def _cost(row: "Row", exhibit: "Exhibit", scale: "Scale") -> str:
-    from spnet.experiments.cost import cost_of_row
+    from spnet.experiments.rows.cost import cost_of_row
 
     before, after = cost_of_row(row, exhibit, scale)
     return " + ".join(f"{hours:g}" for hours in (before, after) if hours) or "0"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
-    from spnet.experiments.plan import Plan
-    from spnet.experiments.reproduce import Setting
+    from spnet.experiments.running.plan import Plan
+    from spnet.experiments.running.reproduce import Setting
 
 LINE = 160  # characters of a table's line where there is no terminal
 SUMMARY = "run a table or figure of the paper: plan, train what is missing, write the table"
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Plan, run, write, print. Raises UserError, KeyboardInterrupt."""
-    from spnet.experiments.paper_figures import exhibit
-    from spnet.experiments.reproduce import only_rows, plan_of, prepare
+    from spnet.experiments.rows.paper_figures import exhibit
+    from spnet.experiments.running.reproduce import only_rows, plan_of, prepare
 
     exhibits = [exhibit(key) for key in arguments.exhibits]
     if arguments.rows:
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def make_setting(arguments: argparse.Namespace) -> "Setting":
     """How everything is run. Raises UserError for options that do not fit."""
-    from spnet.experiments.reproduce import Setting
+    from spnet.experiments.running.reproduce import Setting
 
     if arguments.jobs < 1:
         raise UserError(f"--jobs {arguments.jobs}: must be 1 or more")
@@ -101,9 +101,9 @@ def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
     """Run what is missing, write the files, print the table and what went wrong."""
     from rich.console import Console
 
-    from spnet.experiments.reproduce import run_plan
-    from spnet.experiments.result_files import write_results
-    from spnet.experiments.tables import as_terminal
+    from spnet.experiments.results.result_files import write_results
+    from spnet.experiments.results.tables import as_terminal
+    from spnet.experiments.running.reproduce import run_plan
 
     try:
         outcome, lost = run_plan(plan, setting)
@@ -118,8 +118,8 @@ def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
 
 def show_plan(plan: "Plan", setting: "Setting") -> None:
     """What is needed and what there is of it."""
-    from spnet.experiments.carry_out import other_evaluators
-    from spnet.experiments.found_runs import Runs
+    from spnet.experiments.running.carry_out import other_evaluators
+    from spnet.experiments.running.found_runs import Runs
 
     runs = Runs(setting.runs)
     trainings = plan.trainings()
@@ -136,7 +136,7 @@ def show_plan(plan: "Plan", setting: "Setting") -> None:
 
 def show_configurations(plan: "Plan") -> None:
     """Every run's keys and values, as YAML documents."""
-    from spnet.experiments.plan import configurations
+    from spnet.experiments.running.plan import configurations
     from spnet.parsing import to_yaml
 
     for what, config in configurations(plan):

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rich.console import JustifyMethod
     from rich.table import Table
 
-    from spnet.experiments.runs_columns import Line
-    from spnet.experiments.runs_table import Run
+    from spnet.experiments.results.runs_columns import Line
+    from spnet.experiments.results.runs_table import Run
 
 SUMMARY = "list all runs below a folder: how they were trained, what they reached"
 
@@ -28,9 +28,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, sort, write, print. Raises UserError for a folder without runs, an unknown column, a page not written."""
     from rich.console import Console
 
-    from spnet.experiments.runs_columns import column_name, lines_of, sort_lines
-    from spnet.experiments.runs_page import write_runs_page
-    from spnet.experiments.runs_table import collect_runs
+    from spnet.experiments.results.runs_columns import column_name, lines_of, sort_lines
+    from spnet.experiments.results.runs_page import write_runs_page
+    from spnet.experiments.results.runs_table import collect_runs
 
     by = column_name(arguments.sort or "run")
     runs = collect_runs(arguments.folder)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _notes(runs: Sequence["Run"]) -> list[str]:
     """What is wrong, by the name of the run."""
     from spnet.evaluation.report import EVALUATOR_VERSION
-    from spnet.experiments.runs_columns import OTHER_EVALUATOR
+    from spnet.experiments.results.runs_columns import OTHER_EVALUATOR
 
     notes = [f"{run.name}: {problem}" for run in runs for problem in run.problems]
     if any(evaluation.other_evaluator for run in runs for evaluation in run.evaluations):
@@ -68,7 +68,7 @@ def _table(lines: Sequence["Line"]) -> tuple["Table", str]:
     from rich.table import Table
     from rich.text import Text
 
-    from spnet.experiments.runs_columns import COLUMNS
+    from spnet.experiments.results.runs_columns import COLUMNS
 
     table, shown, shared = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True), [], []
     for name, column in COLUMNS.items():

@@ -1,0 +1,1 @@
+"""`spnet demo`: the whole of person search in minutes."""

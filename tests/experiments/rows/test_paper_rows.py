@@ -1,0 +1,464 @@
+"""Every row at the paper's scale: pinned field by field, and held against the supplementary's own words and numbers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from golden import assert_golden
+from spnet.experiments.results.metrics import METRICS
+from spnet.experiments.rows.datasets import COCOPERSONS, CUHK_SYSU, PRW
+from spnet.experiments.rows.exhibits import Row
+from spnet.experiments.rows.paper_figures import EXHIBITS
+from spnet.experiments.rows.recipes import Recipe
+from spnet.experiments.rows.scales import paper_scale
+from spnet.training.config import RunConfig
+
+GOLDEN = Path(__file__).parent / "resolved_rows.json"
+SCALE = paper_scale()
+PRETRAIN, FINETUNE = SCALE.spnet_s.pretrain, SCALE.spnet_s.finetune
+
+Fields = dict[str, Any]
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> Fields:
+    """Values by dotted key."""
+    found: Fields = {}
+    for name, value in content.items():
+        nested = isinstance(value, dict) and value
+        found |= flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return found
+
+
+def fields_of(run: RunConfig | None) -> Fields:
+    assert run is not None
+    return flat(asdict(run))
+
+
+def difference(run: RunConfig | None, base: RunConfig | None) -> Fields | None:
+    """Fields in which a run differs from a base; None for no run."""
+    if run is None:
+        return None
+    known = fields_of(base)
+    return {name: value for name, value in fields_of(run).items() if known[name] != value}
+
+
+def row_of(key: str, name: str) -> Row:
+    (row,) = [row for row in EXHIBITS[key].rows if row.name == name]
+    return row
+
+
+def recipe_of(key: str, name: str) -> Recipe:
+    return row_of(key, name).recipe(SCALE)
+
+
+def changes(key: str, name: str) -> tuple[Fields | None, Fields | None]:
+    """In what the pre-training and the fine-tuning of a row differ from SPNet-S's."""
+    recipe = recipe_of(key, name)
+    return difference(recipe.pretrain, PRETRAIN), difference(recipe.finetune, FINETUNE)
+
+
+def resolved() -> dict[str, dict[str, Any]]:
+    """The bases whole, the rest by how it differs from them."""
+    own = Path("DIR")
+    sets = {
+        "pre-training on COCOPersons": difference(COCOPERSONS.pretraining(PRETRAIN, own), PRETRAIN),  # type: ignore[arg-type]
+        **{
+            f"fine-tuning on {data.title}": difference(data.finetuning(FINETUNE, own), FINETUNE)  # type: ignore[arg-type]
+            for data in (CUHK_SYSU, PRW)
+        },
+    }
+    content: dict[str, dict[str, Any]] = {
+        "SPNet-S, pre-training": fields_of(PRETRAIN),
+        "SPNet-S, fine-tuning": fields_of(FINETUNE),
+        "data sets": sets,
+    }
+    for key, exhibit in EXHIBITS.items():
+        rows = {row.name: changes(key, row.name) for row in exhibit.rows}
+        assert len(rows) == len(exhibit.rows)
+        content[key] = {name: {"pre-training": before, "fine-tuning": after} for name, (before, after) in rows.items()}
+    return content
+
+
+def as_text(content: Mapping[str, Mapping[str, Any]]) -> str:
+    """JSON, a line each."""
+    parts = []
+    for title, entries in content.items():
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in entries.items())
+        parts.append(f" {json.dumps(title)}: {{\n{lines}\n }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def test_resolved_configurations_are_pinned() -> None:
+    text = as_text(resolved())
+    assert_golden(GOLDEN, text)
+    assert json.loads(text)["table5"]["Random Init."]["pre-training"] is None
+
+
+def test_the_base_is_that_of_the_supplementary() -> None:
+    """Section 8 and Table 7, typed from there; SPEC section 3 for what they leave open."""
+    both = {
+        "model.trunk.name": "convnext_tiny",
+        "model.trunk.weights": "imagenet",
+        "model.heads": "shared",
+        "model.cascade_steps": 0,
+        "model.location_dims": 128,
+        "model.reid_dims": 128,
+        "model.logits": "fixed",
+        "model.logit_sign": "negative",
+        "model.inference.window": (900, 1500),
+        "objective.pairs": 32,
+        "objective.reid_iou": 0.7,
+        "objective.reid_boxes": "all",
+        "objective.forgetting": False,
+        "data.batch_size": 8,
+        "data.augmentation.crop_size": 512,
+        "optimiser.epochs": 30,
+        "optimiser.learning_rate": 1e-4,
+        "weights.replicate": False,
+    }
+    pretrain, finetune = fields_of(PRETRAIN), fields_of(FINETUNE)
+    assert both.items() <= pretrain.items()
+    assert both.items() <= finetune.items()
+    assert {
+        "objective.path": "query",
+        "objective.reid": "queue",
+        "objective.queue_size": 65536,
+        "objective.scalar": 10.0,
+        "data.boxes_as_persons": True,
+        "data.augmentation.name": "rrc_scale",
+        "data.augmentation.scale_range": (0.5, 2.0),
+        "data.augmentation.views": 2,
+        "optimiser.weight_decay": 1e-3,
+        "optimiser.trunk_learning_rate": 1e-5,
+        "optimiser.trunk_weight_decay": 0.0,
+    }.items() <= pretrain.items()
+    assert {
+        "objective.path": "object",
+        "objective.reid": "oim",
+        "objective.scalar": 30.0,
+        "data.boxes_as_persons": False,
+        "data.augmentation.name": "rrc2",
+        "data.augmentation.views": 1,
+        "optimiser.weight_decay": 5e-4,
+        "optimiser.trunk_learning_rate": None,
+        "optimiser.trunk_weight_decay": None,
+    }.items() <= finetune.items()
+
+
+@pytest.mark.parametrize("path", ["query", "object"])
+def test_either_way_of_pretraining_draws_as_many_anchors(path: str) -> None:
+    """Section 8: 2,048 in each batch."""
+    run = fields_of(recipe_of("table5", {"query": "Ours-QC", "object": "Ours-OC"}[path]).pretrain)
+    assert run["objective.path"] == path
+    drawn = {
+        "query": run["objective.pairs"] * run["objective.pair_samples"],
+        "object": run["data.batch_size"] * run["objective.scene_samples"],
+    }
+    assert drawn[path] == 2048
+
+
+OC = {"objective.path": "object"}
+QC_TUNING = {"objective.path": "query", "data.augmentation.views": 2}
+ANNOTATED = {"objective.reid_boxes": "annotated"}
+WIDE = {"model.heads": "separate", "model.reid_dims": 2048}
+LARGE_TRUNK = {"model.trunk.name": "convnext_base", "model.trunk.drop_path": 0.5}
+LARGE = LARGE_TRUNK | WIDE | {"model.cascade_steps": 2, "data.augmentation.crop_size": 1024, "weights.replicate": True}
+RESNET = {"model.trunk.name": "resnet50", "model.trunk.drop_path": 0.0}
+UNIFORM = {"optimiser.trunk_learning_rate": None, "optimiser.trunk_weight_decay": None}
+SEP, C2, REP = {"model.heads": "separate"}, {"model.cascade_steps": 2}, {"weights.replicate": True}
+# exhibit, row: what pre-training changes (None: there is none), what fine-tuning changes
+EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
+    "main": {"SPNet-S": ({}, {}), "SPNet-L": (LARGE_TRUNK, LARGE)},
+    "table4": {
+        "SPNet-S, QC": ({}, {}),
+        "SPNet-S, OC": (OC, None),
+        "SPNet-L, QC": (LARGE_TRUNK, LARGE),
+        "SPNet-L, OC": (LARGE_TRUNK | OC, None),
+    },
+    "table5": {
+        "Random Init.": (None, {"model.trunk.weights": "none"}),
+        "Classifier": (None, {}),
+        "Ours-OC": (OC, {}),
+        "Ours-QC": ({}, {}),
+    },
+    "table6": {
+        "Baseline": (None, {}),
+        "Re-id Only": ({"objective.detection": False} | ANNOTATED, {}),
+        "OC Re-id GT": (OC | ANNOTATED, {}),
+        "QC Re-id GT": (ANNOTATED, {}),
+        "OC Original": (OC, {}),
+        "QC Original": ({}, {}),
+    },
+    "table7": {
+        "SPNet-S: c0-share-d128": ({}, {}),
+        "c0-sep-d128": ({}, SEP),
+        "c2-share-d128": ({}, C2),
+        "c2-sep-d128": ({}, SEP | C2),
+        "SPNet-L: c2-sep-d2048": (LARGE_TRUNK, LARGE),
+        "Uniform LR": (UNIFORM, {}),
+        "Mixed LR": ({}, {}),
+        "Mixed LR + LwF": ({"objective.forgetting": True}, {}),
+        "Frozen-BB": (UNIFORM | {"optimiser.freeze_trunk": True}, {}),
+        "Fine-Tune": (None, {}),
+    },
+    "table8": {"OC-FT": (None, {}), "OC-FT+PT": ({}, {}), "QC-FT": (None, QC_TUNING), "QC-FT+PT": ({}, QC_TUNING)},
+    "table9": {
+        "BatchNorm Logits (+)": (None, {"model.logits": "batch", "model.logit_sign": "positive"}),
+        "BatchNorm Logits (-)": (None, {"model.logits": "batch"}),
+        "FixedNorm Logits (+)": (None, {"model.logit_sign": "positive"}),
+        "FixedNorm Logits (-)": (None, {}),
+    },
+    "speed": {
+        "SPNet-S": ({}, {}),
+        "SPNet-L": (LARGE_TRUNK, LARGE),
+        "SPNet-L, ResNet-50": (RESNET, LARGE | RESNET),
+    },
+    "figure7": {
+        "Baseline": (None, {}),
+        **{
+            f"{name}, {path}": (by_name | by_path, {})
+            for name, by_name in {
+                "Uniform LR": UNIFORM,
+                "Mixed LR": {},
+                "Mixed LR + LwF": {"objective.forgetting": True},
+                "Frozen-BB": UNIFORM | {"optimiser.freeze_trunk": True},
+            }.items()
+            for path, by_path in {"QC": {}, "OC": OC}.items()
+        },
+    },
+    "figure8": {
+        f"{name}, {start}": (before, by_name | by_start)
+        for name, by_name in {
+            "c0-share-d128": {},
+            "c0-sep-d128": SEP,
+            "c2-share-d128": C2,
+            "c2-sep-d128": SEP | C2,
+            "c2-sep-d2048": WIDE | C2,
+        }.items()
+        for start, before, by_start in [("no pre-training", None, {}), ("PT", {}, {}), ("PT-Rep", {}, REP)]
+        if start != "PT-Rep" or name.startswith("c2")
+    },
+    "fractions": {
+        "Baseline": (None, {}),
+        **{
+            f"p{percent}, {path}": ({"data.train_split": f"p{percent}"} | by_path, {})
+            for percent in range(20, 200, 20)
+            for path, by_path in {"QC": {}, "OC": OC}.items()
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_rows_change_what_they_are_about_and_nothing_else(key: str) -> None:
+    assert EXHIBITS.keys() == EXPECTED.keys()
+    assert {row.name: changes(key, row.name) for row in EXHIBITS[key].rows} == EXPECTED[key]
+
+
+# Table 7, bottom, as printed: backbone's learning rate and weight decay, the rest's, LwF
+OPTIMISATION = {
+    "Uniform LR": (1e-4, 1e-3, 1e-4, 1e-3, False),
+    "Mixed LR": (1e-5, 0, 1e-4, 1e-3, False),
+    "Mixed LR + LwF": (1e-5, 0, 1e-4, 1e-3, True),
+    "Frozen-BB": ("Frozen", "Frozen", 1e-4, 1e-3, False),
+    "Fine-Tune": (1e-4, 5e-4, 1e-4, 5e-4, False),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISATION)
+def test_layers_are_optimised_as_table_7_prints(name: str) -> None:
+    recipe = recipe_of("table7", name)
+    run = recipe.finetune if name == "Fine-Tune" else recipe.pretrain
+    assert run is not None
+    how = run.optimiser
+    rate = how.learning_rate if how.trunk_learning_rate is None else how.trunk_learning_rate
+    decay = how.weight_decay if how.trunk_weight_decay is None else how.trunk_weight_decay
+    trunk = ("Frozen", "Frozen") if how.freeze_trunk else (pytest.approx(rate), decay)
+    assert (*trunk, how.learning_rate, how.weight_decay, run.objective.forgetting) == OPTIMISATION[name]
+
+
+# Tables 4, 5, 6, 8 and 9 as printed, copied from the supplementary: CUHK-SYSU, then PRW
+PRINTED = {
+    "table5": """
+        Random Init. | 69.8 85.8 47.8 | 22.3 28.7 66.8
+        Classifier   | 91.9 95.8 83.2 | 52.7 56.6 88.8
+        Ours-OC      | 92.8 96.3 83.9 | 54.5 57.6 89.1
+        Ours-QC      | 93.3 95.9 84.9 | 55.6 58.7 88.9""",
+    "table6": """
+        Baseline    | 91.9 93.2 | 52.7 86.6
+        Re-id Only  | 91.5 93.0 | 51.9 87.4
+        OC Re-id GT | 92.4 93.7 | 55.7 89.1
+        QC Re-id GT | 93.2 94.3 | 55.1 88.5
+        OC Original | 92.8 94.1 | 54.5 88.8
+        QC Original | 93.3 94.1 | 55.6 89.5""",
+    "table8": """
+        OC-FT    | 91.9 93.2 | 52.7 86.6
+        OC-FT+PT | 93.3 94.1 | 55.6 89.5
+        QC-FT    | 80.8 87.7 | 54.0 86.7
+        QC-FT+PT | 77.4 85.4 | 54.1 87.1""",
+    "table9": """
+        BatchNorm Logits (+) | 90.4 91.9 | 49.8 84.3
+        BatchNorm Logits (-) | 91.2 92.0 | 42.2 82.2
+        FixedNorm Logits (+) | 91.1 92.2 | 52.6 86.3
+        FixedNorm Logits (-) | 91.9 93.2 | 52.7 86.6""",
+}
+HEADINGS = {"table5": ("mAP", "GT mAP", "AP@0.5")}
+SEARCH = ("mAP", "top-1")
+SETS = ("CUHK-SYSU", "PRW")
+
+
+def printed(key: str) -> dict[str, dict[str, dict[str, float]]]:
+    metrics = HEADINGS.get(key, SEARCH)
+    rows = {}
+    for line in PRINTED[key].strip().splitlines():
+        name, *parts = (part.strip() for part in line.split("|"))
+        figures = [dict(zip(metrics, map(float, part.split()), strict=True)) for part in parts]
+        rows[name] = dict(zip(SETS, figures, strict=True))
+    return rows
+
+
+@pytest.mark.parametrize("key", PRINTED)
+def test_the_papers_figures_are_those_it_prints(key: str) -> None:
+    exhibit = EXHIBITS[key]
+    assert {row.name: row.paper for row in exhibit.rows} == printed(key)
+    assert [row.name for row in exhibit.rows] == list(printed(key))
+    assert exhibit.columns == tuple((name, HEADINGS.get(key, SEARCH)) for name in SETS)
+
+
+def test_training_times_are_those_of_table_4() -> None:
+    printed = {  # pre-training QC, OC; fine-tuning on CUHK-SYSU, PRW
+        "SPNet-S": (30.0, 24.5, 2.5, 1.5),
+        "SPNet-L": (46.5, 40.5, 9.0, 4.5),
+    }
+    paper = {row.name: {data: at["hours"] for data, at in row.paper.items()} for row in EXHIBITS["table4"].rows}
+    for name, (query, objects, cuhk, prw) in printed.items():
+        assert paper.pop(f"{name}, QC") == {"COCOPersons": query, "CUHK-SYSU": cuhk, "PRW": prw}
+        assert paper.pop(f"{name}, OC") == {"COCOPersons": objects}
+    assert paper == {}
+
+
+def test_gains_of_table_8_are_those_it_prints() -> None:
+    printed = {
+        "Gain from PT, OC-FT": (1.4, 0.9, 2.9, 2.9),
+        "Gain from PT, QC-FT": (-3.4, -2.3, 0.1, 0.4),
+    }
+    assert {name for name, _, _ in EXHIBITS["table8"].gains} == printed.keys()
+    for name, more, less in EXHIBITS["table8"].gains:
+        first, second = (row_of("table8", row).paper for row in (more, less))
+        gains = [first[data][metric] - second[data][metric] for data in SETS for metric in SEARCH]
+        assert gains == pytest.approx(printed[name])
+
+
+def test_figures_drawn_without_numbers_have_only_those_known_from_tables() -> None:
+    known = {
+        (key, row.name): row.paper
+        for key in ("figure7", "figure8", "fractions", "table7")
+        for row in EXHIBITS[key].rows
+    }
+    tables = {name: figures for key in ("table5", "table6", "table8") for name, figures in printed(key).items()}
+    baseline, oc, qc = (tables[name] for name in ("Baseline", "OC Original", "QC Original"))
+    large = {"CUHK-SYSU": {"mAP": 96.4}, "PRW": {"mAP": 61.2}}
+    assert {place: paper for place, paper in known.items() if paper} == {
+        ("figure7", "Baseline"): {"PRW": baseline["PRW"]},
+        ("figure7", "Mixed LR, QC"): {"PRW": qc["PRW"]},
+        ("figure7", "Mixed LR, OC"): {"PRW": oc["PRW"]},
+        ("figure8", "c0-share-d128, no pre-training"): {"CUHK-SYSU": baseline["CUHK-SYSU"]},
+        ("figure8", "c0-share-d128, PT"): {"CUHK-SYSU": qc["CUHK-SYSU"]},
+        ("fractions", "Baseline"): baseline,
+        ("table7", "SPNet-S: c0-share-d128"): qc,
+        ("table7", "SPNet-L: c2-sep-d2048"): large,
+        ("table7", "Mixed LR"): qc,
+        ("table7", "Fine-Tune"): baseline,
+    }
+
+
+def test_the_same_training_has_the_same_figures_everywhere() -> None:
+    """Rows of several tables that are one network, in the paper as here."""
+    seen: dict[tuple[str, str, str], dict[float, str]] = {}
+    for key, exhibit in EXHIBITS.items():
+        for row in exhibit.rows:
+            for data, at in row.paper.items():
+                for metric in at.keys() & {"mAP", "top-1", "GT mAP", "AP@0.5"}:
+                    place = (repr(row.recipe(SCALE)), data, metric)
+                    seen.setdefault(place, {})[at[metric]] = f"{key}, {row.name}"
+    assert [figures for figures in seen.values() if len(figures) > 1] == []
+
+
+def test_every_figure_has_a_column_and_a_metric() -> None:
+    for exhibit in EXHIBITS.values():
+        columns = dict(exhibit.columns)
+        assert {metric for metrics in columns.values() for metric in metrics} <= METRICS.keys()
+        for row in exhibit.rows:
+            for data, at in row.paper.items():
+                assert at.keys() <= set(columns[data])
+        names = {row.name for row in exhibit.rows}
+        assert all({more, less} <= names for _, more, less in exhibit.gains)
+        assert all((row.at is not None) == (exhibit.chart is not None) for row in exhibit.rows)
+
+
+def sharing(stage: str, key: str, name: str) -> set[tuple[str, str]]:
+    """Rows that have the same pre-training, or the same of both stages."""
+    wanted = recipe_of(key, name)
+    return {
+        (other, row.name)
+        for other, exhibit in EXHIBITS.items()
+        for row in exhibit.rows
+        for recipe in [row.recipe(SCALE)]
+        if recipe.pretrain == wanted.pretrain and (stage == "pretrain" or recipe.finetune == wanted.finetune)
+    }
+
+
+ORIGINAL = {
+    ("main", "SPNet-S"),
+    ("table4", "SPNet-S, QC"),
+    ("table5", "Ours-QC"),
+    ("table6", "QC Original"),
+    ("table7", "SPNet-S: c0-share-d128"),
+    ("table7", "Mixed LR"),
+    ("table8", "OC-FT+PT"),
+    ("speed", "SPNet-S"),
+    ("figure7", "Mixed LR, QC"),
+    ("figure8", "c0-share-d128, PT"),
+}
+SAME_PRETRAINING = ORIGINAL | {
+    ("table7", "c0-sep-d128"),
+    ("table7", "c2-share-d128"),
+    ("table7", "c2-sep-d128"),
+    ("table8", "QC-FT+PT"),
+    *(("figure8", f"c0-{heads}-d128, PT") for heads in ("share", "sep")),
+    *(
+        ("figure8", f"c2-{rest}, {start}")
+        for rest in ("share-d128", "sep-d128", "sep-d2048")
+        for start in ("PT", "PT-Rep")
+    ),
+}
+
+
+def test_rows_share_trainings() -> None:
+    assert sharing("both", "table5", "Ours-QC") == ORIGINAL
+    assert sharing("pretrain", "table5", "Ours-QC") == SAME_PRETRAINING
+    assert sharing("both", "table5", "Classifier") == {
+        ("table5", "Classifier"),
+        ("table6", "Baseline"),
+        ("table7", "Fine-Tune"),
+        ("table8", "OC-FT"),
+        ("table9", "FixedNorm Logits (-)"),
+        ("figure7", "Baseline"),
+        ("figure8", "c0-share-d128, no pre-training"),
+        ("fractions", "Baseline"),
+    }
+    assert sharing("both", "table5", "Ours-OC") == {
+        ("table5", "Ours-OC"),
+        ("table6", "OC Original"),
+        ("figure7", "Mixed LR, OC"),
+    }
+    assert sharing("pretrain", "main", "SPNet-L") == {
+        ("main", "SPNet-L"),
+        ("table4", "SPNet-L, QC"),
+        ("table7", "SPNet-L: c2-sep-d2048"),
+        ("speed", "SPNet-L"),
+    }

@@ -1,0 +1,59 @@
+"""Runs that nobody trained: only what a plan looks at is there."""
+
+import json
+from pathlib import Path
+
+from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.experiments.running.carry_out import Measurement
+from spnet.experiments.running.plan import Plan, Training
+from spnet.model.weights import WEIGHTS_NAME
+from spnet.search.evaluate import METRICS, evaluation_folder
+from spnet.training.fit import LAST, split_file
+from spnet.training.record import RunRecord, annotations_digest, write_record
+
+
+def finish(folder: Path, training: Training, seconds: float = 1800) -> Path:
+    """A run that is finished."""
+    folder.mkdir(parents=True)
+    write_record(folder, RunRecord(training.depends, "finished", seconds=seconds, steps=9))
+    (folder / WEIGHTS_NAME).touch()
+    return folder
+
+
+def interrupt(folder: Path, training: Training) -> Path:
+    """A run with a checkpoint."""
+    (folder / LAST).parent.mkdir(parents=True)
+    write_record(folder, RunRecord(training.depends))
+    (folder / LAST).touch()
+    return folder
+
+
+def diverge(folder: Path, training: Training) -> Path:
+    """A run that cannot go on, with the checkpoint it had."""
+    interrupt(folder, training)
+    write_record(folder, RunRecord(training.depends, "diverged", "training diverged: at step 7"))
+    return folder
+
+
+def begin(folder: Path, training: Training) -> Path:
+    """A run that was killed before its first checkpoint."""
+    folder.mkdir(parents=True)
+    write_record(folder, RunRecord(training.depends))
+    return folder
+
+
+def finish_all(plan: Plan, runs: Path) -> dict[str, Path]:
+    """Every training of a plan is finished; folders by the digest they depend on."""
+    return {run.depends: finish(runs / f"run{number}", run) for number, run in enumerate(plan.trainings())}
+
+
+def note_figures(run: Path, wanted: Measurement, mean: float = 0.5, version: int = EVALUATOR_VERSION) -> Path:
+    """An evaluation whose mAP is `mean`, on the annotations there are; returns its file."""
+    search = {"mAP": mean, "top1": 0.25, "top5": 0.75, "top10": 1}
+    section = {"detection": {"recall@0.5": 0.9, "ap@0.5": 0.85}, "detected": search, "ground_truth": search}
+    about = {"annotations": annotations_digest(split_file(wanted.data, wanted.split))}
+    file = evaluation_folder(run, wanted.data, wanted.split, wanted.path) / METRICS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"evaluator_version": version, "protocols": {wanted.split: section}, "about": about}
+    file.write_text(json.dumps(content))
+    return file
