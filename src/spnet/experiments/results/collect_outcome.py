@@ -1,7 +1,5 @@
 """Collects the figures of a plan's runs into an outcome, with what is missing said by name."""
 
-from pathlib import Path
-
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.results.outcomes import Outcome, RowOutcome
@@ -74,16 +72,12 @@ def _facts(plan: Plan, runs: Runs) -> dict[str, str]:
     return {
         "scale": plan.scale.name,
         "seeds": ", ".join(map(str, plan.seeds)),
-        "data": ", ".join(f"{key} {_shown(root)}" for key, root in plan.sources.roots.items()),
+        "data": ", ".join(dict.fromkeys(root.name for root in plan.sources.roots.values())),
         "training": f"{len(records)} runs, {seconds / 3600:.2f} hours in all",
         "hardware": "; ".join(machines) or "nothing has run yet",
         "versions": "; ".join([*versions, f"evaluator {EVALUATOR_VERSION}"]),
         "date": f"{now()} UTC",
     }
-
-
-def _shown(root: Path) -> str:
-    return root.name
 
 
 def _records(plan: Plan, runs: Runs) -> list[RunRecord]:

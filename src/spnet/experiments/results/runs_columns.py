@@ -68,9 +68,12 @@ def _figure(metric: str) -> Column:
 
 
 def _architecture(config: RunConfig) -> str:
-    """In the words of Table 7: cascade steps, shared or separate heads, dimensions of re-id."""
+    """In the words of Table 7, and of Table 9 where logits are not those of SPNet-S."""
     model = config.model
-    return f"c{model.cascade_steps}-{'share' if model.heads == 'shared' else 'sep'}-d{model.reid_dims}"
+    name = f"c{model.cascade_steps}-{'share' if model.heads == 'shared' else 'sep'}-d{model.reid_dims}"
+    norm, sign = "Fixed" if model.logits == "fixed" else "Batch", "-" if model.logit_sign == "negative" else "+"
+    logits = f"{norm}Norm ({sign})"
+    return name if logits == "FixedNorm (-)" else f"{name}, {logits}"
 
 
 COLUMNS: dict[str, Column] = {
