@@ -30,6 +30,7 @@ KEYS: dict[str, Any] = {
     "data.augmentation.window": [HEIGHT, WIDTH],
     "data.batch_size": 4,
     "data.workers": 0,
+    "data.keep_megabytes": 0,
     "optimiser.epochs": 1,
     "optimiser.learning_rate": 0.01,
     "optimiser.warmup_steps": 0,

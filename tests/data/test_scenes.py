@@ -93,3 +93,36 @@ def test_a_bad_picture_is_named(tmp_path: Path) -> None:
     wrong = Scenes(replace(annotations, sizes=np.full((7, 2), 80)), RRC2, seed=0)
     with pytest.raises(UserError, match=r"0\.jpg is 96 x 64 pixels, its annotations say 80 x 80"):
         wrong[0]
+
+
+@pytest.mark.parametrize("megabytes", [0, 1])
+def test_kept_pictures_give_the_same_views_and_are_not_read_again(
+    megabytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = make_annotations(tmp_path)
+    plain, kept = Scenes(annotations, RRC2, seed=1), Scenes(annotations, RRC2, seed=1, keep_megabytes=megabytes)
+    reads = []
+    read = scenes_module.read_picture
+    monkeypatch.setattr(scenes_module, "read_picture", lambda *about: (reads.append(about), read(*about))[1])
+    for epoch in range(6):
+        for view, same in zip(plain[epoch, 0], kept[epoch, 0], strict=True):
+            assert torch.equal(view.image, same.image)
+    again = len(reads) - 6  # the plain one reads each time
+    assert again == 6 if megabytes == 0 else 1 <= again < 6
+
+
+def test_pictures_are_kept_while_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotations = make_annotations(tmp_path)
+    scenes = Scenes(annotations, WRS, seed=0, keep_megabytes=1)
+    reads: list[int] = []
+
+    def read(path: Path, size: tuple[int, int], reduction: int) -> tuple[np.ndarray, int]:
+        reads.append(1)
+        return np.zeros((size[1], size[0], 3), np.uint8), 1
+
+    monkeypatch.setattr(scenes_module, "read_picture", read)
+    scenes._room = annotations.sizes[0].prod().item() * 3  # room for one picture
+    for _ in range(3):
+        scenes[0]
+        scenes[1]
+    assert len(reads) == 4

@@ -14,8 +14,8 @@ from spnet.cli import main
 from spnet.experiments.base import named
 from spnet.model.weights import read_weights
 from spnet.parsing import override
-from spnet.training.fit import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.training.record import RECORD_NAME
+from spnet.training.run_files import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.training.transfer import build_network
 
 

@@ -13,8 +13,8 @@ import torch
 
 from small_dataset import make_dataset, options
 from spnet.cli import main
-from spnet.training.fit import CURVES, LAST
 from spnet.training.module import TrainingModule
+from spnet.training.run_files import CURVES, LAST
 
 EPOCHS, EPOCH_STEPS = 3, 6
 

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.parsing import to_yaml
 
     if arguments.resume:
-        from spnet.training.fit import read_run_config
+        from spnet.training.run_files import read_run_config
 
         refuse_changes(arguments)
         config, output = read_run_config(arguments.resume), arguments.resume

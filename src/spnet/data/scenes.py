@@ -31,12 +31,18 @@ class View:
 class Scenes(Dataset[list[View]]):
     """A split under an augmentation: `scenes[index]` or `scenes[epoch, index]` gives the k views of a scene.
 
-    `each_box_a_person` ignores identities: every annotated box is its own known person (pre-training).
+    `each_box_a_person` ignores identities: every annotated box is its own known person (pre-training). Decoded pictures
+    are kept until they fill `keep_megabytes` of memory (in each worker): a small data set is seen many times.
     `num_identities` is K, the number of known persons; `identity` counts them from 0 by ascending `person_id`.
     """
 
     def __init__(
-        self, annotations: Annotations, augmentation: Augmentation, seed: int, each_box_a_person: bool = False
+        self,
+        annotations: Annotations,
+        augmentation: Augmentation,
+        seed: int,
+        each_box_a_person: bool = False,
+        keep_megabytes: int = 0,
     ) -> None:
         self.annotations = annotations
         self.augmentation = augmentation
@@ -49,6 +55,8 @@ class Scenes(Dataset[list[View]]):
         self.num_identities = len(known_persons)
         self._by_scene = np.argsort(annotations.box_scene, kind="stable")
         self._starts = np.searchsorted(annotations.box_scene[self._by_scene], np.arange(len(self) + 1))
+        self._kept: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
+        self._room = keep_megabytes * 2**20
 
     def __len__(self) -> int:
         """The number of scenes."""
@@ -65,9 +73,18 @@ class Scenes(Dataset[list[View]]):
             draw_view(self.augmentation, (width, height), boxes, known, generator)
             for _ in range(self.augmentation.views)
         ]
-        path = self.annotations.image_root / self.annotations.file_names[index]
-        pixels, reduction = read_picture(path, (width, height), reduction_for(plans))
+        pixels, reduction = self._read(index, (width, height), reduction_for(plans))
         return [self._view(index, rows, plan, make_view(pixels, reduction, plan)) for plan in plans]
+
+    def _read(self, index: int, size: tuple[int, int], reduction: int) -> tuple[np.ndarray, int]:
+        """A scene's pixels, and how much smaller they are than the file; from memory if they are kept there."""
+        if (kept := self._kept.get((index, reduction))) is not None:
+            return kept
+        read = read_picture(self.annotations.image_root / self.annotations.file_names[index], size, reduction)
+        if read[0].nbytes <= self._room:
+            self._kept[index, reduction] = read
+            self._room -= read[0].nbytes
+        return read
 
     def _view(self, index: int, rows: np.ndarray, plan: ViewPlan, image: Tensor) -> View:
         boxes, kept = visible_boxes(plan, self.annotations.boxes[rows])

@@ -70,7 +70,7 @@ def spnet_tiny(stage: Stage, path: PathName) -> RunConfig:
         objective = replace(run.objective, queue_size=256, scalar=10.0)
     # few candidates: on a CPU, pooling regions costs more than the trunk
     objective = replace(objective, scene_samples=32, pair_samples=32, reid_pair_samples=4)
-    data = replace(run.data, augmentation=augmentation, workers=1)
+    data = replace(run.data, augmentation=augmentation, workers=1, keep_megabytes=400)
     return replace(run, objective=objective, data=data, optimiser=optimiser)
 
 

@@ -18,8 +18,8 @@ from spnet.model.weights import load_network
 from spnet.search.collect import Passing, collect_arrays, default_device
 from spnet.search.evaluation_page import write_evaluation_page
 from spnet.search.query_centric import evaluate_query_path
-from spnet.training.fit import read_run_config, split_file
 from spnet.training.record import annotations_digest, hardware, now
+from spnet.training.run_files import read_run_config, split_file
 
 DETECTIONS = "detections.npz"
 METRICS = "metrics.json"

@@ -23,6 +23,7 @@ class DataConfig:
         augmentation: views of the training scenes.
         batch_size: scenes of a batch, all views counted.
         workers: processes that read pictures; 0 reads them in the training process.
+        keep_megabytes: memory of each such process for decoded pictures, which are then not decoded again.
     """
 
     root: str = ""
@@ -31,6 +32,7 @@ class DataConfig:
     augmentation: Augmentation = Augmentation()
     batch_size: int = 8
     workers: int = 4
+    keep_megabytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # smallest and largest values that m
     "objective.teacher_momentum": (0, 1),
     "data.batch_size": (1, math.inf),
     "data.workers": (0, math.inf),
+    "data.keep_megabytes": (0, math.inf),
     "optimiser.epochs": (1, math.inf),
     "optimiser.learning_rate": (0, math.inf),
     "optimiser.weight_decay": (0, math.inf),

@@ -8,7 +8,6 @@ RUN/logs/                   TensorBoard events and metrics.csv
 """
 
 import logging
-import os
 import shutil
 import sys
 import warnings
@@ -29,17 +28,13 @@ from spnet.data.scenes import Scenes
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.model.weights import WEIGHTS_NAME, save_weights
-from spnet.parsing import parse, read_mapping, to_yaml
 from spnet.training.config import Precision, RunConfig, check_run_config
 from spnet.training.divergence import Diverged, StopOnDivergence
 from spnet.training.module import TrainingModule
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.record import RunRecord, dependencies, source_digest, write_record
+from spnet.training.run_files import CURVES, LAST, training_annotations, write_config
 from spnet.training.transfer import build_network
-
-CONFIG_NAME = "config.yaml"
-LAST = Path("checkpoints") / "last.ckpt"
-CURVES = Path("logs") / "metrics.csv"
 
 
 def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
@@ -92,14 +87,6 @@ def _told_how_it_ends(output: Path, record: RunRecord) -> Iterator[None]:
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
 
 
-def read_run_config(run: Path) -> RunConfig:
-    """The configuration saved with a run. Raises UserError if the folder is no run."""
-    file = run / CONFIG_NAME
-    if not file.is_file():
-        raise UserError(f"{str(run)!r} is no run: it has no {CONFIG_NAME}")
-    return parse(RunConfig, read_mapping(file), str(file))
-
-
 def make_training_loader(config: RunConfig) -> TrainingLoader:
     """The training scenes of a run, in batches. Raises UserError for data that is missing or malformed."""
     data = config.data
@@ -110,24 +97,8 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
         raise UserError(f"data.batch_size {data.batch_size} is no multiple of data.augmentation.views {views}")
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
-    scenes = Scenes(annotations, data.augmentation, config.seed, data.boxes_as_persons)
+    scenes = Scenes(annotations, data.augmentation, config.seed, data.boxes_as_persons, data.keep_megabytes)
     return training_loader(scenes, data.batch_size // views, data.workers, config.seed)
-
-
-def training_annotations(config: RunConfig) -> Path:
-    """The annotations a run is trained on. Raises UserError as `split_file`."""
-    return split_file(Path(config.data.root), config.data.train_split)
-
-
-def split_file(root: Path, split: str) -> Path:
-    """The annotations of a split. Raises UserError naming the splits there are."""
-    file = root / "annotations" / f"{split}.json"
-    if not file.is_file():
-        there = sorted(path.stem for path in file.parent.glob("*.json"))
-        raise UserError(
-            f"data set {str(root)!r} has no split {split!r}; it has {there or 'none: make it with `spnet prepare`'}"
-        )
-    return file
 
 
 def _check_output(output: Path, resume: bool) -> Path | None:
@@ -142,14 +113,6 @@ def _check_output(output: Path, resume: bool) -> Path | None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output {str(output)!r} exists; choose another folder, or go on with --resume {output}")
     return None
-
-
-def write_config(output: Path, config: RunConfig) -> None:
-    """Write the resolved configuration of a run, whole, into its folder."""
-    output.mkdir(parents=True, exist_ok=True)
-    temporary = output / f".{CONFIG_NAME}.{os.getpid()}"
-    temporary.write_text(to_yaml(config))
-    os.replace(temporary, output / CONFIG_NAME)
 
 
 def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:

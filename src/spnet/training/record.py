@@ -24,6 +24,11 @@ from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
 
 RECORD_NAME = "run.json"
+WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
+    "data": ("root", "workers", "keep_megabytes"),
+    "optimiser": ("checkpoint_steps",),
+    "weights": ("source",),
+}
 PACKAGES = ("torch", "torchvision", "timm", "lightning")
 
 
@@ -91,8 +96,9 @@ def dependencies(config: RunConfig, annotations: Path, source: str | None) -> st
         source: digest of the weights it starts from (`source_digest`), if any.
     """
     content = asdict(config)
-    for part, name in (("data", "root"), ("data", "workers"), ("optimiser", "checkpoint_steps"), ("weights", "source")):
-        del content[part][name]
+    for part, names in WITHOUT_EFFECT.items():
+        for name in names:
+            del content[part][name]
     trunk = content["model"]["trunk"]
     if (file := Path(trunk["weights"])).is_file():
         trunk["weights"] = file_digest(file)

@@ -14,7 +14,7 @@ from spnet.experiments.demo import demo as demo_module
 from spnet.experiments.demo.demo import Demo, _train, run_demo
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
-from spnet.training.fit import LAST, read_run_config
+from spnet.training.run_files import LAST, read_run_config
 
 PHASES = ("data", "pretrain", "finetune", "evaluate")
 RUNS = ("pretrain", "finetune/pretrained", "finetune/from_scratch")

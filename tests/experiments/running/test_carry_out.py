@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import begin, diverge, finish, finish_all, interrupt, note_figures
 
+from fake_runs import begin, diverge, finish, finish_all, interrupt, note_figures
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.results.collect_outcome import collect_outcome
 from spnet.experiments.results.measured import OtherEvaluator
-from spnet.experiments.results.outcomes import Outcome
 from spnet.experiments.rows.datasets import drawn_sources
 from spnet.experiments.rows.exhibits import Scale
 from spnet.experiments.rows.paper_figures import exhibit
@@ -27,9 +26,9 @@ from spnet.experiments.running.plan import Plan, Training, make_plan
 from spnet.experiments.running.reproduce import only_rows
 from spnet.training.config import RunConfig
 from spnet.training.divergence import Diverged
-from spnet.training.fit import LAST
 from spnet.training.module import TrainingModule
 from spnet.training.record import read_record
+from spnet.training.run_files import LAST
 
 STREETS = "drawn streets"
 
@@ -174,53 +173,6 @@ def test_what_diverged_is_named_and_not_tried_again(table8: Plan, tmp_path: Path
     assert problems["OC-FT"] == (missing,)
 
 
-def outcome_of(plan: Plan, runs: Path) -> Outcome:
-    return collect_outcome(plan, Runs(runs))
-
-
-def test_the_rest_of_a_table_is_there(miniature: Scale, drawn_data: Path, tmp_path: Path) -> None:
-    """Of two seeds one is finished, another row's run was interrupted."""
-    plan = plan_of("table8", miniature, drawn_data, "OC-FT", "QC-FT", seeds=(0, 1))
-    first, second, third, _ = (cell.training for cell in plan.cells)
-    assert first
-    assert second
-    assert third
-    note_figures(finish(tmp_path / "first", first, seconds=7200), Measurement(drawn_data, "test", "object"), 0.5)
-    interrupt(tmp_path / "second", second)
-    note_figures(finish(tmp_path / "third", third), Measurement(drawn_data, "test", "query"), 0.25)
-    outcome = outcome_of(plan, tmp_path)
-    own = {row.name: row.own for row in outcome.rows}
-    assert own == {
-        "OC-FT": {STREETS: {"mAP": [50.0], "top-1": [25.0]}},
-        "QC-FT": {STREETS: {"mAP": [25.0], "top-1": [25.0]}},
-    }
-    assert outcome.rows[0].problems == (f"{STREETS}, seed 1: {tmp_path / 'second'}: interrupted",)
-    assert outcome.gains == ()
-    facts = dict(outcome.facts)
-    assert facts["seeds"] == "0, 1"
-    assert facts["scale"] == "miniature"
-    assert facts["training"] == "2 runs, 2.50 hours in all"
-    assert facts["data"] == "synthetic data"
-    assert f"evaluator {EVALUATOR_VERSION}" in facts["versions"]
-
-
-def test_a_row_that_cannot_be_made_says_why(miniature: Scale, tmp_path: Path) -> None:
-    plan = plan_of("table8", miniature, tmp_path / "none", "OC-FT")
-    (row,) = outcome_of(plan, tmp_path / "runs").rows
-    said = f"{STREETS}, seed 0: --data synthetic={tmp_path / 'none'}: no data set prepared by `spnet prepare` is there"
-    assert row.problems == (said,)
-    assert jobs_of(plan, Runs(tmp_path / "runs")) == ([], {})
-
-
-def test_hours_are_those_of_the_record(miniature: Scale, drawn_data: Path, tmp_path: Path) -> None:
-    plan = plan_of("table4", miniature, drawn_data, "SPNet-S, QC", "SPNet-S, OC")
-    finish_all(plan, tmp_path)
-    assert jobs_of(plan, Runs(tmp_path)) == ([], {})
-    own = {row.name: row.own for row in outcome_of(plan, tmp_path).rows}
-    boxes = {"drawn streets (boxes)": {"hours": [0.5]}}
-    assert own == {"SPNet-S, QC": boxes | {STREETS: {"hours": [0.5]}}, "SPNet-S, OC": boxes}
-
-
 def test_an_interrupted_run_goes_on_and_a_killed_one_begins_anew(
     table8: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,7 +229,7 @@ def test_train_measure_and_find_again(
     assert record is not None
     assert (record.depends, record.state, record.steps) == (run.depends, "finished", 3)
     assert jobs_of(plan, Runs(tmp_path)) == ([], {})
-    (row,) = outcome_of(plan, tmp_path).rows
+    (row,) = collect_outcome(plan, Runs(tmp_path)).rows
     assert row.problems == ()
     (milliseconds,) = row.own[STREETS]["ms a scene"]
     (precision,) = row.own[STREETS]["mAP"]

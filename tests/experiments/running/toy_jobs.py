@@ -11,7 +11,7 @@ from typing import Any
 from spnet.errors import UserError
 from spnet.experiments.running.side_by_side import Job, run_jobs
 
-PATIENCE = 60.0  # seconds
+PATIENCE = 240.0  # seconds; machines may be busy
 
 
 def note(file: Path, line: str) -> None:

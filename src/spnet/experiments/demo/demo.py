@@ -38,7 +38,8 @@ from spnet.search.evaluate import DETECTIONS, evaluate_weights
 from spnet.search.report_page import write_report_page
 from spnet.search.report_subject import Measured
 from spnet.training.config import RunConfig
-from spnet.training.fit import LAST, fit
+from spnet.training.fit import fit
+from spnet.training.run_files import LAST
 
 NAME = "spnet-tiny"
 SPLIT = "test"

@@ -14,8 +14,8 @@ from spnet.experiments.results.measured import OtherEvaluator, measured_protocol
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.search.evaluate import METRICS as METRICS_NAME
 from spnet.training.config import RunConfig
-from spnet.training.fit import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.training.record import RECORD_NAME, RunRecord, read_record
+from spnet.training.run_files import CONFIG_NAME, CURVES, LAST, read_run_config
 
 INSIDE = ("checkpoints", "logs", "evaluation")  # folders of a run: no run is looked for in them
 

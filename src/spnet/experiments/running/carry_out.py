@@ -19,8 +19,9 @@ from spnet.search.evaluate import METRICS, evaluate_weights, evaluation_folder
 from spnet.search.speed import measure_speed, read_speed, write_speed
 from spnet.training.config import RunConfig
 from spnet.training.divergence import Diverged
-from spnet.training.fit import LAST, fit, split_file, write_config
+from spnet.training.fit import fit
 from spnet.training.record import RunRecord, annotations_digest, write_record
+from spnet.training.run_files import LAST, split_file, write_config
 
 SPEED = "speed.json"
 SPEED_METRIC = "ms a scene"

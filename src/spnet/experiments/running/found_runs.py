@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from spnet.errors import UserError
 from spnet.experiments.running.plan import Plan, Training
 from spnet.model.weights import WEIGHTS_NAME
-from spnet.training.fit import LAST
 from spnet.training.record import RECORD_NAME, read_record
+from spnet.training.run_files import LAST
 
 State = Literal["finished", "diverged", "interrupted", "missing"]
 STATES: tuple[State, ...] = get_args(State)  # the best first: of two runs of a training the better one counts

@@ -8,8 +8,8 @@ from spnet.errors import UserError
 from spnet.experiments.rows.datasets import BoxData, SearchData, Sources
 from spnet.experiments.rows.exhibits import Exhibit, Row, Scale
 from spnet.training.config import RunConfig
-from spnet.training.fit import training_annotations
 from spnet.training.record import dependencies
+from spnet.training.run_files import training_annotations
 
 
 @dataclass(frozen=True)

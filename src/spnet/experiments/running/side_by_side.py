@@ -37,16 +37,20 @@ class Job:
 def run_jobs(jobs: list[Job], at_once: int = 1) -> dict[str, str]:
     """Do all jobs whose predecessors were done well; returns what was wrong with the others, by name.
 
-    A job comes after its predecessors in the list. Raises KeyboardInterrupt once all that had begun have stopped.
+    Raises:
+        ValueError: a job that does not come after its predecessors in the list.
+        KeyboardInterrupt: once all that had begun have stopped.
     """
-    return _in_turn(jobs) if at_once == 1 else _at_once(jobs, at_once)
+    for number, job in enumerate(jobs):
+        if missing := set(job.after) - {other.name for other in jobs[:number]}:
+            raise ValueError(f"job {job.name!r} comes after {missing}, which must stand before it in the list")
+    return _in_turn(jobs) if at_once == 1 else _Together(jobs, at_once).run()
 
 
 def _in_turn(jobs: list[Job]) -> dict[str, str]:
     problems: dict[str, str] = {}
     for job in jobs:
-        if failed := [name for name in job.after if name in problems]:
-            problems[job.name] = f"{failed[0]} was not done"
+        if _is_lost(job, problems):
             continue
         print(job.name, flush=True)
         try:
@@ -56,30 +60,52 @@ def _in_turn(jobs: list[Job]) -> dict[str, str]:
     return problems
 
 
-def _at_once(jobs: list[Job], at_once: int) -> dict[str, str]:
-    waiting, running = list(jobs), dict[str, _Process]()
-    problems: dict[str, str] = {}
-    done: set[str] = set()
-    with _stopping(running):
-        while waiting or running:
-            for job in [job for job in waiting if set(job.after) <= done | problems.keys()]:
-                if failed := [name for name in job.after if name in problems]:
-                    problems[job.name] = f"{failed[0]} was not done"
-                elif len(running) < at_once:
-                    with _interrupts_wait():
-                        running[job.name] = _Process(job, at_once)
-                else:
-                    continue
-                waiting.remove(job)
-            if not running:
+def _is_lost(job: Job, problems: dict[str, str]) -> bool:
+    """Whether a predecessor failed; that is the job's own problem then."""
+    failed = [name for name in job.after if name in problems]
+    if failed:
+        problems[job.name] = f"{failed[0]} was not done"
+    return bool(failed)
+
+
+class _Together:
+    """Jobs in processes, so many at once."""
+
+    def __init__(self, jobs: list[Job], at_once: int) -> None:
+        self._at_once, self._waiting = at_once, list(jobs)
+        self._running: dict[str, _Process] = {}
+        self._done: set[str] = set()
+        self._problems: dict[str, str] = {}
+
+    def run(self) -> dict[str, str]:
+        """Do them; returns what went wrong, by name."""
+        with _stopping(self._running):
+            while self._waiting or self._running:
+                self._begin()
+                self._end()
+        return self._problems
+
+    def _begin(self) -> None:
+        """Start what may start, in the order of the list."""
+        for job in list(self._waiting):
+            ready = set(job.after) <= self._done | self._problems.keys()
+            if not ready or len(self._running) == self._at_once:
                 continue
-            wait([process.sentinel for process in running.values()])
-            for name in [name for name, process in running.items() if process.ended]:
-                if problem := running.pop(name).problem():
-                    problems[name] = problem
-                else:
-                    done.add(name)
-    return problems
+            self._waiting.remove(job)
+            if not _is_lost(job, self._problems):
+                with _interrupts_wait():
+                    self._running[job.name] = _Process(job, self._at_once)
+
+    def _end(self) -> None:
+        """Wait until something has ended, and see how."""
+        if not self._running:
+            return
+        wait([process.sentinel for process in self._running.values()])
+        for name in [name for name, process in self._running.items() if process.ended]:
+            if problem := self._running.pop(name).problem():
+                self._problems[name] = problem
+            else:
+                self._done.add(name)
 
 
 class _Process:

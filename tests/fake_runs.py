@@ -8,8 +8,8 @@ from spnet.experiments.running.carry_out import Measurement
 from spnet.experiments.running.plan import Plan, Training
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.search.evaluate import METRICS, evaluation_folder
-from spnet.training.fit import LAST, split_file
 from spnet.training.record import RunRecord, annotations_digest, write_record
+from spnet.training.run_files import LAST, split_file
 
 
 def finish(folder: Path, training: Training, seconds: float = 1800) -> Path:
