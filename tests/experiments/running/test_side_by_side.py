@@ -152,3 +152,12 @@ def test_an_interrupt_while_processes_load_is_kept_for_them(sent: str, tmp_path:
     assert process.returncode == 130
     assert errors == ""
     assert not list(tmp_path.glob("began *"))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_list_in_another_order_is_our_own_mistake(at_once: int, tmp_path: Path) -> None:
+    """It would never be its turn."""
+    jobs = [Job("a", partial(note, tmp_path / "a", ""), ("b",)), Job("b", partial(note, tmp_path / "b", ""))]
+    with pytest.raises(ValueError, match=r"job 'a' comes after \{'b'\}"):
+        run_jobs(jobs, at_once)
+    assert list(tmp_path.iterdir()) == []
