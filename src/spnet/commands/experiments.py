@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
             notes.append(str(error))
         console.print(_table(one, scale, own))
         print(f"  spnet reproduce {one.key} --data cocopersons=DIR cuhk-sysu=DIR prw=DIR")
-        print(f"  spnet reproduce {one.key} --data synthetic --scale small\n")
+        print(f"  spnet reproduce {one.key} --data synthetic --scale small")
+        print(f"  one row alone: --rows {one.rows[-1].name!r}\n")
     for note in notes:
         print(f"note: {note}")
 
