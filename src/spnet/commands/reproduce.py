@@ -119,15 +119,16 @@ def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
 def show_plan(plan: "Plan", setting: "Setting") -> None:
     """What is needed and what there is of it."""
     from spnet.experiments.running.carry_out import other_evaluators
-    from spnet.experiments.running.found_runs import Runs
+    from spnet.experiments.running.found_runs import Runs, needed_trainings
 
     runs = Runs(setting.runs)
-    trainings = plan.trainings()
+    trainings, needed = plan.trainings(), needed_trainings(plan, runs)
     print(f"{plan.exhibit.heading}; {len(trainings)} trainings at scale {plan.scale.name}")
     for run in trainings:
         found = runs.find(run)
         rows = ", ".join(plan.rows_of(run))
-        print(f"  {found.state:12} seed {run.config.seed}  {found.folder}  ({rows})")
+        state = "not needed" if found.state == "missing" and run not in needed else found.state
+        print(f"  {state:12} seed {run.config.seed}  {found.folder}  ({rows})")
     for problem in dict.fromkeys(f"{cell.column}: {cell.problem}" for cell in plan.cells if cell.problem):
         print(f"  cannot run   {problem}")
     for line in [*runs.problems, *other_evaluators(plan, runs).values()]:

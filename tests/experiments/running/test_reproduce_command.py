@@ -53,8 +53,9 @@ def test_a_table_from_nothing(made: Path) -> None:
 def test_a_second_call_trains_nothing(
     made: Path, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Though runs were renamed, the data moved, and another table asks."""
+    """Though runs were renamed, the data moved, a pre-training is gone, and another table asks."""
     shutil.copytree(made / "runs", tmp_path / "runs")
+    shutil.rmtree(next((tmp_path / "runs").glob("pretrain-*")))
     folders = [file.parent for file in (tmp_path / "runs").rglob(RECORD_NAME)]
     for number, run in enumerate(folders):
         shutil.move(run, tmp_path / "runs" / "sorted" / f"number {number}")
@@ -63,7 +64,8 @@ def test_a_second_call_trains_nothing(
     monkeypatch.setattr(carry_out, "measure", lambda run, wanted: pytest.fail("nothing is to be measured"))
     assert main(command(data, tmp_path, "--seeds", "0", "1")) == 0
     printed = capsys.readouterr().out
-    assert printed.count("  finished     seed ") == 10
+    assert printed.count("  finished     seed ") == 9
+    assert printed.count("  not needed   seed ") == 1
     assert "not done" not in printed
     first, second = (json.loads((folder / "results" / "table8.json").read_text()) for folder in (made, tmp_path))
     assert first["rows"] == second["rows"]
