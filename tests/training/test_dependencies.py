@@ -61,7 +61,6 @@ OTHERS: dict[str, Any] = {
     "objective.momentum": 0.25,
     "objective.teacher_momentum": 0.25,
     "objective.forgetting": True,
-    "data.train_split": "p20",
     "data.boxes_as_persons": False,
     "data.augmentation.name": "rrc2",
     "data.augmentation.crop_size": 96,
@@ -85,6 +84,7 @@ OTHERS: dict[str, Any] = {
 # where things lie, and how they are read and saved
 PLACES: dict[str, Any] = {
     "data.root": "/elsewhere",
+    "data.train_split": "p100",
     "data.workers": 9,
     "data.keep_megabytes": 9,
     "optimiser.checkpoint_steps": 9,

@@ -25,7 +25,7 @@ from spnet.training.config import RunConfig
 
 RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
-    "data": ("root", "workers", "keep_megabytes"),
+    "data": ("root", "train_split", "workers", "keep_megabytes"),
     "optimiser": ("checkpoint_steps",),
     "weights": ("source",),
 }
