@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_runs import begin, diverge, finish, finish_all, interrupt
 
+from fake_runs import begin, diverge, finish, finish_all, interrupt
 from miniature_scale import make_drawn_data, miniature_scale, write_classifier
 from spnet.experiments.rows.datasets import drawn_sources, real_sources
 from spnet.experiments.rows.exhibits import Scale
