@@ -1,6 +1,7 @@
 """Makes this folder importable, so that tests of several rooms share `miniature`; and what takes seconds, made once."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from small_dataset import make_dataset, options
 # sums of several threads are not the same to the bit each time; for what the tests start, too
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# ignored where pytest was started in the background, and then by all it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

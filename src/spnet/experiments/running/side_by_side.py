@@ -152,6 +152,7 @@ def _work(job: Job, telling: Connection) -> None:
     Until here Ctrl-C had to wait: loading what the job needs takes seconds.
     """
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the parent runs in the background
     os.environ["TTY_COMPATIBLE"] = "0"  # bars of several processes would overwrite each other
     with redirect_stderr(_Prefixed(sys.stderr, job.name)), redirect_stdout(_Prefixed(sys.stdout, job.name)):
         try:
