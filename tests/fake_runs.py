@@ -1,13 +1,19 @@
 """Runs that nobody trained: only what a plan looks at is there."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.running.carry_out import Measurement
 from spnet.experiments.running.plan import Plan, Training
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.search.evaluate import METRICS, evaluation_folder
+from spnet.training.module import TrainingModule
 from spnet.training.record import RunRecord, annotations_digest, write_record
 from spnet.training.run_files import LAST, split_file
 
@@ -57,3 +63,15 @@ def note_figures(run: Path, wanted: Measurement, mean: float = 0.5, version: int
     content = {"evaluator_version": version, "protocols": {wanted.split: section}, "about": about}
     file.write_text(json.dumps(content))
     return file
+
+
+def interrupt_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Ctrl-C comes while the step is computed."""
+    original = TrainingModule.training_step
+
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Any:
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(TrainingModule, "training_step", training_step)

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             show_configurations(plan)
         else:
-            carry_out(plan, setting, arguments.results)
+            run_and_write(plan, setting, arguments.results)
 
 
 def make_setting(arguments: argparse.Namespace) -> "Setting":
@@ -97,7 +97,7 @@ def make_setting(arguments: argparse.Namespace) -> "Setting":
     )
 
 
-def carry_out(plan: "Plan", setting: "Setting", results: Path) -> None:
+def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:
     """Run what is missing, write the files, print the table and what went wrong."""
     from rich.console import Console
 

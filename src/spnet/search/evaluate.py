@@ -58,12 +58,7 @@ def evaluate_weights(
     Raises:
         UserError: anything that is missing or does not fit, by name.
     """
-    if page and path == "query":
-        raise UserError("--report needs --path object: there is no page for --path query")
-    if detections is not None and path == "query":
-        raise UserError("--detections are of everyone in a scene: they cannot be measured along --path query")
-    if not weights.exists():
-        raise UserError(f"weights {str(weights)!r}: no such file")
+    _refuse(weights, path, page, detections)
     root = data or _own_data(weights)
     file = split_file(root, split)
     annotations = read_annotations(file)
@@ -76,12 +71,7 @@ def evaluate_weights(
     else:
         check_images_exist(annotations)
         network = load_network(weights)
-        how = Passing(
-            window or network.config.inference.window,
-            batch_size,
-            workers,
-            device or default_device(),
-        )
+        how = Passing(window or network.config.inference.window, batch_size, workers, device or default_device())
         report = _run(network, annotations, chosen, how, path, folder)
     folder.mkdir(parents=True, exist_ok=True)
     about = {"annotations": annotations_digest(file), "path": path, "hardware": hardware(), "date": now()}
@@ -90,6 +80,16 @@ def evaluate_weights(
         arrays = read_arrays(detections or folder / DETECTIONS)
         write_evaluation_page(folder / "report.html", weights, root, annotations, chosen, report, arrays)
     return report, folder
+
+
+def _refuse(weights: Path, path: PathName, page: bool, detections: Path | None) -> None:
+    """Raise UserError for what does not go together."""
+    if page and path == "query":
+        raise UserError("--report needs --path object: there is no page for --path query")
+    if detections is not None and path == "query":
+        raise UserError("--detections are of everyone in a scene: they cannot be measured along --path query")
+    if not weights.exists():
+        raise UserError(f"weights {str(weights)!r}: no such file")
 
 
 def evaluation_folder(weights: Path, data: Path, split: str, path: PathName) -> Path:

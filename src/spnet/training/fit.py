@@ -64,9 +64,9 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     trainer = _make_trainer(config, output, timer)
     with _told_how_it_ends(output, record):
         _fit(trainer, module, loader, checkpoint)
-    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)
     seconds, steps = timer.time_elapsed("train"), trainer.global_step
     write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
+    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)  # last: who has weights is finished
     return output / WEIGHTS_NAME
 
 
@@ -169,7 +169,6 @@ def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, che
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen trunk should be
         warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen trunk should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)

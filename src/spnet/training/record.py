@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any, Literal
 
 import torch
@@ -29,7 +30,7 @@ WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of whic
     "optimiser": ("checkpoint_steps",),
     "weights": ("source",),
 }
-PACKAGES = ("torch", "torchvision", "timm", "lightning")
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class RunRecord:
 
 def write_record(run: Path, record: RunRecord) -> None:
     """Write the record of a run, with machine, date and versions."""
-    about = {"spnet": spnet.__version__} | {name: version(name) for name in PACKAGES}
-    content = asdict(record) | {"hardware": hardware(), "date": now(), "versions": about}
+    content = asdict(record) | {"hardware": hardware(), "date": now(), "versions": versions()}
     with written_whole(run / RECORD_NAME) as stream:
         stream.write((json.dumps(content, indent=1) + "\n").encode())
 
@@ -80,6 +80,11 @@ def read_record(run: Path) -> RunRecord | None:
 def hardware() -> str:
     """What this machine computes on."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+
+
+def versions() -> dict[str, str]:
+    """This package, Python and the packages that shape numbers."""
+    return {"spnet": spnet.__version__, "python": python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def now() -> str:

@@ -1,9 +1,9 @@
 """The files of a run, and of the data it is trained on; apart from training, so that reading them loads no trainer."""
 
-import os
 from pathlib import Path
 
 from spnet.errors import UserError
+from spnet.evaluation.files import written_whole
 from spnet.parsing import parse, read_mapping, to_yaml
 from spnet.training.config import RunConfig
 
@@ -23,9 +23,8 @@ def read_run_config(run: Path) -> RunConfig:
 def write_config(output: Path, config: RunConfig) -> None:
     """Write the resolved configuration of a run, whole, into its folder."""
     output.mkdir(parents=True, exist_ok=True)
-    temporary = output / f".{CONFIG_NAME}.{os.getpid()}"
-    temporary.write_text(to_yaml(config))
-    os.replace(temporary, output / CONFIG_NAME)
+    with written_whole(output / CONFIG_NAME) as stream:
+        stream.write(to_yaml(config).encode())
 
 
 def training_annotations(config: RunConfig) -> Path:

@@ -1,9 +1,7 @@
 """Carrying out a plan: only what is missing is done, what cannot be done is said by name, and the rest goes on."""
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fake_runs import begin, diverge, finish, finish_all, interrupt, note_figures
+from fake_runs import begin, diverge, finish, finish_all, interrupt, interrupt_step, note_figures
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.experiments.results.collect_outcome import collect_outcome
@@ -26,7 +24,6 @@ from spnet.experiments.running.plan import Plan, Training, make_plan
 from spnet.experiments.running.reproduce import only_rows
 from spnet.training.config import RunConfig
 from spnet.training.divergence import Diverged
-from spnet.training.module import TrainingModule
 from spnet.training.record import read_record
 from spnet.training.run_files import LAST
 
@@ -197,18 +194,6 @@ def test_an_interrupted_run_goes_on_and_a_killed_one_begins_anew(
     ]
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Ctrl-C comes while the step is computed."""
-    original = TrainingModule.training_step
-
-    def training_step(self: TrainingModule, batch: Any, index: int) -> Any:
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, index)
-
-    monkeypatch.setattr(TrainingModule, "training_step", training_step)
-
-
 def test_train_measure_and_find_again(
     miniature: Scale, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +202,7 @@ def test_train_measure_and_find_again(
     before, after = jobs_of(plan, Runs(tmp_path))[0]
     before.work()
     with monkeypatch.context() as patch:
-        stop_at(patch, 1)
+        interrupt_step(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             after.work()
     run = by_row(plan)["SPNet-S"]

@@ -1,17 +1,15 @@
 """`spnet reproduce` as a person types it: a table from nothing, nothing done twice, and what is missing said."""
 
 import json
-import os
 import pickle
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from reproducing import command, forbid_training
 
-from fake_runs import diverge
+from fake_runs import diverge, interrupt_step
 from miniature_scale import miniature_scale
 from spnet.cli import main
 from spnet.evaluation.report import EVALUATOR_VERSION
@@ -21,7 +19,6 @@ from spnet.experiments.rows.paper_figures import EXHIBITS
 from spnet.experiments.running import carry_out, reproduce
 from spnet.experiments.running.plan import make_plan
 from spnet.experiments.running.side_by_side import Job
-from spnet.training.module import TrainingModule
 from spnet.training.record import RECORD_NAME
 
 pytestmark = pytest.mark.usefixtures("small_scale_is_miniature")
@@ -120,18 +117,6 @@ def test_an_interrupted_call_goes_on(
     printed = capsys.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines() if " seed 0 " in line] == ["interrupted", "missing"]
     assert read_outcome(tmp_path / "results" / "table8.json").rows[0].problems == ()
-
-
-def interrupt_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Ctrl-C comes while the step is computed."""
-    original = TrainingModule.training_step
-
-    def training_step(self: TrainingModule, batch: Any, index: int) -> Any:
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, index)
-
-    monkeypatch.setattr(TrainingModule, "training_step", training_step)
 
 
 def test_figures_of_another_evaluator_are_told_and_measured_again(

@@ -124,17 +124,21 @@ SIGNALS: dict[str, Callable[[int], None]] = {
 }
 
 
-@pytest.mark.parametrize("sent", SIGNALS)
-def test_an_interrupt_reaches_every_process_once_and_all_are_waited_for(sent: str, tmp_path: Path) -> None:
-    process = start("long", tmp_path)
+def interrupt_once(process: subprocess.Popen[str], files: list[Path], sent: str) -> None:
+    """As soon as the files are there; it ends as interrupted programs do, and says nothing."""
     try:
-        wait_for_all([tmp_path / "began a", tmp_path / "began b"], process)
+        wait_for_all(files, process)
         SIGNALS[sent](process.pid)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 130
     assert errors == ""
+
+
+@pytest.mark.parametrize("sent", SIGNALS)
+def test_an_interrupt_reaches_every_process_once_and_all_are_waited_for(sent: str, tmp_path: Path) -> None:
+    interrupt_once(start("long", tmp_path), [tmp_path / "began a", tmp_path / "began b"], sent)
     assert [(tmp_path / f"ended {name}").read_text() for name in "ab"] == ["interrupts: 1\n"] * 2
     assert (tmp_path / "parent").read_text() == "began a began b ended a ended b\n"
 
@@ -142,15 +146,7 @@ def test_an_interrupt_reaches_every_process_once_and_all_are_waited_for(sent: st
 @pytest.mark.parametrize("sent", ["Ctrl-C in a terminal", "SIGINT"])
 def test_an_interrupt_while_processes_load_is_kept_for_them(sent: str, tmp_path: Path) -> None:
     """They end when they have loaded, without a traceback, and never begin."""
-    process = start("slow", tmp_path)
-    try:
-        wait_for_all([tmp_path / "loading a"], process)
-        SIGNALS[sent](process.pid)
-        _, errors = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert errors == ""
+    interrupt_once(start("slow", tmp_path), [tmp_path / "loading a"], sent)
     assert not list(tmp_path.glob("began *"))
 
 

@@ -15,9 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from typing import Any
 
 import spnet
@@ -39,13 +37,13 @@ from spnet.search.report_page import write_report_page
 from spnet.search.report_subject import Measured
 from spnet.training.config import RunConfig
 from spnet.training.fit import fit
+from spnet.training.record import versions
 from spnet.training.run_files import LAST
 
 NAME = "spnet-tiny"
 SPLIT = "test"
 NETWORKS = {"pretrained": "pre-trained", "from_scratch": "from scratch"}  # key of the metrics and name of the run
 KEYS = {"mAP": "mAP", "top-1": "top1", "GT mAP": "gt_mAP", "AP@0.5": "ap", "recall": "recall"}
-PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 
 
 @dataclass(frozen=True)
@@ -176,8 +174,7 @@ def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
             "identities": demo.identities,
             "epochs_scale": demo.epochs_scale,
         },
-        "versions": {"spnet": spnet.__version__, "python": python_version()}
-        | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
     }
     with written_whole(demo.output / "metrics.json") as stream:
         stream.write((json.dumps(metrics, indent=1, allow_nan=False) + "\n").encode())

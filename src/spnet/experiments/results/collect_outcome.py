@@ -51,8 +51,8 @@ def _figures(cell: Cell, plan: Plan, runs: Runs) -> dict[str, float]:
         raise UserError(_why_missing(cell.training, runs))
     wanted = measurement_of(cell, plan)
     figures = figures_of(found.folder, wanted) if wanted else {}
-    record = read_record(found.folder)
-    figures["hours"] = record.seconds / 3600 if record else float("nan")
+    if record := read_record(found.folder):
+        figures["hours"] = record.seconds / 3600
     names = dict(own_columns(plan.exhibit, plan.sources))[cell.column]
     return {name: figures[name] for name in names if name in figures}
 

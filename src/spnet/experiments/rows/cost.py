@@ -1,7 +1,7 @@
 """What a row costs at the paper's scale, reckoned from the paper's training times (Table 4, hours of one A100)."""
 
 from spnet.experiments.rows.exhibits import Exhibit, Row, Scale
-from spnet.experiments.rows.paper import TABLE4
+from spnet.experiments.rows.paper import COCO, TABLE4
 from spnet.experiments.rows.recipes import Recipe
 from spnet.training.config import RunConfig
 
@@ -11,7 +11,7 @@ HOURS = {row.name: row.paper for row in TABLE4.rows}
 def cost_of_row(row: Row, exhibit: Exhibit, scale: Scale) -> tuple[float, float]:
     """Hours of pre-training and of fine-tuning on all data sets of an exhibit; other trunks are taken for ConvNeXt."""
     recipe = row.recipe(scale)
-    tuned = [title for title, _ in exhibit.columns if title in HOURS["SPNet-S, QC"] and title != "COCOPersons"]
+    tuned = [title for title, _ in exhibit.columns if title in HOURS["SPNet-S, QC"] and title != COCO]
     return _pretraining(recipe), sum(_finetuning(recipe.finetune, title) for title in tuned)
 
 
@@ -19,7 +19,7 @@ def _pretraining(recipe: Recipe) -> float:
     if recipe.pretrain is None:
         return 0.0
     along = "QC" if recipe.pretrain.objective.path == "query" else "OC"
-    return HOURS[f"{_size(recipe.pretrain)}, {along}"]["COCOPersons"]["hours"]
+    return HOURS[f"{_size(recipe.pretrain)}, {along}"][COCO]["hours"]
 
 
 def _finetuning(run: RunConfig | None, title: str) -> float:
@@ -27,6 +27,6 @@ def _finetuning(run: RunConfig | None, title: str) -> float:
 
 
 def _size(run: RunConfig) -> str:
-    """Which of the paper's two sizes a run comes nearest to: large crops and networks are SPNet-L's."""
+    """Which of the paper's two sizes a run comes nearest to, by its trunk."""
     large = run.model.trunk.name in ("convnext_base", "resnet50")
     return "SPNet-L" if large else "SPNet-S"

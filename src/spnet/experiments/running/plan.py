@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnet.errors import UserError
-from spnet.experiments.rows.datasets import BoxData, SearchData, Sources
+from spnet.experiments.rows.datasets import SearchData, Sources
 from spnet.experiments.rows.exhibits import Exhibit, Row, Scale
 from spnet.training.config import RunConfig
 from spnet.training.record import dependencies
@@ -107,32 +107,33 @@ def configurations(plan: Plan) -> Iterator[tuple[str, RunConfig]]:
         if recipe.finetune is None:
             continue
         for title in own_titles(plan.exhibit, sources):
-            for data in {data for data in sources.search.values() if data.title == title}:
+            if data := _search_data(title, sources):
                 config = data.finetuning(recipe.finetune, sources.roots.get(data.key, nowhere))
                 yield f"{row.name}: fine-tuning on {title}", config
 
 
 def own_titles(exhibit: Exhibit, sources: Sources) -> list[str]:
     """Titles of our columns: the paper's, or drawn streets in the place of several."""
-    return list(dict.fromkeys(_data(title, sources).title for title, _ in exhibit.columns))
+    return [title for title, _ in own_columns(exhibit, sources)]
 
 
 def own_columns(exhibit: Exhibit, sources: Sources) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Our columns with their metrics."""
     metrics: dict[str, tuple[str, ...]] = {}
     for title, names in exhibit.columns:
-        own = _data(title, sources).title
+        own = sources.search.get(title, sources.boxes).title
         metrics[own] = tuple(dict.fromkeys((*metrics.get(own, ()), *names)))
     return tuple(metrics.items())
 
 
-def _data(title: str, sources: Sources) -> BoxData | SearchData:
-    return sources.search.get(title, sources.boxes)
+def _search_data(title: str, sources: Sources) -> SearchData | None:
+    """The data set of one of our columns; None for the boxes of pre-training."""
+    return next((data for data in sources.search.values() if data.title == title), None)
 
 
 def _cell(row: Row, title: str, scale: Scale, sources: Sources, seed: int) -> Cell | None:
     recipe = row.recipe(scale)
-    data = next((data for data in sources.search.values() if data.title == title), None)
+    data = _search_data(title, sources)
     if (data is None and recipe.pretrain is None) or (data is not None and recipe.finetune is None):
         return None
     try:

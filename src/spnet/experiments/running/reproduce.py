@@ -1,7 +1,7 @@
 """One table or figure of the paper from nothing to its files: data, plan, runs, results."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spnet.data.synthetic import prepare_synthetic
@@ -42,13 +42,17 @@ class Setting:
     runs: Path = Path("runs")
     at_once: int = 1
     slurm: Mapping[str, str] | None = None
-    sources: Sources = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
         if self.scale not in SCALES:
             raise UserError(f"--scale {self.scale!r} is unknown; choose {', '.join(SCALES)}")
-        object.__setattr__(self, "sources", _sources(self.data, self.runs))
+        _sources(self.data, self.runs)
+
+    @property
+    def sources(self) -> Sources:
+        """The data sets."""
+        return _sources(self.data, self.runs)
 
     @property
     def classifier(self) -> Path:
