@@ -57,20 +57,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Plan, run, write, print. Raises UserError, KeyboardInterrupt."""
     from spnet.experiments.rows.paper_figures import exhibit
+    from spnet.experiments.running.alone import alone_in
     from spnet.experiments.running.reproduce import only_rows, plan_of, prepare
 
     exhibits = [exhibit(key) for key in arguments.exhibits]
     if arguments.rows:
         exhibits = [only_rows(one, arguments.rows) for one in exhibits]
     setting = make_setting(arguments)
-    if not arguments.dry_run:
-        prepare(setting)
-    for one in exhibits:
-        plan = plan_of(one, setting)
-        show_plan(plan, setting)
-        if arguments.dry_run:
+    if arguments.dry_run:
+        for one in exhibits:
+            plan = plan_of(one, setting)
+            show_plan(plan, setting)
             show_configurations(plan)
-        else:
+        return
+    with alone_in(setting.runs):
+        prepare(setting)
+        for one in exhibits:
+            plan = plan_of(one, setting)
+            show_plan(plan, setting)
             run_and_write(plan, setting, arguments.results)
 
 

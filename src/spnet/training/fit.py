@@ -31,6 +31,7 @@ from spnet.model.weights import WEIGHTS_NAME, save_weights
 from spnet.training.config import Precision, RunConfig, check_run_config
 from spnet.training.divergence import Diverged, StopOnDivergence
 from spnet.training.module import TrainingModule
+from spnet.training.processor import processor_at_speed
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
 from spnet.training.record import RunRecord, dependencies, source_digest, write_record
 from spnet.training.run_files import CURVES, LAST, training_annotations, write_config
@@ -62,7 +63,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     write_record(output, record)
     timer = Timer()
     trainer = _make_trainer(config, output, timer)
-    with _told_how_it_ends(output, record):
+    with _told_how_it_ends(output, record), processor_at_speed():
         _fit(trainer, module, loader, checkpoint)
     seconds, steps = timer.time_elapsed("train"), trainer.global_step
     write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))

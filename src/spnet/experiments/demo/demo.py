@@ -29,6 +29,7 @@ from spnet.evaluation.report import measure
 from spnet.experiments.base import Stage, named
 from spnet.experiments.demo.demo_page import demo_subject
 from spnet.experiments.demo.phases import Phases
+from spnet.experiments.running.alone import alone_in
 from spnet.experiments.running.side_by_side import Job, run_jobs
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.parsing import to_plain
@@ -74,7 +75,12 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     """
     if not demo.epochs_scale > 0:
         raise UserError(f"--epochs-scale {demo.epochs_scale} must be above 0")
-    phases = Phases(demo.output, total=5)
+    phases = Phases(demo.output, total=5)  # before the lock, which would make a folder that is not empty
+    with alone_in(demo.output):
+        return _run(demo, phases)
+
+
+def _run(demo: Demo, phases: Phases) -> dict[str, Any]:
     drawn = {"scenes": demo.scenes, "identities": demo.identities, "seed": demo.seed, "spnet": spnet.__version__}
     draw = partial(prepare_synthetic, scenes=demo.scenes, identities=demo.identities, seed=demo.seed)
     phases.run("data", f"drawing {demo.scenes * 5 // 2} street scenes", drawn, draw)

@@ -1,0 +1,56 @@
+"""Tiny numbers count as zero while a run trains, and not afterwards; no system is asked for what it does not know."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from small_dataset import make_dataset, options
+from spnet.cli import main
+from spnet.training.module import TrainingModule
+from spnet.training.processor import processor_at_speed
+
+
+def halved() -> float:
+    """Half of the smallest number that a processor handles at full speed."""
+    smallest = torch.full((64,), torch.finfo(torch.float32).tiny)
+    return (smallest / 2).sum().item()
+
+
+def test_tiny_numbers_are_zero_meanwhile() -> None:
+    assert halved() > 0
+    with processor_at_speed():
+        assert halved() == 0
+    assert halved() > 0
+
+
+def test_they_count_again_after_an_error() -> None:
+    with pytest.raises(ValueError, match="lost"), processor_at_speed():
+        raise ValueError("lost")
+    assert halved() > 0
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_any_system(monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    with processor_at_speed():
+        assert halved() == 0
+
+
+def test_a_run_trains_that_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step: Callable[..., Any] = TrainingModule.training_step
+    seen = []
+
+    def looked_at(module: TrainingModule, *arguments: Any) -> Any:
+        seen.append(halved())
+        return step(module, *arguments)
+
+    monkeypatch.setattr(TrainingModule, "training_step", looked_at)
+    data = make_dataset(tmp_path / "data")
+    assert main(["train", "spnet-tiny", "--data", str(data), "--output", str(tmp_path / "run"), *options()]) == 0
+    assert seen
+    assert set(seen) == {0.0}
+    assert halved() > 0
