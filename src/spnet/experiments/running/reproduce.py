@@ -73,15 +73,16 @@ def _sources(data: Mapping[str, Path | None], runs: Path) -> Sources:
         return real_sources({key: root for key, root in data.items() if root is not None})
     if len(data) > 1:
         raise UserError(f"--data {DRAWN.key} stands for all data sets: it cannot be given beside others")
-    return drawn_sources(data[DRAWN.key] or runs / "data" / DRAWN.key)
+    given = data[DRAWN.key]
+    if given is not None and not given.exists():
+        raise UserError(f"--data {DRAWN.key}={given}: there is nothing; without =DIR streets are drawn")
+    return drawn_sources(given or runs / "data" / DRAWN.key)
 
 
 def prepare(setting: Setting) -> None:
     """Draw the streets and train the classifier of the small scale, unless they are there. Raises UserError."""
     streets = setting.sources.roots.get(DRAWN.key)
     if streets is not None and not streets.exists():
-        if setting.data[DRAWN.key] is not None:
-            raise UserError(f"--data {DRAWN.key}={streets}: there is nothing; without =DIR streets are drawn")
         print(f"drawing streets: {streets}", flush=True)
         streets.parent.mkdir(parents=True, exist_ok=True)
         prepare_synthetic(streets)
