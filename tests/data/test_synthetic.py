@@ -54,6 +54,20 @@ def test_a_scene_depends_on_the_seed_and_not_on_how_many_scenes_there_are(folder
     assert dataset.encode(other) != written[0]
 
 
+def test_the_test_is_the_same_whatever_is_trained_on(folder: Path, tmp_path: Path) -> None:
+    prepare_synthetic(tmp_path / "more", 30, 8, SEED, test_scenes=SCENES // 2, test_identities=IDENTITIES)
+    few, many = (read_annotations(root / "annotations" / "test.json") for root in (folder, tmp_path / "more"))
+    assert few.boxes.tolist() == many.boxes.tolist()
+    for before, after in zip(sorted_pictures(folder), sorted_pictures(tmp_path / "more"), strict=True):
+        assert before.read_bytes() == after.read_bytes()
+    train = read_annotations(tmp_path / "more" / "annotations" / "train.json")
+    assert not set(train.person_ids[train.is_known].tolist()) & set(many.person_ids[many.is_known].tolist())
+
+
+def sorted_pictures(folder: Path) -> list[Path]:
+    return sorted((folder / "images" / "test").iterdir(), key=number_of)
+
+
 def number_of(path: Path) -> str:
     return path.stem.split("_")[1]
 
@@ -177,9 +191,14 @@ def test_small_galleries_hold_fifty_scenes() -> None:
         ((40, 17, 0), "--identities 17: with --scenes 40 it can be 4 to 16"),
         ((40, 3, 0), "--identities 3"),
         ((40, 6, -1), "--seed -1"),
+        ((40, 6, 0, 5), "--test-scenes 5: at least 6"),
+        ((40, 6, 0, 0), "--test-scenes 0: at least 6"),
+        ((40, 6, 0, 10, 9), "--test-identities 9: with --test-scenes 10 it can be 4 to 8"),
+        ((40, 6, 0, None, 17), "--test-identities 17: with --test-scenes 20 it can be 4 to 16"),
+        ((400, 160, 0, 20), "--test-identities 160: with --test-scenes 20 it can be 4 to 16"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(tmp_path: Path, arguments: tuple[int, int, int], message: str) -> None:
+def test_nonsense_is_refused_in_one_line(tmp_path: Path, arguments: tuple[int, ...], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         prepare_synthetic(tmp_path / "new", *arguments)
     assert "\n" not in str(caught.value)

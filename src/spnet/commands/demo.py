@@ -12,22 +12,27 @@ DESCRIPTION = (
     "and OUTPUT/report.html. Interrupted, the same command goes on; what is finished is not done again."
 )
 
+COUNTS = (
+    ("--scenes", 900, "training scenes, and pictures to pre-train on"),
+    ("--identities", 150, "people known in training"),
+    ("--test-scenes", 150, "scenes that are searched"),
+    ("--test-identities", 50, "people searched for, others than in training"),
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet demo`."""
     parser.description = DESCRIPTION
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR", help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of data and training (default %(default)s)")
-    parser.add_argument("--scenes", type=int, default=300, metavar="N", help="training scenes (default %(default)s)")
+    for name, count, what in COUNTS:
+        parser.add_argument(name, type=int, default=count, metavar="N", help=f"{what} (default %(default)s)")
     parser.add_argument(
-        "--identities",
-        type=int,
-        default=50,
-        metavar="N",
-        help="people known in training, as many in the test (default 50)",
-    )
-    parser.add_argument(
-        "--epochs-scale", type=float, default=1.0, metavar="F", help="share of the usual epochs, for trials (default 1)"
+        "--epochs-scale",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="share of the usual training, for trials (default 1)",
     )
 
 
@@ -37,7 +42,15 @@ def run(arguments: argparse.Namespace) -> None:
 
     from spnet.experiments.demo.demo import Demo, run_demo
 
-    demo = Demo(arguments.output, arguments.scenes, arguments.identities, arguments.seed, arguments.epochs_scale)
+    demo = Demo(
+        arguments.output,
+        arguments.scenes,
+        arguments.identities,
+        arguments.test_scenes,
+        arguments.test_identities,
+        arguments.seed,
+        arguments.epochs_scale,
+    )
     try:
         metrics = run_demo(demo)
     except KeyboardInterrupt:

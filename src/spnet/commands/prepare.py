@@ -53,7 +53,11 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scenes", type=int, default=300, metavar="N", help="train scenes (default %(default)s)")
     parser.add_argument(
-        "--identities", type=int, default=50, metavar="N", help="known people in train, others in test (default 50)"
+        "--identities", type=int, default=50, metavar="N", help="known people in train (default %(default)s)"
+    )
+    parser.add_argument("--test-scenes", type=int, metavar="N", help="test scenes (default: half as many as of train)")
+    parser.add_argument(
+        "--test-identities", type=int, metavar="N", help="other known people in test (default: as many)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which street (default %(default)s)")
     add_output(parser)
@@ -64,7 +68,14 @@ def draw_synthetic(arguments: argparse.Namespace) -> Prepared:
     """Draw and write the synthetic data set."""
     from spnet.data.synthetic import prepare_synthetic  # its drawing code is slow to load, and no other source needs it
 
-    return prepare_synthetic(arguments.output, arguments.scenes, arguments.identities, arguments.seed)
+    return prepare_synthetic(
+        arguments.output,
+        arguments.scenes,
+        arguments.identities,
+        arguments.seed,
+        arguments.test_scenes,
+        arguments.test_identities,
+    )
 
 
 def add_release(parser: argparse.ArgumentParser, convert: Callable[[Path], Prepared]) -> None:

@@ -11,14 +11,16 @@ from spnet.cli import main
 from spnet.errors import UserError
 from spnet.experiments.base import named
 from spnet.experiments.demo import demo as demo_module
-from spnet.experiments.demo.demo import Demo, _train, run_demo
+from spnet.experiments.demo import networks
+from spnet.experiments.demo.demo import Demo, run_demo
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
 from spnet.training.run_files import LAST, read_run_config
 
 PHASES = ("data", "pretrain", "finetune", "evaluate")
 RUNS = ("pretrain", "finetune/pretrained", "finetune/from_scratch")
-OPTIONS = ["--scenes", "12", "--identities", "4", "--epochs-scale", "0.01"]
+COUNTS = ["--scenes", "12", "--identities", "4", "--test-scenes", "6", "--test-identities", "4"]
+OPTIONS = [*COUNTS, "--epochs-scale", "0.01"]
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,9 @@ def test_a_second_run_trains_nothing(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = json.loads((finished / "metrics.json").read_text())
-    for name in ("fit", "evaluate_weights", "prepare_synthetic"):
-        monkeypatch.setattr(demo_module, name, refuse)
+    monkeypatch.setattr(demo_module, "prepare_synthetic", refuse)
+    for name in ("fit", "evaluate_weights"):
+        monkeypatch.setattr(networks, name, refuse)
     assert main(["demo", "--output", str(finished), *OPTIONS]) == 0
     printed = capsys.readouterr().out
     assert printed.count("done before") == len(PHASES)
@@ -97,8 +100,8 @@ def test_training_goes_on_from_its_checkpoint(
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).touch()
     calls = []
-    monkeypatch.setattr(demo_module, "fit", lambda config, folder, resume: calls.append((resume, folder.exists())))
-    _train(RunConfig(), run)
+    monkeypatch.setattr(networks, "fit", lambda config, folder, resume: calls.append((resume, folder.exists())))
+    networks.train(RunConfig(), run)
     assert calls == ([] if resumes is None else [(resumes, resumes)])
 
 

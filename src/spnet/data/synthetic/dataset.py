@@ -1,8 +1,9 @@
 """Makes the synthetic data set: pictures, annotations and retrieval protocols, like a released one.
 
-Splits: `train` (N scenes) and `test` (N / 2 scenes) share the cameras, as in PRW, but no person; in each, known people
-come back again and again among passers-by who appear once. `pretrain` (N scenes) has boxes only: other streets, other
-people, each of them once; p20 to p180 are parts of it, and more than it, for the study of annotation fractions.
+Splits: `train` (N scenes) and `test` (half as many unless said) share the cameras, as in PRW, but no person; in each,
+known people come back again and again among passers-by who appear once. `pretrain` (N scenes) has boxes only: other
+streets, other people, each of them once; p20 to p180 are parts of it, and more than it, for the study of annotation
+fractions.
 """
 
 from collections import Counter
@@ -41,17 +42,36 @@ JPEG_QUALITY = 90
 PICTURES = "images"
 
 
-def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, seed: int = 0) -> Prepared:
-    """Draw a data set into the new folder `output`: `scenes` train, scenes / 2 test and `scenes` pre-training scenes.
+def prepare_synthetic(
+    output: Path,
+    scenes: int = 300,
+    identities: int = 50,
+    seed: int = 0,
+    test_scenes: int | None = None,
+    test_identities: int | None = None,
+) -> Prepared:
+    """Draw a data set into the new folder `output`. The same arguments give the same bytes.
 
-    `identities` known people appear in train, as many others in test. The same arguments give the same bytes. Raises
-    UserError for too few scenes, too many identities, a negative seed, or an `output` that is taken.
+    Args:
+        output: must not exist.
+        scenes: of train, and as many of pre-training.
+        identities: known people in train.
+        seed: of everything.
+        test_scenes: of test; not given: half as many as of train.
+        test_identities: known people in test, others than those of train; not given: as many.
+
+    Raises:
+        UserError: too few scenes, too many identities for them, a negative seed, or an `output` that is taken.
     """
+    test_scenes = scenes // 2 if test_scenes is None else test_scenes
+    test_identities = identities if test_identities is None else test_identities
     _check(scenes, identities, seed)
+    _check_test(test_scenes, test_identities)
     check_output_is_free(output)
+    known = {"train": identities, "test": test_identities}
     sources = {
         "train": (scenes, fine_tuning_scenes(TRAIN, scenes, identities, seed)),
-        "test": (scenes // 2, fine_tuning_scenes(TEST, scenes // 2, identities, seed)),
+        "test": (test_scenes, fine_tuning_scenes(TEST, test_scenes, test_identities, seed)),
         "pretrain": (scenes, pretraining_scenes(scenes, seed)),
     }
     console = Console(stderr=True)
@@ -62,7 +82,7 @@ def prepare_synthetic(output: Path, scenes: int = 300, identities: int = 50, see
             first_known = FIRST_KNOWN + (identities if name == "test" else 0)
             writer.write(name, drawing, first_known)
             if name != "pretrain":
-                check_seen(writer.splits[name], range(first_known, first_known + identities))
+                check_seen(writer.splits[name], range(first_known, first_known + known[name]))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
         splits = {**writer.splits, **fraction_subsets(writer.splits, "pretrain")}
         write_files(folder, splits, protocols)
@@ -134,3 +154,15 @@ def _check(scenes: int, identities: int, seed: int) -> None:
         )
     if seed < 0:
         raise UserError(f"--seed {seed}: it must be 0 or more")
+
+
+def _check_test(scenes: int, identities: int) -> None:
+    if scenes < FEWEST_SCENES // 2:
+        raise UserError(f"--test-scenes {scenes}: at least {FEWEST_SCENES // 2} are needed")
+    # half of the train scenes is enough for as many identities, and half of an odd number is rounded
+    most = min(int((2 * scenes + 1) / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
+    if not FEWEST_IDENTITIES <= identities <= most:
+        raise UserError(
+            f"--test-identities {identities}: with --test-scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
+            "so that everybody is seen several times"
+        )

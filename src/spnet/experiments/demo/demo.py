@@ -10,10 +10,8 @@ OUTPUT/report.html             all of it to look at
 """
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,24 +24,26 @@ from spnet.evaluation.arrays import read_arrays
 from spnet.evaluation.files import written_whole
 from spnet.evaluation.protocols import read_protocols
 from spnet.evaluation.report import measure
-from spnet.experiments.base import Stage, named
 from spnet.experiments.demo.demo_page import demo_subject
+from spnet.experiments.demo.networks import (
+    NAME,
+    NETWORKS,
+    SPLIT,
+    configured,
+    evaluate_both,
+    fine_tune_both,
+    located,
+    train,
+)  # fmt: skip
 from spnet.experiments.demo.phases import Phases
 from spnet.experiments.running.alone import alone_in
-from spnet.experiments.running.side_by_side import Job, run_jobs
-from spnet.model.weights import WEIGHTS_NAME
 from spnet.parsing import to_plain
-from spnet.search.evaluate import DETECTIONS, evaluate_weights
+from spnet.search.evaluate import DETECTIONS
 from spnet.search.report_page import write_report_page
 from spnet.search.report_subject import Measured
 from spnet.training.config import RunConfig
-from spnet.training.fit import fit
 from spnet.training.record import versions
-from spnet.training.run_files import LAST
 
-NAME = "spnet-tiny"
-SPLIT = "test"
-NETWORKS = {"pretrained": "pre-trained", "from_scratch": "from scratch"}  # key of the metrics and name of the run
 KEYS = {"mAP": "mAP", "top-1": "top1", "GT mAP": "gt_mAP", "AP@0.5": "ap", "recall": "recall"}
 
 
@@ -53,15 +53,19 @@ class Demo:
 
     Args:
         output: folder of everything; what is there from the same demo is not done again.
-        scenes: training scenes; half as many to test on.
-        identities: people known in training; as many others are searched in the test.
+        scenes: training scenes, and as many pictures to pre-train on.
+        identities: people known in training.
+        test_scenes: scenes that are searched.
+        test_identities: people searched for, others than in training.
         seed: of data and training.
-        epochs_scale: share of the configuration's epochs, for trials.
+        epochs_scale: share of the usual training, for trials.
     """
 
     output: Path = Path("runs/demo")
-    scenes: int = 300
-    identities: int = 50
+    scenes: int = 900
+    identities: int = 150
+    test_scenes: int = 150
+    test_identities: int = 50
     seed: int = 0
     epochs_scale: float = 1.0
 
@@ -81,76 +85,37 @@ def run_demo(demo: Demo) -> dict[str, Any]:
 
 
 def _run(demo: Demo, phases: Phases) -> dict[str, Any]:
-    drawn = {"scenes": demo.scenes, "identities": demo.identities, "seed": demo.seed, "spnet": spnet.__version__}
-    draw = partial(prepare_synthetic, scenes=demo.scenes, identities=demo.identities, seed=demo.seed)
-    phases.run("data", f"drawing {demo.scenes * 5 // 2} street scenes", drawn, draw)
-    pretrain = configured(demo, "pretrain")
+    """Phase by phase; each says what it depends on."""
+    output = demo.output
+    drawn = _streets(demo) | {"spnet": spnet.__version__}
+    heading = f"drawing {2 * demo.scenes + demo.test_scenes} street scenes"
+    phases.run("data", heading, drawn, lambda folder: prepare_synthetic(folder, **_streets(demo)))
+    pretrain = configured("pretrain", demo.seed, demo.epochs_scale)
     heading = f"pre-training, query-centric, on boxes alone ({pretrain.optimiser.epochs} epochs)"
-    phases.run("pretrain", heading, settings_of(pretrain), partial(_train, located(pretrain, demo)), ["data"])
-    finetune = configured(demo, "finetune")
+    phases.run("pretrain", heading, settings_of(pretrain), partial(train, located(pretrain, output / "data")), ["data"])
+    finetune = configured("finetune", demo.seed, demo.epochs_scale)
     heading = f"fine-tuning with and without pre-training, side by side ({finetune.optimiser.epochs} epochs each)"
-    work = partial(_finetune, located(finetune, demo), demo.output / "pretrain")
+    work = partial(fine_tune_both, located(finetune, output / "data"), output / "pretrain")
     phases.run("finetune", heading, settings_of(finetune), work, ["data", "pretrain"])
-    evaluate = partial(_evaluate, demo.output)
-    phases.run("evaluate", "searching for people never seen in training", {}, evaluate, ["data", "finetune"])
+    work = partial(evaluate_both, output / "data", output / "finetune")
+    phases.run("evaluate", "searching for people never seen in training", {}, work, ["data", "finetune"])
     return _report(phases, demo)
 
 
-def configured(demo: Demo, stage: Stage) -> RunConfig:
-    """A training run of the demo, before it is known where its data lies."""
-    base = named(NAME, stage)
-    epochs = max(1, round(base.optimiser.epochs * demo.epochs_scale))
-    split = "pretrain" if stage == "pretrain" else "train"
-    return replace(
-        base,
-        data=replace(base.data, train_split=split),
-        optimiser=replace(base.optimiser, epochs=epochs),
-        seed=demo.seed,
-    )
-
-
-def located(config: RunConfig, demo: Demo) -> RunConfig:
-    """The run on the demo's data."""
-    return replace(config, data=replace(config.data, root=str(demo.output / "data")))
+def _streets(demo: Demo) -> dict[str, int]:
+    """What is drawn."""
+    return {
+        "scenes": demo.scenes,
+        "identities": demo.identities,
+        "seed": demo.seed,
+        "test_scenes": demo.test_scenes,
+        "test_identities": demo.test_identities,
+    }
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What a phase depends on: no paths, so that the folder can be moved."""
     return to_plain(config)
-
-
-def _finetune(config: RunConfig, pretrained: Path, folder: Path) -> None:
-    """Both trainings at once: two with one thread each take less time than two in turn with two."""
-    sources = {"pretrained": str(pretrained), "from_scratch": None}
-    runs = {name: replace(config, weights=replace(config.weights, source=source)) for name, source in sources.items()}
-    _both({name: partial(_train, run, folder / name) for name, run in runs.items()})
-
-
-def _evaluate(output: Path, folder: Path) -> None:
-    data, runs = output / "data", output / "finetune"
-    _both(
-        {
-            name: partial(evaluate_weights, runs / name, data=data, split=SPLIT, output=folder / name, workers=0)
-            for name in NETWORKS
-        }
-    )
-
-
-def _both(works: Mapping[str, Callable[[], object]]) -> None:
-    """Do it for both networks at once. Raises UserError for what is wrong with either."""
-    problems = run_jobs([Job(NETWORKS[name], work) for name, work in works.items()], at_once=len(works))
-    for name, problem in problems.items():
-        raise UserError(f"{name}: {problem}")
-
-
-def _train(config: RunConfig, folder: Path) -> None:
-    """Train, from the last checkpoint of an interrupted attempt if there is one."""
-    if (folder / WEIGHTS_NAME).is_file():
-        return
-    resumable = (folder / LAST).is_file()
-    if not resumable:
-        shutil.rmtree(folder, ignore_errors=True)
-    fit(config, folder, resume=resumable)
 
 
 def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
@@ -174,12 +139,7 @@ def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
     metrics |= {
         "seconds": seconds | {"total": round(sum(seconds.values()), 1)},
         "seed": demo.seed,
-        "settings": {
-            "configuration": NAME,
-            "scenes": demo.scenes,
-            "identities": demo.identities,
-            "epochs_scale": demo.epochs_scale,
-        },
+        "settings": {"configuration": NAME, **_streets(demo), "epochs_scale": demo.epochs_scale},
         "versions": versions(),
     }
     with written_whole(demo.output / "metrics.json") as stream:
