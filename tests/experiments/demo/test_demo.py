@@ -17,7 +17,7 @@ from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
 from spnet.training.run_files import LAST, read_run_config
 
-PHASES = ("data", "pretrain", "finetune", "evaluate")
+PHASES = ("data", "classifier", "pretrain", "finetune", "evaluate")
 RUNS = ("pretrain", "finetune/pretrained", "finetune/from_scratch")
 COUNTS = ["--scenes", "12", "--identities", "4", "--test-scenes", "6", "--test-identities", "4"]
 OPTIONS = [*COUNTS, "--epochs-scale", "0.01"]
@@ -63,7 +63,9 @@ def test_runs_differ_in_pre_training_alone(finished: Path) -> None:
     assert scratch.weights.source is None
     assert replace(tuned, weights=scratch.weights) == scratch
     usual = named("spnet-tiny", "finetune")
-    assert replace(scratch, data=usual.data, optimiser=usual.optimiser) == usual
+    assert replace(scratch, model=usual.model, data=usual.data, optimiser=usual.optimiser) == usual
+    classifier = str(finished / "classifier" / "classifier.safetensors")
+    assert {run.model.trunk.weights for run in (pretrain, tuned, scratch)} == {classifier}
     assert scratch.data.train_split == "train"
 
 
@@ -78,7 +80,7 @@ def test_a_second_run_trains_nothing(
 ) -> None:
     before = json.loads((finished / "metrics.json").read_text())
     monkeypatch.setattr(demo_module, "prepare_synthetic", refuse)
-    for name in ("fit", "evaluate_weights"):
+    for name in ("fit", "evaluate_weights", "train_classifier"):
         monkeypatch.setattr(networks, name, refuse)
     assert main(["demo", "--output", str(finished), *OPTIONS]) == 0
     printed = capsys.readouterr().out

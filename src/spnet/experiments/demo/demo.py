@@ -1,9 +1,10 @@
 """The whole of person search in minutes, with no download: what pre-training is for, on streets the package draws.
 
 OUTPUT/data                    the synthetic data set
+OUTPUT/classifier              what every trunk starts from: it tells drawn objects apart
 OUTPUT/pretrain                a run, query-centric, on boxes alone
 OUTPUT/finetune/pretrained     a run, object-centric, from those weights
-OUTPUT/finetune/from_scratch   the same from random weights
+OUTPUT/finetune/from_scratch   the same without pre-training
 OUTPUT/evaluate                figures and detections of both
 OUTPUT/metrics.json            the figures that matter
 OUTPUT/report.html             all of it to look at
@@ -29,10 +30,12 @@ from spnet.experiments.demo.networks import (
     NAME,
     NETWORKS,
     SPLIT,
+    classify,
     configured,
     evaluate_both,
     fine_tune_both,
     located,
+    pictures_of,
     train,
 )  # fmt: skip
 from spnet.experiments.demo.phases import Phases
@@ -79,7 +82,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     """
     if not demo.epochs_scale > 0:
         raise UserError(f"--epochs-scale {demo.epochs_scale} must be above 0")
-    phases = Phases(demo.output, total=5)  # before the lock, which would make a folder that is not empty
+    phases = Phases(demo.output, total=6)  # before the lock, which would make a folder that is not empty
     with alone_in(demo.output):
         return _run(demo, phases)
 
@@ -90,13 +93,17 @@ def _run(demo: Demo, phases: Phases) -> dict[str, Any]:
     drawn = _streets(demo) | {"spnet": spnet.__version__}
     heading = f"drawing {2 * demo.scenes + demo.test_scenes} street scenes"
     phases.run("data", heading, drawn, lambda folder: prepare_synthetic(folder, **_streets(demo)))
+    objects = {"seed": demo.seed, "pictures": pictures_of(demo.epochs_scale)}
+    heading = "the trunk learns to tell drawn objects apart"
+    phases.run("classifier", heading, objects, lambda folder: classify(folder=folder, **objects))
     pretrain = configured("pretrain", demo.seed, demo.epochs_scale)
     heading = f"pre-training, query-centric, on boxes alone ({pretrain.optimiser.epochs} epochs)"
-    phases.run("pretrain", heading, settings_of(pretrain), partial(train, located(pretrain, output / "data")), ["data"])
+    work = partial(train, located(pretrain, output))
+    phases.run("pretrain", heading, settings_of(pretrain), work, ["data", "classifier"])
     finetune = configured("finetune", demo.seed, demo.epochs_scale)
     heading = f"fine-tuning with and without pre-training, side by side ({finetune.optimiser.epochs} epochs each)"
-    work = partial(fine_tune_both, located(finetune, output / "data"), output / "pretrain")
-    phases.run("finetune", heading, settings_of(finetune), work, ["data", "pretrain"])
+    work = partial(fine_tune_both, located(finetune, output), output / "pretrain")
+    phases.run("finetune", heading, settings_of(finetune), work, ["data", "classifier", "pretrain"])
     work = partial(evaluate_both, output / "data", output / "finetune")
     phases.run("evaluate", "searching for people never seen in training", {}, work, ["data", "finetune"])
     return _report(phases, demo)
@@ -121,7 +128,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
 def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
     """Write the page and, last, the metrics."""
     started = time.monotonic()
-    print("5/5 writing the report", flush=True)
+    print("6/6 writing the report", flush=True)
     data, evaluated = demo.output / "data", demo.output / "evaluate"
     annotations = read_annotations(data / "annotations" / f"{SPLIT}.json")
     protocols = read_protocols(data / "retrieval" / f"{SPLIT}.json")

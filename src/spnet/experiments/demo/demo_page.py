@@ -31,7 +31,8 @@ def demo_subject(
     lead = (
         "A small Swap Path Network learned to find one given person among everyone on drawn streets (query-centric, "
         "from boxes alone, without knowing who is who), and was then fine-tuned to detect everyone and tell people "
-        "apart (object-centric). A second network was fine-tuned the same way, but from random weights. "
+        "apart (object-centric). A second network was fine-tuned the same way, but without that pre-training. The "
+        "trunks of both started from a classifier of drawn objects, as the paper's start from one of ImageNet. "
         f"Both searched {scenes} scenes for {people} people that neither had seen before."
     )
     facts = {
@@ -45,5 +46,5 @@ def demo_subject(
         Panel("pre-training, query-centric", {"pre-training": read_curve(runs[0])}),
         Panel("fine-tuning, object-centric", tuning),
     ]
-    title = "Person search, learned from nothing"
+    title = "Person search on drawn streets"
     return Subject(title, lead, annotations, "test", protocol, measured, facts, panels, CLOSING)
