@@ -79,7 +79,14 @@ def test_plain_keys_are_all_keys() -> None:
 
 OPTION_MISTAKES = [
     (["--model.nope", "1"], r"\(options\): .*--model\.nope"),
-    (["--nope", "1"], "--nope"),
+    (["--nope", "1"], r"--nope 1; choose model\.\*, objective\.\*, data\.\*, optimiser\.\*, weights\.\*, seed$"),
+    (["--optimiser.epoch", "1"], "--optimiser.epoch 1; choose optimiser.epochs"),
+    (
+        ["--optimiser.xyzzy", "1"],
+        r"choose optimiser\.epochs, optimiser\.learning_rate, .*, optimiser\.checkpoint_steps$",
+    ),
+    (["--model.xyzzy", "1"], r"choose model\.trunk\.\*, .*, model\.inference\.\*"),
+    (["--xyzzy.epochs", "1"], r"choose model\.\*, .*, seed$"),
     (["more"], "more"),
     (["--model.cascade", "1"], r"--model\.cascade "),  # no abbreviations
     (["--model.cascade_steps"], r"--model\.cascade_steps: expected one argument"),
@@ -105,6 +112,8 @@ def test_mistaken_options_are_named_in_one_line(options: list[str], message: str
 FILE_MISTAKES = [
     ("nope: 1", "'nope'"),
     ("model:\n  nope: 1", "'model'.*'nope'"),
+    ("optimizer:\n  epochs: 3", "'optimizer.epochs' is not accepted; choose optimiser.epochs"),
+    ("model:\n  trunk:\n    weight: none", "choose model.trunk.weights"),
     ("model: 3", "model is 3, expected keys and values"),
     ("model:", "model is None, expected keys and values"),
     ("model:\n  trunk: convnext_tiny", r"model\.trunk is 'convnext_tiny', expected keys and values"),

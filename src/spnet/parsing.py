@@ -2,8 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -13,6 +14,12 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from spnet.errors import UserError
 
 Config = TypeVar("Config")
+
+UNKNOWN_KEY = re.compile(  # how the parser says so, for options and for files
+    r"unrecognized arguments: --(?P<option>[\w.]+)"
+    r"|Option '(?P<key>[\w.]+)' is not accepted"
+    r"|Group '(?P<group>[\w.]+)' does not accept option '(?P<inner>[\w.]+)'"
+)
 
 
 def option_parser(schema: type) -> ArgumentParser:
@@ -77,7 +84,38 @@ def _build(schema: type[Config], parser: ArgumentParser, read: Callable[[], Name
             return schema(**vars(parser.instantiate(read())))
     except (ArgumentError, TypeError, KeyError) as error:
         said = re.sub(r"<class '(\w+)'>|typing\.Literal", lambda match: match[1] or "one of ", str(error))
-        raise UserError(f"configuration ({origin}): {' '.join(said.split())}") from None
+        said = " ".join(said.split())
+        raise UserError(f"configuration ({origin}): {said}{_choices(schema, said)}") from None
+
+
+def _choices(schema: type, said: str) -> str:
+    """What an unknown key may have been meant to be: keys spelled like it, or else all of its group."""
+    found = UNKNOWN_KEY.search(said)
+    if found is None:
+        return ""
+    key = ".".join(part for part in found.groups() if part)
+    keys = list(_keys(schema))
+    near = get_close_matches(key, keys, cutoff=0.8)
+    return f"; choose {', '.join(near or _inside(key.rpartition('.')[0], keys) or _inside('', keys))}"
+
+
+def _inside(group: str, keys: Sequence[str]) -> list[str]:
+    """What is in a group of keys; a group in it is shown as `model.*`."""
+    prefix = f"{group}." if group else ""
+    inner = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    return list(
+        dict.fromkeys(prefix + name + (".*" if rest else "") for name, _, rest in (key.partition(".") for key in inner))
+    )
+
+
+def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration, dotted."""
+    kinds = get_type_hints(schema)
+    for name in (field.name for field in fields(schema)):
+        if is_dataclass(kinds[name]):
+            yield from _keys(kinds[name], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def read_mapping(file: Path) -> dict[str, Any]:

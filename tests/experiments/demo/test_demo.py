@@ -125,6 +125,27 @@ def test_a_share_of_no_epochs_is_refused(tmp_path: Path, scale: float) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scenes", "11"], "--scenes 11: at least 12 are needed"),
+        (["--test-identities", "9"], "--test-identities 9: with --test-scenes 6 it can be 4 to 5"),
+        (["--seed", "-1"], "--seed -1: it must be 0 or more"),
+        (["--seed", str(2**32)], "seed is 4294967296, must be 0 to 4294967295"),
+        (["--epochs-scale", "inf"], "--epochs-scale inf must be a number above 0"),
+    ],
+)
+def test_a_mistake_loses_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    before = sorted(finished.rglob("*"))
+    for output in (finished, tmp_path / "new"):
+        assert main(["demo", "--output", str(output), *OPTIONS, *options]) == 2
+        assert message in capsys.readouterr().err
+    assert sorted(finished.rglob("*")) == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_of_something_else_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").touch()
     assert main(["demo", "--output", str(tmp_path)]) == 2

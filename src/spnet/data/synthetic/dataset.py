@@ -65,8 +65,7 @@ def prepare_synthetic(
     """
     test_scenes = scenes // 2 if test_scenes is None else test_scenes
     test_identities = identities if test_identities is None else test_identities
-    _check(scenes, identities, seed)
-    _check_test(test_scenes, test_identities)
+    check_counts(scenes, identities, seed, test_scenes, test_identities)
     check_output_is_free(output)
     known = {"train": identities, "test": test_identities}
     sources = {
@@ -143,7 +142,15 @@ def check_seen(split: Split, persons: Iterable[int]) -> None:
             raise UserError(f"--identities: person {person} is seen by {cameras[person]} cameras; take more --scenes")
 
 
-def _check(scenes: int, identities: int, seed: int) -> None:
+def check_counts(scenes: int, identities: int, seed: int, test_scenes: int, test_identities: int) -> None:
+    """Raise UserError for a data set that cannot be drawn, naming the option."""
+    _check_train(scenes, identities)
+    _check_test(test_scenes, test_identities)
+    if seed < 0:
+        raise UserError(f"--seed {seed}: it must be 0 or more")
+
+
+def _check_train(scenes: int, identities: int) -> None:
     if scenes < FEWEST_SCENES:
         raise UserError(f"--scenes {scenes}: at least {FEWEST_SCENES} are needed")
     most = min(int(scenes / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
@@ -152,8 +159,6 @@ def _check(scenes: int, identities: int, seed: int) -> None:
             f"--identities {identities}: with --scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
             "so that everybody is seen several times"
         )
-    if seed < 0:
-        raise UserError(f"--seed {seed}: it must be 0 or more")
 
 
 def _check_test(scenes: int, identities: int) -> None:

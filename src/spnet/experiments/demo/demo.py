@@ -11,6 +11,7 @@ OUTPUT/report.html             all of it to look at
 """
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Any
 
 import spnet
 from spnet.data.schema import read_annotations
-from spnet.data.synthetic import prepare_synthetic
+from spnet.data.synthetic import check_counts, prepare_synthetic
 from spnet.errors import UserError
 from spnet.evaluation.arrays import read_arrays
 from spnet.evaluation.files import written_whole
@@ -44,7 +45,7 @@ from spnet.parsing import to_plain
 from spnet.search.evaluate import DETECTIONS
 from spnet.search.report_page import write_report_page
 from spnet.search.report_subject import Measured
-from spnet.training.config import RunConfig
+from spnet.training.config import RunConfig, check_run_config
 from spnet.training.record import versions
 
 KEYS = {"mAP": "mAP", "top-1": "top1", "GT mAP": "gt_mAP", "AP@0.5": "ap", "recall": "recall"}
@@ -80,8 +81,10 @@ def run_demo(demo: Demo) -> dict[str, Any]:
         UserError: options that do not fit, or an output folder that holds something else.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
-    if not demo.epochs_scale > 0:
-        raise UserError(f"--epochs-scale {demo.epochs_scale} must be above 0")
+    if not 0 < demo.epochs_scale < math.inf:
+        raise UserError(f"--epochs-scale {demo.epochs_scale} must be a number above 0")
+    check_counts(**_streets(demo))  # all mistakes first: a phase whose settings changed removes what was there
+    check_run_config(configured("finetune", demo.seed, demo.epochs_scale))
     phases = Phases(demo.output, total=6)  # before the lock, which would make a folder that is not empty
     with alone_in(demo.output):
         return _run(demo, phases)
