@@ -33,6 +33,16 @@ def test_they_count_again_after_an_error() -> None:
     assert halved() > 0
 
 
+def test_who_wanted_it_before_has_it_afterwards() -> None:
+    torch.set_flush_denormal(True)
+    try:
+        with processor_at_speed():
+            pass
+        assert halved() == 0
+    finally:
+        torch.set_flush_denormal(False)
+
+
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
 def test_any_system(monkeypatch: pytest.MonkeyPatch, system: str) -> None:
     monkeypatch.setattr(sys, "platform", system)

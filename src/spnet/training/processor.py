@@ -20,11 +20,18 @@ def processor_at_speed() -> Iterator[None]:
     tensors of a few megabytes would otherwise be fetched from the system, page by page, in every operation.
     """
     _keep_freed_memory()
+    before = _counts_as_zero()
     torch.set_flush_denormal(True)  # threads started from here on inherit it
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
+
+
+def _counts_as_zero() -> bool:
+    """Whether that is so already; PyTorch can be told, but not asked."""
+    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
+    return (smallest / 2).item() == 0
 
 
 def _keep_freed_memory() -> None:
