@@ -234,6 +234,8 @@ def test_a_person_of_one_camera_is_refused() -> None:
     )
     for box, (image, who) in enumerate(((0, 1), (2, 1), (0, 2), (1, 2))):
         split.annotations.append(dataset.person_record(box, image, (0, 0, 5, 5), who))
-    dataset.check_seen(split, [1])
-    with pytest.raises(UserError, match="person 2 is seen by 1 cameras"):
-        dataset.check_seen(split, [1, 2])
+    for part, option in (("train", "--"), ("test", "--test-")):
+        dataset.check_seen(part, split, [1])
+        said = f"^{option}identities: person 2 of {part} is seen by 1 cameras; take more {option}scenes$"
+        with pytest.raises(UserError, match=said):
+            dataset.check_seen(part, split, [1, 2])

@@ -1,8 +1,10 @@
 """Tiny numbers count as zero while a run trains, and not afterwards; no system is asked for what it does not know."""
 
+import ctypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,9 +45,23 @@ def test_who_wanted_it_before_has_it_afterwards() -> None:
         torch.set_flush_denormal(False)
 
 
-@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
-def test_any_system(monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+@pytest.mark.parametrize(
+    ("system", "calls"), [("linux", [(-3, 32 * 2**20), (-1, 2**31 - 1)]), ("darwin", []), ("win32", [])]
+)
+def test_memory_is_kept_where_the_library_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch, system: str, calls: list[tuple[int, int]]
+) -> None:
+    asked: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda option, value: asked.append((option, value)))
     monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    with processor_at_speed():
+        assert halved() == 0
+    assert asked == calls
+
+
+def test_a_library_that_knows_no_such_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
     with processor_at_speed():
         assert halved() == 0
 

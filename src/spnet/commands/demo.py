@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from spnet.experiments.demo.options import Demo
+
 SUMMARY = "show all of it on drawn streets: pre-train, fine-tune, search, report"
 
 DESCRIPTION = (
@@ -14,26 +16,28 @@ DESCRIPTION = (
 )
 
 COUNTS = (
-    ("--scenes", 900, "training scenes, and pictures to pre-train on"),
-    ("--identities", 150, "people known in training"),
-    ("--test-scenes", 150, "scenes that are searched"),
-    ("--test-identities", 50, "people searched for, others than in training"),
+    ("--scenes", Demo.scenes, "training scenes, and pictures to pre-train on"),
+    ("--identities", Demo.identities, "people known in training"),
+    ("--test-scenes", Demo.test_scenes, "scenes that are searched"),
+    ("--test-identities", Demo.test_identities, "people searched for, others than in training"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet demo`."""
     parser.description = DESCRIPTION
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR", help="(default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of data and training (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=Demo.output, metavar="DIR", help="(default %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=Demo.seed, metavar="S", help="of data and training (default %(default)s)"
+    )
     for name, count, what in COUNTS:
         parser.add_argument(name, type=int, default=count, metavar="N", help=f"{what} (default %(default)s)")
     parser.add_argument(
         "--epochs-scale",
         type=float,
-        default=1.0,
+        default=Demo.epochs_scale,
         metavar="F",
-        help="share of the usual training, for trials (default 1)",
+        help="share of the usual training, for trials (default %(default)s)",
     )
 
 
@@ -41,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it, print the figures, and say where the results are. Raises UserError, KeyboardInterrupt."""
     from rich.console import Console
 
-    from spnet.experiments.demo.demo import Demo, run_demo
+    from spnet.experiments.demo.demo import run_demo
 
     demo = Demo(
         arguments.output,

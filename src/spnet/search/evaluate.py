@@ -63,9 +63,7 @@ def evaluate_weights(
     file = split_file(root, split)
     annotations = read_annotations(file)
     chosen = _protocols(root, protocols or [split])
-    folder = output or evaluation_folder(weights, root, split, path)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
+    folder = _no_file(output or evaluation_folder(weights, root, split, path))
     if detections is not None:
         report = measure(read_arrays(detections), chosen)
     else:
@@ -90,6 +88,12 @@ def _refuse(weights: Path, path: PathName, page: bool, detections: Path | None) 
         raise UserError("--detections are of everyone in a scene: they cannot be measured along --path query")
     if not weights.exists():
         raise UserError(f"weights {str(weights)!r}: no such file")
+
+
+def _no_file(folder: Path) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
+    return folder
 
 
 def evaluation_folder(weights: Path, data: Path, split: str, path: PathName) -> Path:

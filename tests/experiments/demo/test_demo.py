@@ -12,7 +12,8 @@ from spnet.errors import UserError
 from spnet.experiments.base import named
 from spnet.experiments.demo import demo as demo_module
 from spnet.experiments.demo import networks
-from spnet.experiments.demo.demo import Demo, run_demo
+from spnet.experiments.demo.demo import run_demo
+from spnet.experiments.demo.options import Demo
 from spnet.model.weights import WEIGHTS_NAME
 from spnet.training.config import RunConfig
 from spnet.training.run_files import LAST, read_run_config

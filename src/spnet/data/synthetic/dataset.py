@@ -81,7 +81,7 @@ def prepare_synthetic(
             first_known = FIRST_KNOWN + (identities if name == "test" else 0)
             writer.write(name, drawing, first_known)
             if name != "pretrain":
-                check_seen(writer.splits[name], range(first_known, first_known + known[name]))
+                check_seen(name, writer.splits[name], range(first_known, first_known + known[name]))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
         splits = {**writer.splits, **fraction_subsets(writer.splits, "pretrain")}
         write_files(folder, splits, protocols)
@@ -132,42 +132,34 @@ def encode(picture: Picture) -> bytes:
     return jpeg
 
 
-def check_seen(split: Split, persons: Iterable[int]) -> None:
+def check_seen(name: str, split: Split, persons: Iterable[int]) -> None:
     """Raise UserError unless each of the known `persons` is seen by two cameras; only chance near the limits fails."""
+    option = "--test-" if name == "test" else "--"
     camera = {image["id"]: image["cam_id"] for image in split.images}
     views = {(record["person_id"], camera[record["image_id"]]) for record in split.annotations}
     cameras = Counter(person for person, _ in views)
     for person in persons:
         if cameras[person] < 2:
-            raise UserError(f"--identities: person {person} is seen by {cameras[person]} cameras; take more --scenes")
+            seen = f"person {person} of {name} is seen by {cameras[person]} cameras"
+            raise UserError(f"{option}identities: {seen}; take more {option}scenes")
 
 
 def check_counts(scenes: int, identities: int, seed: int, test_scenes: int, test_identities: int) -> None:
     """Raise UserError for a data set that cannot be drawn, naming the option."""
-    _check_train(scenes, identities)
-    _check_test(test_scenes, test_identities)
+    _check_part("--", scenes, identities, FEWEST_SCENES, scenes)
+    # half of the train scenes is enough for as many people, and half of an odd number is rounded
+    _check_part("--test-", test_scenes, test_identities, FEWEST_SCENES // 2, 2 * test_scenes + 1)
     if seed < 0:
         raise UserError(f"--seed {seed}: it must be 0 or more")
 
 
-def _check_train(scenes: int, identities: int) -> None:
-    if scenes < FEWEST_SCENES:
-        raise UserError(f"--scenes {scenes}: at least {FEWEST_SCENES} are needed")
-    most = min(int(scenes / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
+def _check_part(option: str, scenes: int, identities: int, fewest: int, train_scenes: int) -> None:
+    """Are there enough scenes of a part for its people? `train_scenes`: as many of train would be."""
+    if scenes < fewest:
+        raise UserError(f"{option}scenes {scenes}: at least {fewest} are needed")
+    most = min(int(train_scenes / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
     if not FEWEST_IDENTITIES <= identities <= most:
         raise UserError(
-            f"--identities {identities}: with --scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
-            "so that everybody is seen several times"
-        )
-
-
-def _check_test(scenes: int, identities: int) -> None:
-    if scenes < FEWEST_SCENES // 2:
-        raise UserError(f"--test-scenes {scenes}: at least {FEWEST_SCENES // 2} are needed")
-    # half of the train scenes is enough for as many identities, and half of an odd number is rounded
-    most = min(int((2 * scenes + 1) / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
-    if not FEWEST_IDENTITIES <= identities <= most:
-        raise UserError(
-            f"--test-identities {identities}: with --test-scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
+            f"{option}identities {identities}: with {option}scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
             "so that everybody is seen several times"
         )

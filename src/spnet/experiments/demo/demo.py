@@ -13,9 +13,7 @@ OUTPUT/report.html             all of it to look at
 import json
 import math
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import spnet
@@ -39,39 +37,17 @@ from spnet.experiments.demo.networks import (
     pictures_of,
     train,
 )  # fmt: skip
+from spnet.experiments.demo.options import Demo
 from spnet.experiments.demo.phases import Phases
 from spnet.experiments.running.alone import alone_in
 from spnet.parsing import to_plain
 from spnet.search.evaluate import DETECTIONS
 from spnet.search.report_page import write_report_page
 from spnet.search.report_subject import Measured
-from spnet.training.config import RunConfig, check_run_config
+from spnet.training.config import check_run_config
 from spnet.training.record import versions
 
 KEYS = {"mAP": "mAP", "top-1": "top1", "GT mAP": "gt_mAP", "AP@0.5": "ap", "recall": "recall"}
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What is done, and where.
-
-    Args:
-        output: folder of everything; what is there from the same demo is not done again.
-        scenes: training scenes, and as many pictures to pre-train on.
-        identities: people known in training.
-        test_scenes: scenes that are searched.
-        test_identities: people searched for, others than in training.
-        seed: of data and training.
-        epochs_scale: share of the usual training, for trials.
-    """
-
-    output: Path = Path("runs/demo")
-    scenes: int = 900
-    identities: int = 150
-    test_scenes: int = 150
-    test_identities: int = 50
-    seed: int = 0
-    epochs_scale: float = 1.0
 
 
 def run_demo(demo: Demo) -> dict[str, Any]:
@@ -91,7 +67,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
 
 
 def _run(demo: Demo, phases: Phases) -> dict[str, Any]:
-    """Phase by phase; each says what it depends on."""
+    """Phase by phase; each says what it depends on, without paths, so that the folder can be moved."""
     output = demo.output
     drawn = _streets(demo) | {"spnet": spnet.__version__}
     heading = f"drawing {2 * demo.scenes + demo.test_scenes} street scenes"
@@ -102,11 +78,11 @@ def _run(demo: Demo, phases: Phases) -> dict[str, Any]:
     pretrain = configured("pretrain", demo.seed, demo.epochs_scale)
     heading = f"pre-training, query-centric, on boxes alone ({pretrain.optimiser.epochs} epochs)"
     work = partial(train, located(pretrain, output))
-    phases.run("pretrain", heading, settings_of(pretrain), work, ["data", "classifier"])
+    phases.run("pretrain", heading, to_plain(pretrain), work, ["data", "classifier"])
     finetune = configured("finetune", demo.seed, demo.epochs_scale)
     heading = f"fine-tuning with and without pre-training, side by side ({finetune.optimiser.epochs} epochs each)"
     work = partial(fine_tune_both, located(finetune, output), output / "pretrain")
-    phases.run("finetune", heading, settings_of(finetune), work, ["data", "classifier", "pretrain"])
+    phases.run("finetune", heading, to_plain(finetune), work, ["data", "classifier", "pretrain"])
     work = partial(evaluate_both, output / "data", output / "finetune")
     phases.run("evaluate", "searching for people never seen in training", {}, work, ["data", "finetune"])
     return _report(phases, demo)
@@ -121,11 +97,6 @@ def _streets(demo: Demo) -> dict[str, int]:
         "test_scenes": demo.test_scenes,
         "test_identities": demo.test_identities,
     }
-
-
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """What a phase depends on: no paths, so that the folder can be moved."""
-    return to_plain(config)
 
 
 def _report(phases: Phases, demo: Demo) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spnet.errors import UserError
 from spnet.experiments.base import Stage, named
-from spnet.experiments.rows.classifier import classifying, train_classifier
+from spnet.experiments.rows.classifier import PICTURES, classifying, train_classifier
 from spnet.experiments.rows.recipes import with_model
 from spnet.experiments.running.side_by_side import Job, run_jobs
 from spnet.model.weights import WEIGHTS_NAME
@@ -21,7 +21,7 @@ NAME = "spnet-tiny"
 SPLIT = "test"
 NETWORKS = {"pretrained": "pre-trained", "from_scratch": "not pre-trained"}  # key of the metrics and name of the run
 EPOCHS: dict[Stage, int] = {"pretrain": 5, "finetune": 17}  # few: there are more pictures than SPNet-tiny is tuned for
-PICTURES, FEWEST_PICTURES = 4000, 40  # that the classifier is trained on
+FEWEST_PICTURES = 40  # that the classifier is trained on
 CLASSIFIER = "classifier.safetensors"
 
 

@@ -32,13 +32,13 @@ from spnet.model.trunk import Trunk, normalise
 from spnet.parsing import to_plain
 from spnet.training.fit import precision_of
 
-HELD_OUT = 30 * len(CLASSES)  # pictures
+PICTURES, HELD_OUT = 4000, 30 * len(CLASSES)
 BATCH_SIZE = 32
 LEARNING_RATE, WEIGHT_DECAY = 4e-3, 2e-2
 METADATA = "classifier"  # the key in the file
 
 
-def train_classifier(trunk: TrunkConfig, file: Path, seed: int = 0, pictures: int = 4000, epochs: int = 8) -> float:
+def train_classifier(trunk: TrunkConfig, file: Path, seed: int = 0, pictures: int = PICTURES, epochs: int = 8) -> float:
     """Train `trunk`, from random weights, to classify drawn street objects; returns its accuracy on held-out pictures.
 
     `file` (.safetensors) is what `classifying` refers to: the trunk with its classifier, named as timm names them, with
