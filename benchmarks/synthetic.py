@@ -3,7 +3,7 @@
     python benchmarks/synthetic.py [--scenes 60] [--rounds 5]
 
 Prints one JSON line: scenes a second for fine-tuning scenes and for pre-training scenes (which need a new street every
-few scenes), both with their JPEG encoding; pictures a second of encoding alone, the floor; and the ratios. The best
+few scenes), both with their JPEG encoding; images a second of encoding alone, the floor; and the ratios. The best
 round counts, since other work on the machine only ever adds time.
 """
 
@@ -15,22 +15,22 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
-from spnet.data.synthetic.camera import Picture
-from spnet.data.synthetic.casting import CAMERAS, SIZE, TRAIN, fine_tuning_scenes, pretraining_scenes
-from spnet.data.synthetic.dataset import encode
+from spnet.synthetic.camera import ImageArray
+from spnet.synthetic.dataset import encode
+from spnet.synthetic.scenario import CAMERAS, SIZE, TRAIN, fine_tuning_scenes, pretraining_scenes
 
 
-def seconds_each(pictures: Iterator[Picture], count: int) -> float:
-    """Seconds to make and encode one of `count` pictures."""
+def seconds_each(images: Iterator[ImageArray], count: int) -> float:
+    """Seconds to make and encode one of `count` images."""
     start = time.perf_counter()
     for _ in range(count):
-        encode(next(pictures))
+        encode(next(images))
     return (time.perf_counter() - start) / count
 
 
-def repeated(pictures: list[Picture]) -> Iterator[Picture]:
+def repeated(images: list[ImageArray]) -> Iterator[ImageArray]:
     while True:
-        yield from pictures
+        yield from images
 
 
 def main() -> None:
@@ -40,18 +40,18 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     count, rounds = options.scenes, options.rounds
-    fine_tuning = (scene.drawn.picture for scene in fine_tuning_scenes(TRAIN, CAMERAS + count * rounds, 50, 0))
+    fine_tuning = (scene.drawn.image for scene in fine_tuning_scenes(TRAIN, CAMERAS + count * rounds, 50, 0))
     drawn = [next(fine_tuning) for _ in range(CAMERAS)]  # the streets of all cameras are made with the first scenes
-    pretraining = (scene.drawn.picture for scene in pretraining_scenes(count * rounds, 0))
-    sources: dict[str, Iterable[Picture]] = {
+    pretraining = (scene.drawn.image for scene in pretraining_scenes(count * rounds, 0))
+    sources: dict[str, Iterable[ImageArray]] = {
         "fine_tuning": fine_tuning,
         "pretraining": pretraining,
         "encoding_alone": repeated(drawn),
     }
     best = dict.fromkeys(sources, np.inf)
     for _ in range(rounds):
-        for name, pictures in sources.items():
-            best[name] = min(best[name], seconds_each(iter(pictures), count))
+        for name, images in sources.items():
+            best[name] = min(best[name], seconds_each(iter(images), count))
     report = {f"{name}_per_second": round(1 / seconds, 1) for name, seconds in best.items()}
     ratios = {f"{name}_to_encoding": round(best[name] / best["encoding_alone"], 1) for name in list(best)[:2]}
     print(json.dumps({"size": SIZE, **report, **ratios}))

@@ -1,6 +1,6 @@
-"""What a fine-tuning step of SPNet-tiny costs on one CPU thread, with and without `processor_at_speed`.
+"""What a fine-tuning step of SPNet-tiny costs on one CPU thread, with and without `flush_denormals`.
 
-Prints one JSON line: milliseconds of both, and of the floor, which is trunk, pyramid and the convolution of the anchors
+Prints one JSON line: milliseconds of both, and of the floor, which is backbone, pyramid and the anchors' convolution
 alone, forward and backward; medians of rounds, after as many steps as make the gradients of easy anchors tiny.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from spnet.data.synthetic import prepare_synthetic
-from spnet.experiments.base import named
-from spnet.structures import SceneBatch
+from spnet.config.presets import get_preset
+from spnet.synthetic import prepare_synthetic
+from spnet.training.cpu import flush_denormals
 from spnet.training.fit import make_training_loader, precision_of
 from spnet.training.module import TrainingModule
-from spnet.training.processor import processor_at_speed
 from spnet.training.transfer import build_network
+from spnet.types import SceneBatch
 
 WARM_UP, ROUNDS = 8, 5  # passes over the batches
 
@@ -31,26 +31,26 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         module, batches = prepare(Path(folder))
-    optimiser = torch.optim.AdamW(module.parameters(), 1e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), 1e-3)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision_of("auto") == "bf16-mixed")
 
     def step(batch: SceneBatch) -> None:
         with autocast:
             loss = torch.stack(list(module.objective(module.network, batch).values())).sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     def floor(batch: SceneBatch) -> None:
         with autocast:
             table = module.network.anchor_table(module.network.features(batch.images, batch.sizes))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         table.embeddings.float().mean().backward()
 
     for _ in range(WARM_UP):
         milliseconds(step, batches)
     without = median(step, batches)
-    with processor_at_speed():
+    with flush_denormals():
         figures = {"floor_ms": median(floor, batches), "step_ms": median(step, batches), "without_ms": without}
     ratios = {"ratio": figures["step_ms"] / figures["floor_ms"], "saved": 1 - figures["step_ms"] / without}
     print(json.dumps({name: round(value, 3) for name, value in (figures | ratios).items()}))
@@ -59,8 +59,8 @@ def main() -> None:
 def prepare(folder: Path) -> tuple[TrainingModule, list[SceneBatch]]:
     """The network, and some batches of drawn streets."""
     prepare_synthetic(folder, scenes=48, identities=12)
-    config = named("spnet-tiny", "finetune")
-    config = replace(config, data=replace(config.data, root=str(folder), workers=0))
+    config = get_preset("spnet-tiny", "finetune")
+    config = replace(config, data=replace(config.data, root=str(folder), num_workers=0))
     loader = make_training_loader(config)
     network, _ = build_network(config)
     return TrainingModule(config, network, loader.scenes.num_identities, len(loader)).train(), list(loader)

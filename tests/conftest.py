@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
+from reproducing import command, shrink_small_scale
 from small_dataset import make_dataset, options
+from spnet.cli.main import main
+from spnet.paper.rows.paper_table import Scale
 
 # sums of several threads are not the same to the bit each time; for what the tests start, too
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -18,16 +22,48 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared data set of pictures with two people each; not to be changed."""
+    """A prepared data set of images with two people each; not to be changed."""
     return make_dataset(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")
 def small_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run fine-tuned object-centric until it finds people in `small_data`; not to be changed."""
-    from spnet.cli import main
-
     run = tmp_path_factory.mktemp("runs") / "small"
-    keys = options(optimiser__epochs=30)
+    keys = options(optimizer__epochs=30)
     assert main(["train", "spnet-tiny", "--data", str(small_data), "--output", str(run), *keys]) == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set like that of `spnet prepare synthetic`; not to be changed."""
+    return make_synthetic_data(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Scale:
+    """The miniature scale with its classifier."""
+    return miniature_scale(write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the miniature networks start from."""
+    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.safetensors")
+
+
+@pytest.fixture
+def small_scale_is_miniature(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--scale small` is miniature, and its classifier is there at once."""
+    shrink_small_scale(classifier, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def made(synthetic_data: Path, classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Table 8 with two seeds, made from nothing; not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        shrink_small_scale(classifier, patch)
+        assert main(command(synthetic_data, folder, "--seeds", "0", "1", "0")) == 0
+    return folder

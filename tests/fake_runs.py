@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.experiments.running.carry_out import Measurement
-from spnet.experiments.running.plan import Plan, Training
-from spnet.model.weights import WEIGHTS_NAME
-from spnet.search.evaluate import METRICS, evaluation_folder
+from spnet.evaluation.runner import METRICS, evaluation_folder
+from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.paper.execute import Measurement
+from spnet.paper.plan import Plan, Training
+from spnet.runs.folder import LAST, split_file
+from spnet.runs.record import RunRecord, annotations_digest, write_record
 from spnet.training.module import TrainingModule
-from spnet.training.record import RunRecord, annotations_digest, write_record
-from spnet.training.run_files import LAST, split_file
 
 
 def finish(folder: Path, training: Training, seconds: float = 1800) -> Path:
     """A run that is finished."""
     folder.mkdir(parents=True)
-    write_record(folder, RunRecord(training.depends, "finished", seconds=seconds, steps=9))
+    write_record(folder, RunRecord(training.fingerprint, "finished", seconds=seconds, steps=9))
     (folder / WEIGHTS_NAME).touch()
     return folder
 
@@ -29,7 +29,7 @@ def finish(folder: Path, training: Training, seconds: float = 1800) -> Path:
 def interrupt(folder: Path, training: Training) -> Path:
     """A run with a checkpoint."""
     (folder / LAST).parent.mkdir(parents=True)
-    write_record(folder, RunRecord(training.depends))
+    write_record(folder, RunRecord(training.fingerprint))
     (folder / LAST).touch()
     return folder
 
@@ -37,20 +37,20 @@ def interrupt(folder: Path, training: Training) -> Path:
 def diverge(folder: Path, training: Training) -> Path:
     """A run that cannot go on, with the checkpoint it had."""
     interrupt(folder, training)
-    write_record(folder, RunRecord(training.depends, "diverged", "training diverged: at step 7"))
+    write_record(folder, RunRecord(training.fingerprint, "diverged", "training diverged: at step 7"))
     return folder
 
 
 def begin(folder: Path, training: Training) -> Path:
     """A run that was killed before its first checkpoint."""
     folder.mkdir(parents=True)
-    write_record(folder, RunRecord(training.depends))
+    write_record(folder, RunRecord(training.fingerprint))
     return folder
 
 
 def finish_all(plan: Plan, runs: Path) -> dict[str, Path]:
     """Every training of a plan is finished; folders by the digest they depend on."""
-    return {run.depends: finish(runs / f"run{number}", run) for number, run in enumerate(plan.trainings())}
+    return {run.fingerprint: finish(runs / f"run{number}", run) for number, run in enumerate(plan.trainings())}
 
 
 def note_figures(run: Path, wanted: Measurement, mean: float = 0.5, version: int = EVALUATOR_VERSION) -> Path:
@@ -58,7 +58,7 @@ def note_figures(run: Path, wanted: Measurement, mean: float = 0.5, version: int
     search = {"mAP": mean, "top1": 0.25, "top5": 0.75, "top10": 1}
     section = {"detection": {"recall@0.5": 0.9, "ap@0.5": 0.85}, "detected": search, "ground_truth": search}
     about = {"annotations": annotations_digest(split_file(wanted.data, wanted.split))}
-    file = evaluation_folder(run, wanted.data, wanted.split, wanted.path) / METRICS
+    file = evaluation_folder(run, wanted.data, wanted.split, wanted.pathway) / METRICS
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {"evaluator_version": version, "protocols": {wanted.split: section}, "about": about}
     file.write_text(json.dumps(content))

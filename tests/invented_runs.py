@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from spnet.config.io import to_yaml
+from spnet.config.presets import Stage, get_preset
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.experiments.base import Stage, named
-from spnet.parsing import to_yaml
 
 
 @cache
 def configuration(stage: Stage = "finetune") -> str:
     """The configuration file of a SPNet-S that was never trained."""
-    return to_yaml(named("spnet-s", stage))
+    return to_yaml(get_preset("spnet-s", stage))
 
 
 def make_run(folder: Path, stage: Stage = "finetune", seconds: float = 9000.0, **replaced: str) -> Path:
@@ -46,7 +46,7 @@ def interrupt(run: Path) -> Path:
 
 def set_record(run: Path, **fields: Any) -> None:
     """What a run notes of itself."""
-    (run / "run.json").write_text(json.dumps({"depends": "0", **fields}))
+    (run / "run.json").write_text(json.dumps({"fingerprint": "0", **fields}))
 
 
 def evaluate(run: Path, name: str = "prw-test-object", protocol: str = "test", **figures: Any) -> Path:

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from spnet.config import ModelConfig, TrunkConfig
-from spnet.model.network import SPNet
-from spnet.structures import SceneBatch, Targets
+from spnet.config.schema import BackboneConfig, ModelConfig
+from spnet.models.spnet import SPNet
+from spnet.types import SceneBatch, Targets
 
-TRUNK = TrunkConfig("convnext_tiny", "none", 0.0, {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 24)})
+BACKBONE = BackboneConfig("convnext_tiny", "none", 0.0, {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 24)})
 
-# scene, box, person, identity: two views of one picture, a stranger, and a scene of somebody else
+# scene, box, person, identity: two views of one image, a stranger, and a scene of somebody else
 ROWS = [
     (0, (5, 6, 30, 60), 100, 0),
     (0, (40, 4, 70, 62), 101, 1),
@@ -22,7 +22,7 @@ ROWS = [
 
 def make_config(**changes: Any) -> ModelConfig:
     """A miniature ConvNeXt, D = E = 8."""
-    return ModelConfig(**({"trunk": TRUNK, "location_dims": 8, "reid_dims": 8} | changes))
+    return ModelConfig(**({"backbone": BACKBONE, "location_dim": 8, "reid_dim": 8} | changes))
 
 
 def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -> SPNet:
@@ -33,7 +33,7 @@ def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -
     torch.nn.init.normal_(network.anchors.embed.bias, std=0.3)
     for bridge, head in zip(network.bridges, network.boxes, strict=True):
         torch.nn.init.normal_(bridge.weight, std=0.1)
-        torch.nn.init.normal_(head.deltas.weight, std=0.15 / network.config.location_dims**0.5)
+        torch.nn.init.normal_(head.deltas.weight, std=0.15 / network.config.location_dim**0.5)
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):  # ConvNeXt's blocks add next to nothing when they are new
             torch.nn.init.ones_(parameter)
@@ -53,7 +53,7 @@ def make_targets(rows: list[tuple[Any, ...]]) -> Targets:
 
 
 def make_batch(rows: list[tuple[Any, ...]] = ROWS, scenes: int = 3, size: tuple[int, int] = (64, 96)) -> SceneBatch:
-    """Random pictures that fill their batch, and boxes on them."""
+    """Random images that fill their batch, and boxes on them."""
     generator = torch.Generator().manual_seed(0)
     return SceneBatch(
         images=torch.randint(0, 256, (scenes, 3, *size), dtype=torch.uint8, generator=generator),
@@ -65,7 +65,7 @@ def make_batch(rows: list[tuple[Any, ...]] = ROWS, scenes: int = 3, size: tuple[
 
 
 def random_boxes(count: int, width: float, height: float, generator: torch.Generator) -> torch.Tensor:
-    """(count, 4) boxes with area inside a picture."""
+    """(count, 4) boxes with area inside an image."""
     first = torch.rand(count, 2, generator=generator) * 0.7
     second = first + 0.05 + torch.rand(count, 2, generator=generator) * (0.95 - first)
     return torch.cat([first, second.clamp(max=1)], dim=1) * torch.tensor([width, height, width, height])

@@ -5,39 +5,38 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from small_dataset import TRUNK, make_dataset, options
-from spnet.config import TrunkConfig
-from spnet.experiments.base import Stage, named
-from spnet.experiments.rows.exhibits import Scale
-from spnet.experiments.rows.recipes import Recipe, architecture, changed, replicated, with_model
-from spnet.model.trunk import Trunk
-from spnet.parsing import override
-from spnet.training.config import RunConfig
+from small_dataset import BACKBONE, make_dataset, options
+from spnet.config.io import override
+from spnet.config.presets import get_preset
+from spnet.config.schema import BackboneConfig, RunConfig, Stage
+from spnet.models.backbone import Backbone
+from spnet.paper.rows.paper_table import Scale
+from spnet.paper.rows.recipes import Recipe, apply, architecture, replicated, with_model
 
 CLASSES = 5
-LARGE_TRUNK = TrunkConfig("convnext_tiny", "none", 0.0, TRUNK | {"dims": [8, 12, 16, 32]})
-RESNET = TrunkConfig("resnet10t", "none", 0.0, {"channels": [8, 12, 16, 24], "stem_width": 8})
+LARGE_BACKBONE = BackboneConfig("convnext_tiny", "none", 0.0, BACKBONE | {"dims": [8, 12, 16, 32]})
+RESNET = BackboneConfig("resnet10t", "none", 0.0, {"channels": [8, 12, 16, 24], "stem_width": 8})
 # scenes with a second box, of twelve, and boxes too many
 FEWER = {"p20": 0, "p40": 3, "p60": 6, "p80": 9, "p100": 12}
 MORE = {"p120": 3, "p140": 6, "p160": 9, "p180": 12}
 
 
 def miniature_scale(classifier: Path) -> Scale:
-    """SPNet-S starts from the classifier; SPNet-L has another trunk, separate heads, a cascade and long embeddings."""
-    small_trunk = TrunkConfig("convnext_tiny", str(classifier), 0.0, TRUNK | {"num_classes": CLASSES})
-    small = Recipe(_miniature("pretrain", small_trunk), _miniature("finetune", small_trunk))
-    large = changed(_on_trunk(small, LARGE_TRUNK), architecture("separate", 2, wide=True), replicated)
-    return Scale("miniature", small, large, _on_trunk(large, RESNET))
+    """SPNet-S starts from the classifier; SPNet-L has another backbone, separate heads, cascade, long embeddings."""
+    small_backbone = BackboneConfig("convnext_tiny", str(classifier), 0.0, BACKBONE | {"num_classes": CLASSES})
+    small = Recipe(_miniature("pretrain", small_backbone), _miniature("finetune", small_backbone))
+    large = apply(_on_backbone(small, LARGE_BACKBONE), architecture("separate", 2, wide=True), replicated)
+    return Scale("miniature", small, large, _on_backbone(large, RESNET))
 
 
 def write_classifier(file: Path) -> Path:
-    """A classifier that SPNet-S's trunk can start from: it has learnt nothing."""
-    trunk = TrunkConfig("convnext_tiny", "none", 0.0, TRUNK | {"num_classes": CLASSES})
-    save_file(Trunk(trunk, with_classifier=True).net.state_dict(), file)
+    """A classifier that SPNet-S's backbone can start from: it has learnt nothing."""
+    backbone = BackboneConfig("convnext_tiny", "none", 0.0, BACKBONE | {"num_classes": CLASSES})
+    save_file(Backbone(backbone, with_classifier=True).net.state_dict(), file)
     return file
 
 
-def make_drawn_data(folder: Path) -> Path:
+def make_synthetic_data(folder: Path) -> Path:
     """A data set with the splits of `spnet prepare synthetic`: pretrain, p20 to p180, train and test."""
     data = make_dataset(folder)
     content = json.loads((data / "annotations" / "train.json").read_text())
@@ -53,12 +52,12 @@ def make_drawn_data(folder: Path) -> Path:
     return data
 
 
-def _miniature(stage: Stage, trunk: TrunkConfig) -> RunConfig:
-    return with_model(override(named("spnet-tiny", stage), options=options()), trunk=trunk)
+def _miniature(stage: Stage, backbone: BackboneConfig) -> RunConfig:
+    return with_model(override(get_preset("spnet-tiny", stage), options=options()), backbone=backbone)
 
 
-def _on_trunk(recipe: Recipe, trunk: TrunkConfig) -> Recipe:
+def _on_backbone(recipe: Recipe, backbone: BackboneConfig) -> Recipe:
     return Recipe(
-        recipe.pretrain and with_model(recipe.pretrain, trunk=trunk),
-        recipe.finetune and with_model(recipe.finetune, trunk=trunk),
+        recipe.pretrain and with_model(recipe.pretrain, backbone=backbone),
+        recipe.finetune and with_model(recipe.finetune, backbone=backbone),
     )

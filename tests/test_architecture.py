@@ -1,18 +1,46 @@
-"""The map of the house names every file in it."""
+"""Rooms import downwards only: an arrow upwards, or a circle, is a design that slipped."""
 
+import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+SOURCE = Path(__file__).parents[1] / "src" / "spnet"
+
+LEVELS = (  # a room may import from its own level's earlier lines and from every level above it in this list
+    ("errors",),
+    ("files", "types"),
+    ("config",),
+    ("data", "models", "losses"),
+    ("synthetic", "runs"),
+    ("evaluation",),
+    ("training", "inference", "reports"),
+    ("paper",),
+    ("cli",),
+)
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 
 
-def test_every_source_file_has_a_line() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    files = [path.relative_to(ROOT / "src/spnet").as_posix() for path in (ROOT / "src/spnet").rglob("*.py")]
-    assert not [file for file in files if not file.endswith("__init__.py") and f"`{file}`" not in text]
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def test_no_line_is_left_of_a_file_that_went() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text().partition("## A line for each file")[2]
-    named = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
-    assert named
-    assert not [file for file in named if not (ROOT / "src/spnet" / file).is_file()]
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a file imports anything of, at its top or inside a function."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[1] for name in names if name.startswith("spnet.")} - {room_of(path)}
+
+
+def test_every_room_has_its_level() -> None:
+    rooms = {room_of(path) for path in SOURCE.rglob("*.py")} - {"__init__"}
+    assert rooms == set(LEVEL)
+
+
+def test_imports_point_down() -> None:
+    upwards = [
+        f"{path.relative_to(SOURCE)} imports {room}"
+        for path in SOURCE.rglob("*.py")
+        if path != SOURCE / "__init__.py"
+        for room in imported_rooms(path)
+        if LEVEL[room] >= LEVEL[room_of(path)]
+    ]
+    assert not upwards

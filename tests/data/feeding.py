@@ -1,4 +1,4 @@
-"""A small annotated folder of pictures for the tests of scenes and batches."""
+"""A small annotated folder of images for the tests of scenes and batches."""
 
 from pathlib import Path
 

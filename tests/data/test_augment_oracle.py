@@ -4,14 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from spnet.data.augment import Augmentation, ViewPlan, draw_view, make_view, visible_boxes
+from spnet.config.schema import Augmentation
+from spnet.data.augment import ViewParams, sample_view, transform_boxes, warp
 
-PICTURE = (160, 120)
+IMAGE = (160, 120)
 WINDOW = (150, 260)
 
 
-def smooth_picture(width: int, height: int) -> np.ndarray:
-    """A picture without fine detail: all ways of interpolating it agree, a shift or a wrong scale does not."""
+def smooth_image(width: int, height: int) -> np.ndarray:
+    """An image without fine detail: all ways of interpolating it agree, a shift or a wrong scale does not."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     channels = [110 + 90 * np.sin(x / 17 + k) * np.cos(y / 13 - k) + x * 0.2 for k in range(3)]
     return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
@@ -19,15 +20,15 @@ def smooth_picture(width: int, height: int) -> np.ndarray:
 
 def random_boxes(generator: np.random.Generator, count: int) -> np.ndarray:
     size = generator.uniform((6, 10), (50, 90), (count, 2))
-    corner = generator.uniform(0, 1, (count, 2)) * (np.asarray(PICTURE) - size)
+    corner = generator.uniform(0, 1, (count, 2)) * (np.asarray(IMAGE) - size)
     return np.concatenate([corner, corner + size], axis=1)
 
 
-def draw(name: str, seed: int, crop_size: int) -> tuple[np.ndarray, ViewPlan]:
+def draw(name: str, seed: int, crop_size: int) -> tuple[np.ndarray, ViewParams]:
     generator = np.random.default_rng(seed)
     boxes = random_boxes(generator, int(generator.integers(0, 7)))
-    augmentation = Augmentation(name, crop_size=crop_size, window=WINDOW)
-    return boxes, draw_view(augmentation, PICTURE, boxes, generator.random(len(boxes)) < 0.5, generator)
+    augmentation = Augmentation(name, crop_size=crop_size, min_size=WINDOW[0], max_size=WINDOW[1])
+    return boxes, sample_view(augmentation, IMAGE, boxes, generator.random(len(boxes)) < 0.5, generator)
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -38,7 +39,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return pixels
 
 
-def pixels_step_by_step(pixels: np.ndarray, plan: ViewPlan) -> np.ndarray:
+def pixels_step_by_step(pixels: np.ndarray, plan: ViewParams) -> np.ndarray:
     """Resize; pad; crop; resize; flip: (H, W, 3)."""
     pixels = resize(pixels, plan.resized)
     left, top = (plan.padded[0] - plan.resized[0]) // 2, (plan.padded[1] - plan.resized[1]) // 2
@@ -49,13 +50,13 @@ def pixels_step_by_step(pixels: np.ndarray, plan: ViewPlan) -> np.ndarray:
     return pixels[:, ::-1] if plan.flipped else pixels
 
 
-def boxes_step_by_step(boxes: np.ndarray, plan: ViewPlan) -> tuple[np.ndarray, list[int]]:
+def boxes_step_by_step(boxes: np.ndarray, plan: ViewParams) -> tuple[np.ndarray, list[int]]:
     """The same steps for each box, dropping what is less than 40% visible: boxes and which they are."""
     left, top = (plan.padded[0] - plan.resized[0]) // 2, (plan.padded[1] - plan.resized[1]) // 2
     x1, y1, x2, y2 = plan.crop
     moved, kept = [], []
     for row, box in enumerate(boxes.tolist()):
-        box = [value * plan.resized[axis % 2] / plan.picture[axis % 2] for axis, value in enumerate(box)]
+        box = [value * plan.resized[axis % 2] / plan.image[axis % 2] for axis, value in enumerate(box)]
         box = [box[0] + left, box[1] + top, box[2] + left, box[3] + top]
         full = (box[2] - box[0]) * (box[3] - box[1])
         box = [max(box[0], x1), max(box[1], y1), min(box[2], x2), min(box[3], y2)]
@@ -68,10 +69,10 @@ def boxes_step_by_step(boxes: np.ndarray, plan: ViewPlan) -> tuple[np.ndarray, l
     return np.reshape(moved, (-1, 4)), kept
 
 
-def away_from_edges(plan: ViewPlan) -> np.ndarray:
-    """(H, W) bool: pixels more than 2 (of any step) from the picture's edge, where the steps blend it with black."""
+def away_from_edges(plan: ViewParams) -> np.ndarray:
+    """(H, W) bool: pixels more than 2 (of any step) from the image's edge, where the steps blend it with black."""
     scale, shift = plan.affine
-    ends = np.sort([shift, shift + scale * plan.picture], axis=0)
+    ends = np.sort([shift, shift + scale * plan.image], axis=0)
     zoom = np.asarray(plan.output) / np.subtract(plan.crop[2:], plan.crop[:2])
     reach = 2 * np.maximum(1, np.maximum(np.abs(scale), zoom))
     centres = [np.arange(length) + 0.5 for length in plan.output]
@@ -86,7 +87,7 @@ def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
     for seed in range(300):
         boxes, plan = draw(name, seed, crop_size)
         expected, expected_rows = boxes_step_by_step(boxes, plan)
-        found, rows = visible_boxes(plan, boxes)
+        found, rows = transform_boxes(plan, boxes)
         np.testing.assert_array_equal(rows, expected_rows)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         dropped += len(boxes) - len(rows)
@@ -96,12 +97,12 @@ def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
 @pytest.mark.parametrize("name", ["rrc2", "rrc_scale"])
 @pytest.mark.parametrize("crop_size", [64, 200])
 def test_pixels_are_those_of_the_steps(name: str, crop_size: int) -> None:
-    pixels = smooth_picture(*PICTURE)
+    pixels = smooth_image(*IMAGE)
     seen = 0.0
     for seed in range(80):
         _, plan = draw(name, seed, crop_size)
         expected = pixels_step_by_step(pixels, plan)
-        view = make_view(pixels, 1, plan).permute(1, 2, 0).numpy()
+        view = warp(pixels, 1, plan).permute(1, 2, 0).numpy()
         compared = away_from_edges(plan)
         difference = np.abs(view.astype(int) - expected)[compared]
         assert difference.max(initial=0) <= 5  # half a pixel off would be about 14
@@ -112,36 +113,37 @@ def test_pixels_are_those_of_the_steps(name: str, crop_size: int) -> None:
 
 def test_fine_detail_survives_where_the_steps_keep_it() -> None:
     """A magnified crop that is not resized again: the steps too resample once, so even noise must agree."""
-    pixels = np.random.default_rng(0).integers(60, 190, (PICTURE[1], PICTURE[0], 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(60, 190, (IMAGE[1], IMAGE[0], 3), dtype=np.uint8)
     compared = 0
     for seed in range(80):
         _, plan = draw("rrc2", seed, 64)
         if plan.crop[2] - plan.crop[0] == plan.crop[3] - plan.crop[1] == 64:
             expected = pixels_step_by_step(pixels, plan)
-            view = make_view(pixels, 1, plan).permute(1, 2, 0).numpy()
-            assert np.abs(view.astype(int) - expected).max() <= 3  # black and the picture's edge included
+            view = warp(pixels, 1, plan).permute(1, 2, 0).numpy()
+            assert np.abs(view.astype(int) - expected).max() <= 3  # black and the image's edge included
             compared += 1
     assert compared > 10
 
 
 @pytest.mark.parametrize("window", [(150, 260), (120, 260), (50, 90), (30, 60)])
 def test_wrs_is_one_resize(window: tuple[int, int]) -> None:
-    pixels = smooth_picture(*PICTURE)
-    plan = draw_view(Augmentation("wrs", window=window), PICTURE, np.zeros((0, 4)), np.zeros(0, bool), None)
-    view = make_view(pixels, 1, plan).permute(1, 2, 0).numpy()
+    pixels = smooth_image(*IMAGE)
+    wrs = Augmentation("wrs", min_size=window[0], max_size=window[1])
+    plan = sample_view(wrs, IMAGE, np.zeros((0, 4)), np.zeros(0, bool), None)
+    view = warp(pixels, 1, plan).permute(1, 2, 0).numpy()
     assert view.shape == (plan.resized[1], plan.resized[0], 3)
     assert np.abs(view.astype(int) - resize(pixels, plan.resized)).max() <= 3
 
 
 @pytest.mark.parametrize("reduction", [2, 4])
-def test_a_reduced_picture_gives_the_same_view(reduction: int) -> None:
-    pixels = smooth_picture(*PICTURE)
-    small = cv2.resize(pixels, (PICTURE[0] // reduction, PICTURE[1] // reduction), interpolation=cv2.INTER_AREA)
+def test_a_reduced_image_gives_the_same_view(reduction: int) -> None:
+    pixels = smooth_image(*IMAGE)
+    small = cv2.resize(pixels, (IMAGE[0] // reduction, IMAGE[1] // reduction), interpolation=cv2.INTER_AREA)
     boxes = np.array([[30.0, 20, 120, 110]])
     for seed in range(20):
         generator = np.random.default_rng(seed)
-        plan = draw_view(Augmentation("rrc_scale", crop_size=24), PICTURE, boxes, np.ones(1, bool), generator)
-        full, reduced = make_view(pixels, 1, plan).int(), make_view(small, reduction, plan).int()
+        plan = sample_view(Augmentation("rrc_scale", crop_size=24), IMAGE, boxes, np.ones(1, bool), generator)
+        full, reduced = warp(pixels, 1, plan).int(), warp(small, reduction, plan).int()
         far = away_from_edges(plan)
         assert (full - reduced).abs().numpy()[:, far].max(initial=0) <= (3 if reduction == 2 else 8)
 
@@ -153,6 +155,6 @@ def test_shrinking_is_antialiased() -> None:
     stripes[1::2] = 255 - stripes[1::2]
     for shrink in (2, 3, 4, 5.3, 8):
         size = (round(320 / shrink), round(240 / shrink))
-        plan = ViewPlan((320, 240), (320, 240), (320, 240), (0, 0, 320, 240), size, True)
-        view = make_view(stripes, 1, plan)[:, 2:-2, 2:-2].float()
+        plan = ViewParams((320, 240), (320, 240), (320, 240), (0, 0, 320, 240), size, True)
+        view = warp(stripes, 1, plan)[:, 2:-2, 2:-2].float()
         assert (view - 127.5).abs().max() < 20, shrink

@@ -1,4 +1,4 @@
-"""Reading picture files: the fast way and the fallback agree, damage is always noticed and named."""
+"""Reading image files: the fast way and the fallback agree, damage is always noticed and named."""
 
 import io
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spnet.data.decode import read_picture
+from spnet.data.decode import read_image
 from spnet.errors import UserError
 
 SIZE = (96, 64)
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     waves = [120 + 80 * np.sin(x / (6 + k)) * np.cos(y / (9 - k)) for k in range(3)]
     noise = np.random.default_rng(0).normal(scale=6, size=(SIZE[1], SIZE[0], 3))
@@ -22,7 +22,7 @@ def picture() -> Image.Image:
 
 def encoded(mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:
     target = io.BytesIO()
-    picture().convert(mode).save(target, kind, **options)
+    image().convert(mode).save(target, kind, **options)
     return target.getvalue()
 
 
@@ -42,9 +42,9 @@ def encoded(mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:
     ],
 )
 def test_every_kind_of_file_reads_as_pillow_reads_it(tmp_path: Path, mode: str, kind: str, options: dict) -> None:
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(encoded(mode, kind, **options))
-    pixels, reduction = read_picture(path, SIZE)
+    pixels, reduction = read_image(path, SIZE)
     assert reduction == 1
     assert pixels.dtype == np.uint8
     expected = np.asarray(Image.open(path).convert("RGB")).astype(int)
@@ -53,24 +53,24 @@ def test_every_kind_of_file_reads_as_pillow_reads_it(tmp_path: Path, mode: str, 
 
 @pytest.mark.parametrize("reduction", [2, 4, 8])
 def test_reduced_pixels_are_means_of_blocks(tmp_path: Path, reduction: int) -> None:
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(encoded(subsampling=0, quality=98))
-    pixels, given = read_picture(path, SIZE, reduction)
+    pixels, given = read_image(path, SIZE, reduction)
     assert given == reduction
-    full = read_picture(path, SIZE)[0].astype(float)
+    full = read_image(path, SIZE)[0].astype(float)
     blocks = full.reshape(SIZE[1] // reduction, reduction, SIZE[0] // reduction, reduction, 3).mean(axis=(1, 3))
     assert pixels.shape == blocks.shape
     assert np.abs(pixels - blocks).mean() < 2
 
 
 def test_reduction_of_odd_sizes_rounds_up(tmp_path: Path) -> None:
-    picture().crop((0, 0, 93, 61)).save(tmp_path / "odd.jpg")
-    assert read_picture(tmp_path / "odd.jpg", (93, 61), 4)[0].shape == (16, 24, 3)
+    image().crop((0, 0, 93, 61)).save(tmp_path / "odd.jpg")
+    assert read_image(tmp_path / "odd.jpg", (93, 61), 4)[0].shape == (16, 24, 3)
 
 
 def test_a_format_without_reduction_comes_whole(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(kind="PNG"))
-    pixels, reduction = read_picture(tmp_path / "a.png", SIZE, 4)
+    pixels, reduction = read_image(tmp_path / "a.png", SIZE, 4)
     assert (pixels.shape, reduction) == ((SIZE[1], SIZE[0], 3), 1)
 
 
@@ -78,7 +78,7 @@ def test_stored_pixels_are_not_turned(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees to show"
     (tmp_path / "turned.jpg").write_bytes(encoded(exif=exif))
-    assert read_picture(tmp_path / "turned.jpg", SIZE)[0].shape == (SIZE[1], SIZE[0], 3)
+    assert read_image(tmp_path / "turned.jpg", SIZE)[0].shape == (SIZE[1], SIZE[0], 3)
 
 
 def test_harmless_flaws_are_read(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_harmless_flaws_are_read(tmp_path: Path) -> None:
     scan = data.index(b"\xff\xda")
     (tmp_path / "flawed.jpg").write_bytes(data[:scan] + b"\0\0\0" + data[scan:])
     (tmp_path / "fine.jpg").write_bytes(data)
-    flawed, fine = (read_picture(tmp_path / name, SIZE)[0] for name in ("flawed.jpg", "fine.jpg"))
+    flawed, fine = (read_image(tmp_path / name, SIZE)[0] for name in ("flawed.jpg", "fine.jpg"))
     assert np.abs(flawed.astype(int) - fine).max() <= 2
 
 
@@ -100,7 +100,7 @@ def test_a_truncated_jpeg_is_refused(tmp_path: Path, kept: int, reduction: int) 
     path = tmp_path / "cut.jpg"
     path.write_bytes(JPEG[:kept])
     with pytest.raises(UserError, match=r"^image .*cut\.jpg cannot be read: [^\n]+$"):
-        read_picture(path, SIZE, reduction)
+        read_image(path, SIZE, reduction)
 
 
 @pytest.mark.parametrize("data", [PNG[:50], PNG[: len(PNG) // 2], PROGRESSIVE[: len(PROGRESSIVE) // 2], b"hello"])
@@ -108,14 +108,14 @@ def test_other_damage_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "broken"
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"^image .*broken cannot be read: [^\n]+$"):
-        read_picture(path, SIZE)
+        read_image(path, SIZE)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.jpg cannot be read: No such file"):
-        read_picture(tmp_path / "none.jpg", SIZE)
+        read_image(tmp_path / "none.jpg", SIZE)
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
-        read_picture(tmp_path, SIZE)
+        read_image(tmp_path, SIZE)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -124,4 +124,4 @@ def test_another_size_than_annotated_is_refused_with_both(tmp_path: Path, kind: 
     path = tmp_path / "small"
     path.write_bytes(encoded(kind=kind))
     with pytest.raises(UserError, match=r"^image .*small is 96 x 64 pixels, its annotations say 64 x 96$"):
-        read_picture(path, (64, 96), reduction)
+        read_image(path, (64, 96), reduction)

@@ -1,4 +1,4 @@
-"""Looking through a data set: counts, contradictions between splits, damaged pictures, the sheet."""
+"""Looking through a data set: counts, contradictions between splits, damaged images, the sheet."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spnet.data.contact_sheet import ACROSS, TILE, _choose, draw_contact_sheet, save_contact_sheet
+from spnet.data.contact_sheet import ACROSS, TILE, _choose, render_contact_sheet, save_contact_sheet
 from spnet.data.inspection import (
     count,
-    find_contradictions,
+    find_id_conflicts,
+    find_invalid_queries,
     find_missing,
-    find_unanswerable,
-    list_pictures,
-    read_pictures,
+    list_images,
+    read_images,
     read_splits,
 )
 from spnet.data.schema import Split, image_record, person_record, write_dataset
@@ -31,11 +31,11 @@ def make_dataset(folder: Path, val_box: Any = (60, 10, 20, 40)) -> Path:
     persons = [person_record(0, 0, (-5, 10, 20, 40), 1), person_record(1, 1, (60, 10, 20, 40), 1)]
     persons.append(person_record(2, 1, (10, 10, 10, 20), 2, is_known=False))
     val = [person_record(1, 1, val_box, 1)]
-    splits = {"train": Split(images, persons, "pictures"), "val": Split(images[1:2], val, "pictures")}
+    splits = {"train": Split(images, persons, "images"), "val": Split(images[1:2], val, "images")}
     write_dataset(folder, splits, {"val": {"queries": [1], "images": [1]}})
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     for image in images:
-        Image.new("RGB", (image["width"], image["height"]), (0, 0, 90)).save(folder / "pictures" / image["file_name"])
+        Image.new("RGB", (image["width"], image["height"]), (0, 0, 90)).save(folder / "images" / image["file_name"])
     return folder
 
 
@@ -52,9 +52,9 @@ def test_counts(tmp_path: Path) -> None:
 
 
 def test_parts_may_share_ids_but_not_contradict_each_other(tmp_path: Path) -> None:
-    assert find_contradictions(read_splits(make_dataset(tmp_path / "good"))[0]) == []
+    assert find_id_conflicts(read_splits(make_dataset(tmp_path / "good"))[0]) == []
     bad, _ = read_splits(make_dataset(tmp_path / "bad", val_box=(61, 10, 20, 40)))
-    assert find_contradictions(bad) == ["val: annotation id 1 means another annotation in train (1 such ids)"]
+    assert find_id_conflicts(bad) == ["val: annotation id 1 means another annotation in train (1 such ids)"]
 
 
 def test_a_split_that_cannot_be_used_is_a_problem_and_the_others_are_shown(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_splits_come_in_the_order_of_their_numbers_and_the_sheet_shows_other_sce
     images = [image_record(row, f"{row}.png", 100, 80) for row in range(8)]
     persons = [person_record(row, row, (60, 10, 20, 40), row) for row in range(8)]
     names = ["train", "p100", "p20", "G10_val", "p180", "G100_val"]
-    write_dataset(tmp_path / "data", {name: Split(images, persons, "pictures") for name in names}, {})
+    write_dataset(tmp_path / "data", {name: Split(images, persons, "images") for name in names}, {})
     splits, _ = read_splits(tmp_path / "data")
     assert list(splits) == ["G10_val", "G100_val", "p20", "p100", "p180", "train"]
     chosen = _choose(splits)
@@ -85,21 +85,21 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
 
 def test_protocols_must_be_about_one_split(tmp_path: Path) -> None:
     splits, _ = read_splits(make_dataset(tmp_path / "data"))
-    assert find_unanswerable("val", np.array([1]), np.array([1, 2]), splits) == []
-    (problem,) = find_unanswerable("val", np.array([1, 9]), np.array([1]), splits)
+    assert find_invalid_queries("val", np.array([1]), np.array([1, 2]), splits) == []
+    (problem,) = find_invalid_queries("val", np.array([1, 9]), np.array([1]), splits)
     assert problem == "protocol val: no split has all of its 2 queries and 1 scenes"
 
 
-def test_every_picture_is_read_once_and_problems_are_named(tmp_path: Path) -> None:
+def test_every_image_is_read_once_and_problems_are_named(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "data")
     splits, _ = read_splits(folder)
-    pictures = list_pictures(splits)
-    assert [path.name for path, _ in pictures] == ["a.png", "b.png", "c.png"]
-    assert list(read_pictures(pictures, workers=2)) == [None, None, None]
-    damaged = folder / "pictures" / "b.png"
+    images = list_images(splits)
+    assert [path.name for path, _ in images] == ["a.png", "b.png", "c.png"]
+    assert list(read_images(images, num_workers=2)) == [None, None, None]
+    damaged = folder / "images" / "b.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
-    Image.new("RGB", (40, 50)).save(folder / "pictures" / "c.png")
-    first, second, third = read_pictures(pictures, workers=2)
+    Image.new("RGB", (40, 50)).save(folder / "images" / "c.png")
+    first, second, third = read_images(images, num_workers=2)
     assert first is None
     assert "b.png" in str(second)
     assert "c.png" in str(third)
@@ -111,7 +111,7 @@ def test_every_picture_is_read_once_and_problems_are_named(tmp_path: Path) -> No
 def test_the_sheet_shows_boxes_of_scenes_with_persons(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "data")
     splits, _ = read_splits(folder)
-    sheet = np.array(draw_contact_sheet(splits))
+    sheet = np.array(render_contact_sheet(splits))
     assert sheet.shape == (TILE[1], ACROSS * TILE[0], 3)
     scale = TILE[1] / 80
     row, column = round(30 * scale), TILE[0] + round(60 * scale)  # left edge of person 1 in the second tile, scene b

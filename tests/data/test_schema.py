@@ -12,11 +12,11 @@ import pytest
 
 from spnet.data.schema import (
     Split,
+    atomic_directory,
     check_images_exist,
     image_record,
     person_record,
     read_annotations,
-    staged_folder,
     write_dataset,
 )
 from spnet.errors import UserError
@@ -30,7 +30,7 @@ PERSONS = [
 
 
 def make_document() -> dict[str, Any]:
-    document = {"info": {"image_root": "pictures"}, "images": IMAGES, "annotations": PERSONS}
+    document = {"info": {"image_root": "images"}, "images": IMAGES, "annotations": PERSONS}
     return copy.deepcopy(document)
 
 
@@ -43,7 +43,7 @@ def save(document: Any, folder: Path) -> Path:
 
 def test_arrays_are_in_the_order_of_the_file(tmp_path: Path) -> None:
     annotations = read_annotations(save(make_document(), tmp_path))
-    assert annotations.image_root == tmp_path / "pictures"
+    assert annotations.image_root == tmp_path / "images"
     assert annotations.file_names == ("a.jpg", "b.jpg")
     np.testing.assert_array_equal(annotations.sizes, [[100, 80], [60, 50]])
     np.testing.assert_array_equal(annotations.cameras, [2, -1])
@@ -152,19 +152,19 @@ def test_a_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
         read_annotations(path.with_name("test.json"))
 
 
-def test_missing_pictures_are_counted(tmp_path: Path) -> None:
+def test_missing_images_are_counted(tmp_path: Path) -> None:
     annotations = read_annotations(save(make_document(), tmp_path))
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "b.jpg").touch()
-    with pytest.raises(UserError, match=r"a\.jpg: no such picture \(1 of 2 are missing\)"):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.jpg").touch()
+    with pytest.raises(UserError, match=r"a\.jpg: no such image \(1 of 2 are missing\)"):
         check_images_exist(annotations)
-    (tmp_path / "pictures" / "a.jpg").touch()
+    (tmp_path / "images" / "a.jpg").touch()
     check_images_exist(annotations)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     protocol = {"queries": {"10": [7]}, "images": [3, 7]}
-    write_dataset(tmp_path / "made" / "out", {"train": Split(IMAGES, PERSONS, "pictures")}, {"test": protocol})
+    write_dataset(tmp_path / "made" / "out", {"train": Split(IMAGES, PERSONS, "images")}, {"test": protocol})
     annotations = read_annotations(tmp_path / "made" / "out" / "annotations" / "train.json")
     np.testing.assert_array_equal(annotations.box_ids, [10, 11, 12])
     assert json.loads((tmp_path / "made" / "out" / "retrieval" / "test.json").read_text()) == protocol
@@ -172,7 +172,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_split_that_is_refused(tmp_path: Path) -> None:
-    bad = Split(IMAGES, [person_record(1, 99, (1, 1, 5, 5), 1)], "pictures")
+    bad = Split(IMAGES, [person_record(1, 99, (1, 1, 5, 5), 1)], "images")
     with pytest.raises(UserError, match="image_id 99"):
         write_dataset(tmp_path / "made" / "out", {"train": Split(IMAGES, PERSONS, "p"), "val": bad}, {})
     assert list((tmp_path / "made").iterdir()) == []
@@ -180,7 +180,7 @@ def test_nothing_is_left_of_a_split_that_is_refused(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_an_interruption(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with staged_folder(tmp_path / "out") as folder:
+        with atomic_directory(tmp_path / "out") as folder:
             (folder / "half").touch()
             assert not (tmp_path / "out").exists()
             raise KeyboardInterrupt
@@ -192,5 +192,5 @@ def test_nothing_is_left_of_an_interruption(tmp_path: Path) -> None:
 
 def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot be made"), staged_folder(tmp_path / "file" / "out"):
+    with pytest.raises(UserError, match="cannot be made"), atomic_directory(tmp_path / "file" / "out"):
         pass

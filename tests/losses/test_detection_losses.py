@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import generalized_box_iou
 
-from spnet.losses.detection import anchor_class_loss, box_loss, step_class_loss
+from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 
 
 def softplus(value: float) -> float:
@@ -35,20 +35,20 @@ def test_anchor_class_loss_is_the_loop(gamma: float) -> None:
     positive = torch.rand(3, 50, generator=generator) < 0.2
     counted = torch.rand(3, 50, generator=generator) < 0.7
     expected = naive_focal(logits, positive, counted, 0.3, gamma)
-    assert anchor_class_loss(logits, positive, counted, 0.3, gamma).item() == pytest.approx(expected, rel=1e-5)
+    assert anchor_focal_loss(logits, positive, counted, 0.3, gamma).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_anchor_class_loss_without_positives_is_the_sum() -> None:
     logits = torch.tensor([[0.5, -1.0]])
     nothing, everything = torch.zeros(1, 2, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
     expected = naive_focal(logits, nothing, everything, 0.5, 1.0)
-    assert anchor_class_loss(logits, nothing, everything).item() == pytest.approx(expected)
+    assert anchor_focal_loss(logits, nothing, everything).item() == pytest.approx(expected)
 
 
 def test_ignored_anchors_give_no_gradient() -> None:
     logits = torch.zeros(1, 3, requires_grad=True)
     positive, counted = torch.tensor([[True, True, False]]), torch.tensor([[True, False, False]])
-    anchor_class_loss(logits, positive, counted).backward()
+    anchor_focal_loss(logits, positive, counted).backward()
     assert logits.grad is not None
     assert logits.grad[0, 0] < 0
     assert logits.grad[0, 1:].tolist() == [0, 0]
@@ -60,12 +60,12 @@ def test_step_class_loss_is_the_loop() -> None:
     positive, valid = torch.rand(40, generator=generator) < 0.3, torch.rand(40, generator=generator) < 0.8
     rows = [(z, p) for z, p, v in zip(logits.tolist(), positive.tolist(), valid.tolist(), strict=True) if v]
     expected = sum(softplus(-z if p else z) for z, p in rows) / max(1, sum(p for _, p in rows))
-    assert step_class_loss(logits, positive, valid).item() == pytest.approx(expected, rel=1e-5)
+    assert cascade_bce_loss(logits, positive, valid).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_step_class_loss_pulls_up_positives_and_down_the_rest() -> None:
     logits = torch.zeros(3, requires_grad=True)
-    step_class_loss(logits, torch.tensor([True, False, True]), torch.tensor([True, True, False])).backward()
+    cascade_bce_loss(logits, torch.tensor([True, False, True]), torch.tensor([True, True, False])).backward()
     assert logits.grad is not None
     assert logits.grad.sign().tolist() == [-1, 1, 0]
 
@@ -77,13 +77,13 @@ def test_box_loss_is_one_minus_generalized_iou_of_positives() -> None:
     targets = decoded.roll(1, 0)
     positive = torch.arange(20) % 3 == 0
     expected = [1 - generalized_box_iou(decoded[i : i + 1], targets[i : i + 1]).item() for i in range(0, 20, 3)]
-    assert box_loss(decoded, targets, positive).item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+    assert giou_loss(decoded, targets, positive).item() == pytest.approx(sum(expected) / len(expected), rel=1e-5)
 
 
 def test_box_loss_moves_positives_alone_even_beside_boxes_without_area() -> None:
     decoded = torch.tensor([[0.0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 0, 0]], requires_grad=True)
     targets = torch.tensor([[2.0, 2, 12, 12], [0, 0, 0, 0], [0, 0, 0, 0]])
-    loss = box_loss(decoded, targets, torch.tensor([True, False, False]))
+    loss = giou_loss(decoded, targets, torch.tensor([True, False, False]))
     loss.backward()
     assert decoded.grad is not None
     assert torch.isfinite(decoded.grad).all()
@@ -95,7 +95,7 @@ def test_nothing_gives_zero_that_goes_backward() -> None:
     mask = torch.zeros(0, dtype=torch.bool)
     logits, boxes = torch.zeros(0, requires_grad=True), torch.zeros(0, 4, requires_grad=True)
     anchors = torch.zeros(0, 7, requires_grad=True)
-    total = step_class_loss(logits, mask, mask) + box_loss(boxes, boxes.detach(), mask)
-    total = total + anchor_class_loss(anchors, torch.zeros(0, 7, dtype=torch.bool), torch.zeros(0, 7, dtype=torch.bool))
+    total = cascade_bce_loss(logits, mask, mask) + giou_loss(boxes, boxes.detach(), mask)
+    total = total + anchor_focal_loss(anchors, torch.zeros(0, 7, dtype=torch.bool), torch.zeros(0, 7, dtype=torch.bool))
     assert total.item() == 0
     total.backward()

@@ -16,7 +16,7 @@ class NaiveOIM:
     def __init__(self, memory: OIM) -> None:
         self.table, self.queue = memory.table.clone(), memory.queue.clone()
         self.position = int(memory.position)
-        self.scalar, self.momentum = memory.scalar, memory.momentum
+        self.logit_scale, self.momentum = memory.logit_scale, memory.momentum
 
     def loss(self, embeddings: Tensor, identity: Tensor) -> Tensor:
         rows = torch.cat([self.table, self.queue])
@@ -29,7 +29,7 @@ class NaiveOIM:
             for number, row in enumerate(rows):
                 empty = bool((row == 0).all())
                 cosines.append((1.0 if number == own else -1.0) * torch.ones(()) if empty else unit @ row)
-            logits = torch.stack(cosines) * self.scalar
+            logits = torch.stack(cosines) * self.logit_scale
             total = total + logits.logsumexp(0) - logits[own]
         return total / max(1, len(embeddings))
 
@@ -63,7 +63,7 @@ STREAMS: dict[str, dict[str, Any]] = {
 def test_random_streams_are_the_loop(name: str) -> None:
     stream = STREAMS[name]
     generator = torch.Generator().manual_seed(3)
-    memory = OIM(stream["identities"], 6, stream["places"], scalar=10.0, momentum=stream["momentum"])
+    memory = OIM(stream["identities"], 6, stream["places"], logit_scale=10.0, momentum=stream["momentum"])
     naive = NaiveOIM(memory)
     for step in range(12):
         samples = 0 if step == 5 else stream["samples"]
@@ -79,7 +79,7 @@ def test_the_order_of_samples_matters_and_is_kept() -> None:
     embeddings, identity = torch.eye(3), torch.tensor([0, 0, 0])
     memory = OIM(1, 3, 2)
     memory.update(embeddings, identity)
-    # (1, 0, 0), then half of it with (0, 1, 0), normalised, then half of that with (0, 0, 1)
+    # (1, 0, 0), then half of it with (0, 1, 0), normalized, then half of that with (0, 0, 1)
     expected = normalize(0.5 * normalize(torch.tensor([0.5, 0.5, 0]), dim=0) + torch.tensor([0, 0, 0.5]), dim=0)
     torch.testing.assert_close(memory.table[0], expected)
     backwards = OIM(1, 3, 2)
@@ -89,7 +89,7 @@ def test_the_order_of_samples_matters_and_is_kept() -> None:
 
 def test_gradient_is_that_of_the_loop_and_the_memory_gets_none() -> None:
     generator = torch.Generator().manual_seed(5)
-    memory = OIM(4, 6, 3, scalar=5.0)
+    memory = OIM(4, 6, 3, logit_scale=5.0)
     memory.update(torch.randn(9, 6, generator=generator), torch.tensor([0, 1, -1, 2, -1, 0, -1, -1, 2]))
     embeddings = torch.randn(5, 6, generator=generator, requires_grad=True)
     identity = torch.tensor([0, -1, 2, 3, 1])  # the row of 3 is empty

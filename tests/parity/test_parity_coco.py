@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cases import case_name, find_cases
 
-from spnet.data.prepare.cocopersons import prepare_cocopersons
+from spnet.data.converters.cocopersons import prepare_cocopersons
 
 CASES = [path.parent.parent for path in find_cases("coco*/**/annotations/instances_train2017.json")]
 # a subset may stand under another spelling of its name

@@ -9,16 +9,16 @@ import pytest
 import torch
 from cases import case_name, find_cases
 
-from spnet.config import ModelConfig, ObjectiveConfig, TrunkConfig
-from spnet.model.inference import find_everyone, find_queries
-from spnet.model.network import SPNet
-from spnet.model.released import released_to_ours
-from spnet.structures import Detections, SceneBatch, Targets
-from spnet.training.objective import Objective
+from spnet.config.schema import BackboneConfig, ModelConfig, ObjectiveConfig
+from spnet.models.checkpoint_conversion import released_to_ours
+from spnet.models.inference import detect_all, detect_queries
+from spnet.models.spnet import SPNet
+from spnet.training.objective import SPNetLoss
+from spnet.types import Detections, SceneBatch, Targets
 
 TRAINING = find_cases("model/train_*.json")
 INFERENCE = find_cases("model/infer_*.json")
-LOSS_NAMES = {"anchor_classification": "anchor_class", "scene_classification_lwf": "forgetting", "reid": "reid"}
+LOSS_NAMES = {"anchor_classification": "anchor_class", "scene_classification_lwf": "lwf", "reid": "reid"}
 LOSS_NAMES |= {f"bbox_regression{n + 1}": f"box_{n}" for n in range(9)}
 LOSS_NAMES |= {f"classification{n + 1}": f"class_{n}" for n in range(9)}
 MEMORIES = {"lut": "table", "cq": "queue", "emb_cq": "embeddings", "label_cq": "persons"}
@@ -34,29 +34,29 @@ def read_model_config(case: dict[str, Any]) -> ModelConfig:
     if case["use_classifier_train"]:
         options["num_classes"] = 10
     return ModelConfig(
-        trunk=TrunkConfig("convnext_tiny", weights="none", drop_path=0.0, options=options),
+        backbone=BackboneConfig("convnext_tiny", weights="none", drop_path=0.0, model_kwargs=options),
         heads="separate" if case["emb_align_sep"] else "shared",
         cascade_steps=case["num_cascade_steps"],
-        location_dims=case["emb_dim"],
-        reid_dims=case["emb_reid_dim"],
-        logits="fixed" if case["anchor_logits"] == "norm" else "batch",
+        location_dim=case["emb_dim"],
+        reid_dim=case["emb_reid_dim"],
+        logit_norm="fixed" if case["anchor_logits"] == "norm" else "batch",
         logit_sign="positive" if case["use_posnorm"] else "negative",
     )
 
 
 def read_objective_config(case: dict[str, Any]) -> ObjectiveConfig:
     return ObjectiveConfig(
-        path="object" if case["train_mode"] == "oc" else "query",
+        pathway="object" if case["train_mode"] == "oc" else "query",
         detection=not case["reid_only"],
-        scene_samples=case["subsample_per_image"],
-        pairs=case["subsample_per_query"],
-        pair_samples=case["subsample_per_image"],
-        reid="oim" if case["reid_objective"] == "oim" else "queue",
-        reid_boxes="annotated" if case["reid_gt_only"] else "all",
-        scalar=case["oim_scalar"],
+        samples_per_image=case["subsample_per_image"],
+        num_pairs=case["subsample_per_query"],
+        samples_per_pair=case["subsample_per_image"],
+        reid_loss="oim" if case["reid_objective"] == "oim" else "contrastive",
+        reid_box_source="gt" if case["reid_gt_only"] else "all",
+        logit_scale=case["oim_scalar"],
         queue_size=case["oim_cq_size"],
-        momentum=case["oim_momentum"],
-        forgetting=case["use_classifier_train"],
+        oim_momentum=case["oim_momentum"],
+        lwf=case["use_classifier_train"],
     )
 
 
@@ -93,7 +93,7 @@ def build(case: Path, config: dict[str, Any]) -> SPNet:
     return network
 
 
-def load_objective(objective: Objective, case: Path, config: dict[str, Any]) -> None:
+def load_objective(objective: SPNetLoss, case: Path, config: dict[str, Any]) -> None:
     state = released_to_ours(
         {name: torch.from_numpy(np.asarray(value)) for name, value in read(case, "weights").items()}
     )
@@ -108,7 +108,7 @@ def test_training_case(case: Path) -> None:
     config = json.loads(case.read_text())
     expected = read(case, "outputs")
     network = build(case, config).train()
-    objective = Objective(read_objective_config(config), network, config["num_known_identities"]).train()
+    objective = SPNetLoss(read_objective_config(config), network, config["num_known_identities"]).train()
     load_objective(objective, case, config)
     batch = read_batch(case, read(case, "inputs"), config["num_known_identities"])
     for step in range(config["steps"]):
@@ -150,20 +150,20 @@ def test_inference_case(case: Path) -> None:
     expected = read(case, "outputs")
     network = build(case, config).eval()
     batch = read_batch(case, read(case, "inputs"), known=10**9)
-    pyramid = network.features(batch.images, batch.sizes)  # all scenes at once: they must not touch one another
-    embeddings = network.embed(pyramid, batch.targets.boxes, batch.targets.scene)
+    features = network.features(batch.images, batch.sizes)  # all scenes at once: they must not touch one another
+    embeddings = network.embed(features, batch.targets.boxes, batch.targets.scene)
     if config["test_mode"] == "oc":
-        detections = find_everyone(network, pyramid)
+        detections = detect_all(network, features)
         for scene in range(len(batch.images)):
             np.testing.assert_allclose(
                 embeddings[batch.targets.scene == scene], expected[f"image{scene}.gt_emb"], atol=1e-4
             )
             check_detections(detections, detections.scene == scene, expected, f"image{scene}.det_")
         return
-    queries = network.locate(1, pyramid, batch.targets.boxes, batch.targets.scene)
+    queries = network.location_embed(1, features, batch.targets.boxes, batch.targets.scene)
     np.testing.assert_allclose(embeddings, expected["query_emb"], atol=1e-4)
     np.testing.assert_allclose(queries, expected["query_loc_emb"], atol=1e-4)
-    detections = find_queries(network, pyramid, queries)
+    detections = detect_queries(network, features, queries)
     for scene in range(len(batch.images)):
         for query in range(len(queries)):
             rows = (detections.scene == scene) & (detections.query == query)

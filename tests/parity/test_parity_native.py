@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cases import case_name, find_cases
 
-from spnet.data.prepare.cuhk_sysu import prepare_cuhk_sysu
-from spnet.data.prepare.prw import prepare_prw
+from spnet.data.converters.cuhk_sysu import prepare_cuhk_sysu
+from spnet.data.converters.prw import prepare_prw
 from spnet.data.schema import write_dataset
 
 CONVERTERS = {"prw": prepare_prw, "cuhk_sysu": prepare_cuhk_sysu}

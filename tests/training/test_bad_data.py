@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from small_dataset import TRAIN_SCENES, make_dataset, options
-from spnet.cli import main
+from spnet.cli.main import main
 from spnet.training.module import TrainingModule
 
-PICTURE = "train7.png"
+IMAGE = "train7.png"
 
 
 def assert_refused(arguments: list[str], message: str, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,46 +34,46 @@ def truncate(file: Path) -> None:
 
 
 def scribble(file: Path) -> None:
-    file.write_bytes(b"no picture")
+    file.write_bytes(b"no image")
 
 
 def shrink(file: Path) -> None:
     Image.open(file).resize((48, 32)).save(file)
 
 
-PICTURES = [
-    (remove, f"{PICTURE}: no such picture (1 of {TRAIN_SCENES} are missing)"),
-    (truncate, f"{PICTURE} cannot be read: "),
-    (scribble, f"{PICTURE} cannot be read: no known picture format"),
-    (shrink, f"{PICTURE} is 48 x 32 pixels, its annotations say 96 x 64"),
+IMAGES = [
+    (remove, f"{IMAGE}: no such image (1 of {TRAIN_SCENES} are missing)"),
+    (truncate, f"{IMAGE} cannot be read: "),
+    (scribble, f"{IMAGE} cannot be read: no known image format"),
+    (shrink, f"{IMAGE} is 48 x 32 pixels, its annotations say 96 x 64"),
 ]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize(("spoil", "message"), PICTURES)
-def test_a_picture(
-    spoil: Callable[[Path], None], message: str, workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(("spoil", "message"), IMAGES)
+def test_a_image(
+    spoil: Callable[[Path], None], message: str, num_workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = make_dataset(tmp_path)
-    spoil(tmp_path / "pictures" / PICTURE)
-    arguments = ["spnet-tiny", "--data", str(data), *options(data__workers=workers)]
+    spoil(tmp_path / "images" / IMAGE)
+    arguments = ["spnet-tiny", "--data", str(data), *options(data__num_workers=num_workers)]
     assert_refused(arguments, message, tmp_path / "run", capsys)
 
 
-def test_a_picture_spoilt_after_a_checkpoint_leaves_a_run_that_can_go_on(
+def test_a_image_spoilt_after_a_checkpoint_leaves_a_run_that_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, run = make_dataset(tmp_path), tmp_path / "run"
-    picture = tmp_path / "pictures" / PICTURE
-    whole = picture.read_bytes()
-    command = ["train", "spnet-tiny", "--data", str(data), "--output", str(run), *options(optimiser__epochs=3)]
+    image = tmp_path / "images" / IMAGE
+    whole = image.read_bytes()
+    command = ["train", "spnet-tiny", "--data", str(data), "--output", str(run), *options(optimizer__epochs=3)]
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingModule, "on_train_epoch_start", lambda module: module.current_epoch and truncate(picture))
+        patch.setattr(TrainingModule, "on_train_epoch_start", lambda module: module.current_epoch and truncate(image))
         assert main(command) == 2
-    assert f"{PICTURE} cannot be read" in capsys.readouterr().err.splitlines()[-1]
+    assert f"{IMAGE} cannot be read" in capsys.readouterr().err.splitlines()[-1]
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert not (run / "weights.safetensors").exists()
-    picture.write_bytes(whole)
+    image.write_bytes(whole)
     assert main(["train", "--resume", str(run)]) == 0
 
 
@@ -82,19 +82,22 @@ ARGUMENTS = [
     (["--data", "nowhere"], "data set 'nowhere' has no split 'train'; it has none: make it with `spnet prepare`"),
     (["--data", "DATA", "--split", "val"], "has no split 'val'; it has ['test', 'train']"),
     (
-        ["--data", "DATA", "--data.augmentation.views", "3"],
-        "batch_size 4 is no multiple of data.augmentation.views",
+        ["--data", "DATA", "--data.augmentation.num_views", "3"],
+        "batch_size 4 is no multiple of data.augmentation.num_views",
     ),
     (["--data", "DATA", "--data.batch_size", "40"], "batch_size is 40 on 1 processes, must be 1 to 12 scenes"),
-    (["--data", "DATA", "--optimiser.epochs", "0"], "optimiser.epochs is 0, must be 1 or more"),
-    (["--data", "DATA", "--model.reid_dims", "8"], "model.reid_dims 8 differs from model.location_dims 16"),
-    (["--data", "DATA", "--model.trunk.name", "alexnet9"], "alexnet9"),
-    (["--data", "DATA", "--model.trunk.weights", "none.pth"], "weights 'none.pth': no such file"),
+    (["--data", "DATA", "--optimizer.epochs", "0"], "optimizer.epochs is '0': should be greater than 0"),
+    (["--data", "DATA", "--model.reid_dim", "8"], "model.reid_dim 8 differs from model.location_dim 16"),
+    (["--data", "DATA", "--model.backbone.name", "alexnet9"], "alexnet9"),
+    (["--data", "DATA", "--model.backbone.weights", "none.pth"], "weights 'none.pth': no such file"),
     (["--data", "DATA", "--weights", "none.safetensors"], "weights 'none.safetensors': no such file"),
     (["--data", "DATA", "--weights", "DATA"], "weights.safetensors': the run is not finished"),
-    (["--data", "DATA", "--objective.nope", "1"], "--objective.nope"),
+    (["--data", "DATA", "--objective.nope", "1"], "unknown key objective.nope"),
     (["--data", "DATA", "--config", "none.yaml"], "configuration 'none.yaml' cannot be read: No such file"),
-    (["--data", "DATA", "--objective.reid", "queue", "--objective.queue_size", "1"], "queue_size 1 is too small"),
+    (
+        ["--data", "DATA", "--objective.reid_loss", "contrastive", "--objective.queue_size", "1"],
+        "queue_size 1 is too small",
+    ),
 ]
 
 
@@ -150,7 +153,7 @@ def test_pickles_that_run_code_are_not_opened(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"weight": Trap(tmp_path / "sprung")}, tmp_path / "trap.pth")
-    weights = ["--model.trunk.weights", str(tmp_path / "trap.pth")]
+    weights = ["--model.backbone.weights", str(tmp_path / "trap.pth")]
     message = "trap.pth': not a readable weights file"
     assert_refused(["spnet-tiny", "--data", str(small_data), *options(), *weights], message, tmp_path / "run", capsys)
     assert not (tmp_path / "sprung").exists()

@@ -10,18 +10,31 @@ import torch
 
 from golden import assert_golden_figures
 from small_dataset import TRAIN_SCENES, make_dataset, options
-from spnet.cli import main
-from spnet.experiments.base import named
-from spnet.model.weights import read_weights
-from spnet.parsing import override
-from spnet.training.record import RECORD_NAME
-from spnet.training.run_files import CONFIG_NAME, CURVES, LAST, read_run_config
+from spnet.cli.main import main
+from spnet.config.io import override
+from spnet.config.presets import get_preset
+from spnet.models.checkpoints import read_weights
+from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, read_run_config
+from spnet.runs.record import RECORD_NAME
 from spnet.training.transfer import build_network
 
 
-def train(data: Path, output: Path, *arguments: str, stage: str = "finetune", path: str = "object", **keys: Any) -> int:
+def train(
+    data: Path, output: Path, *arguments: str, stage: str = "finetune", pathway: str = "object", **keys: Any
+) -> int:
     """`spnet train` with a miniature network."""
-    command = ["train", "spnet-tiny", "--stage", stage, "--path", path, "--data", str(data), "--output", str(output)]
+    command = [
+        "train",
+        "spnet-tiny",
+        "--stage",
+        stage,
+        "--pathway",
+        pathway,
+        "--data",
+        str(data),
+        "--output",
+        str(output),
+    ]
     return main([*command, *arguments, *options(**keys)])
 
 
@@ -38,10 +51,10 @@ def test_a_run_leaves_its_files(small_run: Path, small_data: Path) -> None:
     assert there - events - evaluations == files
     assert len(events) == 1
     config = read_run_config(small_run)
-    keys = options(optimiser__epochs=30, data__root=small_data)
-    assert config == override(named("spnet-tiny", "finetune"), options=keys)
+    keys = options(optimizer__epochs=30, data__root=small_data)
+    assert config == override(get_preset("spnet-tiny", "finetune"), options=keys)
     weights = read_weights(small_run)
-    assert (weights.config, weights.path) == (config.model, "object")
+    assert (weights.config, weights.pathway) == (config.model, "object")
 
 
 def test_losses_are_finite_and_fall(small_run: Path) -> None:
@@ -62,43 +75,43 @@ def test_losses_are_finite_and_fall(small_run: Path) -> None:
 STORED = [("finetune", "object", 7), ("pretrain", "query", 4)]
 
 
-@pytest.mark.parametrize(("stage", "path", "epochs"), STORED)
-def test_losses_are_as_they_were(stage: str, path: str, epochs: int, small_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "pathway", "epochs"), STORED)
+def test_losses_are_as_they_were(stage: str, pathway: str, epochs: int, small_data: Path, tmp_path: Path) -> None:
     """The stored curve of a seed guards against changes that nobody meant."""
-    keys = {"optimiser__epochs": epochs, "optimiser__learning_rate": 1e-3}
-    assert train(small_data, tmp_path / "run", stage=stage, path=path, **keys) == 0
+    keys = {"optimizer__epochs": epochs, "optimizer__lr": 1e-3}
+    assert train(small_data, tmp_path / "run", stage=stage, pathway=pathway, **keys) == 0
     rows = read_curves(tmp_path / "run")
     assert len(rows) == 2
     figures = {f"{name} at {row['step']:.0f}": value for row in rows for name, value in row.items() if name != "step"}
-    assert_golden_figures(Path(__file__).parent / f"losses_{stage}_{path}.json", figures, 0.01)
+    assert_golden_figures(Path(__file__).parent / f"losses_{stage}_{pathway}.json", figures, 0.01)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_another(small_data: Path, tmp_path: Path) -> None:
     for name, seed in (("first", 1), ("second", 1), ("third", 2)):
-        assert train(small_data, tmp_path / name, seed=seed, optimiser__epochs=2) == 0
+        assert train(small_data, tmp_path / name, seed=seed, optimizer__epochs=2) == 0
     first, second, third = (read_weights(tmp_path / name).state for name in ("first", "second", "third"))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["anchors.embed.weight"], third["anchors.embed.weight"])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_nothing(workers: int, small_data: Path, tmp_path: Path) -> None:
-    for name, count in (("alone", 0), ("helped", workers)):
-        assert train(small_data, tmp_path / name, data__workers=count, stage="pretrain", path="query") == 0
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_workers_change_nothing(num_workers: int, small_data: Path, tmp_path: Path) -> None:
+    for name, count in (("alone", 0), ("helped", num_workers)):
+        assert train(small_data, tmp_path / name, data__num_workers=count, stage="pretrain", pathway="query") == 0
     alone, helped = (read_weights(tmp_path / name).state for name in ("alone", "helped"))
     assert all(torch.equal(value, helped[name]) for name, value in alone.items())
 
 
-def test_a_frozen_trunk_does_not_change_and_the_rest_does(small_data: Path, tmp_path: Path) -> None:
-    keys = options(optimiser__freeze_trunk="true")
-    assert train(small_data, tmp_path / "run", optimiser__freeze_trunk="true") == 0
+def test_a_frozen_backbone_does_not_change_and_the_rest_does(small_data: Path, tmp_path: Path) -> None:
+    keys = options(optimizer__freeze_backbone="true")
+    assert train(small_data, tmp_path / "run", optimizer__freeze_backbone="true") == 0
     assert train(small_data, tmp_path / "free") == 0
     frozen, free = read_weights(tmp_path / "run").state, read_weights(tmp_path / "free").state
     initial = initial_state(read_run_config(tmp_path / "run").seed, keys)
-    trunk = [name for name in frozen if name.startswith("trunk.")]
-    assert all(torch.equal(frozen[name], initial[name]) for name in trunk)
-    assert any(not torch.equal(free[name], initial[name]) for name in trunk)
-    for part in ("pyramid.", "anchors.", "reid.pooling.", "boxes."):
+    backbone = [name for name in frozen if name.startswith("backbone.")]
+    assert all(torch.equal(frozen[name], initial[name]) for name in backbone)
+    assert any(not torch.equal(free[name], initial[name]) for name in backbone)
+    for part in ("fpn.", "anchors.", "reid.pooling.", "boxes."):
         names = [name for name in frozen if name.startswith(part)]
         assert any(not torch.equal(frozen[name], initial[name]) for name in names)
 
@@ -106,16 +119,16 @@ def test_a_frozen_trunk_does_not_change_and_the_rest_does(small_data: Path, tmp_
 def initial_state(seed: int, keys: list[str]) -> dict[str, torch.Tensor]:
     """What a run of this seed starts from: `fit` seeds, then builds the network."""
     torch.manual_seed(seed)
-    network, _ = build_network(override(named("spnet-tiny", "finetune"), options=keys))
+    network, _ = build_network(override(get_preset("spnet-tiny", "finetune"), options=keys))
     return dict(network.state_dict())
 
 
 def test_the_teacher_follows_slowly(small_data: Path, tmp_path: Path) -> None:
-    keys = {"objective__teacher_momentum": 0.9, "optimiser__epochs": 2}
-    assert train(small_data, tmp_path / "run", stage="pretrain", path="query", **keys) == 0
+    keys = {"objective__ema_decay": 0.9, "optimizer__epochs": 2}
+    assert train(small_data, tmp_path / "run", stage="pretrain", pathway="query", **keys) == 0
     state = torch.load(tmp_path / "run" / LAST, weights_only=True)["state_dict"]
     initial = initial_state(0, options())
-    name = "pyramid.fpn.inner_blocks.0.0.weight"
+    name = "fpn.net.inner_blocks.0.0.weight"
     teacher, student = state[f"objective.teacher.{name}"], state[f"network.{name}"]
     moved, way = (teacher - initial[name]).norm(), (student - initial[name]).norm()
     assert 0 < moved < 0.8 * way
@@ -124,13 +137,13 @@ def test_the_teacher_follows_slowly(small_data: Path, tmp_path: Path) -> None:
 def test_pre_training_then_fine_tuning_with_two_cascade_steps(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(small_data, tmp_path / "pre", stage="pretrain", path="query") == 0
-    larger = {"model__heads": "separate", "model__cascade_steps": 2, "model__reid_dims": 24}
+    assert train(small_data, tmp_path / "pre", stage="pretrain", pathway="query") == 0
+    larger = {"model__heads": "separate", "model__cascade_steps": 2, "model__reid_dim": 24}
     weights = ["--weights", str(tmp_path / "pre")]
     assert train(small_data, tmp_path / "fine", *weights, **larger, weights__replicate="true") == 0
     assert f"weights {tmp_path / 'pre'}: " in capsys.readouterr().err
-    assert read_weights(tmp_path / "fine").config.reid_dims == 24
-    wider = {"model__trunk__options": "{depths: [1, 1, 1, 1], dims: [8, 12, 20, 24]}"}
+    assert read_weights(tmp_path / "fine").config.reid_dim == 24
+    wider = {"model__backbone__model_kwargs": "{depths: [1, 1, 1, 1], dims: [8, 12, 20, 24]}"}
     assert train(small_data, tmp_path / "wrong", *weights, **larger, **wider) == 2
     message = capsys.readouterr().err
     assert "do not fit: " in message
@@ -141,7 +154,7 @@ def test_pre_training_then_fine_tuning_with_two_cascade_steps(
 def test_a_person_twice_in_a_scene_is_told_once(tmp_path: Path) -> None:
     data = make_dataset(tmp_path, twice=True)
     with pytest.warns(UserWarning, match="4 boxes of this epoch share a scene") as warned:
-        assert train(data, tmp_path / "run", path="query", data__augmentation__name="wrs", optimiser__epochs=2) == 0
+        assert train(data, tmp_path / "run", pathway="query", data__augmentation__name="wrs", optimizer__epochs=2) == 0
     told = [str(warning.message) for warning in warned if "share a scene" in str(warning.message)]
     assert len(told) == 1
 
@@ -153,8 +166,8 @@ def test_object_centric_training_has_nothing_to_tell(tmp_path: Path, recwarn: py
 
 def test_precision_and_checkpoints_by_the_step(small_data: Path, tmp_path: Path) -> None:
     # larger crops: of a level of one pixel torch's bfloat16 convolutions give no gradients on CPUs
-    keys = {"optimiser__precision": "bf16-mixed", "data__augmentation__crop_size": 96}
-    assert train(small_data, tmp_path / "run", optimiser__checkpoint_steps=2, **keys) == 0
+    keys = {"optimizer__precision": "bf16-mixed", "data__augmentation__crop_size": 96}
+    assert train(small_data, tmp_path / "run", optimizer__checkpoint_every_n_steps=2, **keys) == 0
     assert all(value.isfinite().all() for value in read_weights(tmp_path / "run").state.values())
 
 
@@ -162,13 +175,13 @@ def test_a_run_says_where_its_results_are(small_data: Path, tmp_path: Path, caps
     assert train(small_data, tmp_path / "run") == 0
     printed = capsys.readouterr()
     assert f"weights: {tmp_path / 'run' / 'weights.safetensors'}\n" in printed.out
-    assert "weights: trunk none, the rest random" in printed.err
+    assert "weights: backbone none, the rest random" in printed.err
     assert "epoch 1/1  loss " in printed.err
 
 
 def test_a_run_that_diverges_stops_and_saves_nothing(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(small_data, tmp_path / "run", optimiser__learning_rate=1e30) == 2
+    assert train(small_data, tmp_path / "run", optimizer__lr=1e30) == 2
     assert "error: training diverged: at step 3 weights are no finite numbers" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

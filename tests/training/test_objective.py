@@ -13,17 +13,19 @@ from torchvision.ops import box_iou
 
 import spnet.training.objective
 from miniature import ROWS, make_batch, make_network
-from spnet.config import ObjectiveConfig
+from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.oim import OIM
-from spnet.model.boxes import clip
-from spnet.model.cascade import Step, train_steps
-from spnet.model.network import SPNet
-from spnet.structures import SceneBatch
-from spnet.training.objective import Objective, _draw
+from spnet.models.boxes import clip
+from spnet.models.cascade import CascadeStage, train_steps
+from spnet.models.spnet import SPNet
+from spnet.training.objective import SPNetLoss, _draw
+from spnet.types import SceneBatch
 
-OBJECT = ObjectiveConfig(path="object", scene_samples=24, queue_size=6, scalar=3.0)
-QUERY = ObjectiveConfig(path="query", pairs=9, pair_samples=16, reid="queue", queue_size=9, scalar=10.0)
+OBJECT = ObjectiveConfig(pathway="object", samples_per_image=24, queue_size=6, logit_scale=3.0)
+QUERY = ObjectiveConfig(
+    pathway="query", num_pairs=9, samples_per_pair=16, reid_loss="contrastive", queue_size=9, logit_scale=10.0
+)
 PATHS = pytest.mark.parametrize("config", [OBJECT, QUERY], ids=["object", "query"])
 
 
@@ -33,15 +35,15 @@ class Spy:
     def __init__(self, network: SPNet, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runs: list[tuple[Tensor, Tensor]] = []
         self.embeddings: list[Tensor] = []
-        self.steps: list[Step] = []
+        self.steps: list[CascadeStage] = []
         embed = network.embed
 
-        def see_boxes(pyramid: Any, boxes: Tensor, scene: Tensor) -> Tensor:
+        def see_boxes(features: Any, boxes: Tensor, scene: Tensor) -> Tensor:
             self.runs.append((boxes, scene))
-            self.embeddings.append(embed(pyramid, boxes, scene))
+            self.embeddings.append(embed(features, boxes, scene))
             return self.embeddings[-1]
 
-        def see_steps(*arguments: Any) -> list[Step]:
+        def see_steps(*arguments: Any) -> list[CascadeStage]:
             self.steps = train_steps(*arguments)
             return self.steps
 
@@ -60,8 +62,8 @@ def test_reid_trains_detected_boxes_near_their_target_then_annotated_ones(
 ) -> None:
     network, batch = make_network(cascade_steps=1), make_batch([*ROWS, (2, (62, 10, 90, 50), 102, -1)])
     spy = Spy(network, monkeypatch)
-    config = replace(config, scene_samples=2000, pairs=18, reid_iou=0.3, reid_pair_samples=1000)
-    Objective(config, network, identities=2)(network, batch)
+    config = replace(config, samples_per_image=2000, num_pairs=18, reid_iou=0.3, reid_samples_per_pair=1000)
+    SPNetLoss(config, network, identities=2)(network, batch)
     annotated, detected = spy.runs
     assert torch.equal(annotated[0], batch.targets.boxes)
     candidates = spy.steps[-1].candidates
@@ -79,7 +81,7 @@ def test_reid_trains_detected_boxes_near_their_target_then_annotated_ones(
 def test_background_beside_its_scenes_first_box_trains_reid_too(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = make_network(), make_batch()
     spy = Spy(network, monkeypatch)
-    Objective(replace(OBJECT, reid_iou=0.2), network, identities=2)(network, batch)
+    SPNetLoss(replace(OBJECT, reid_iou=0.2), network, identities=2)(network, batch)
     background = spy.steps[-1].candidates
     background_rows = (~background.positive & background.valid).nonzero()[:, 0]
     first = torch.tensor([0, 2, 4])[background.scene[background_rows]]
@@ -94,7 +96,7 @@ def test_background_beside_its_scenes_first_box_trains_reid_too(monkeypatch: pyt
 def test_a_pair_gives_reid_so_many_detected_boxes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = make_network(), make_batch()
     spy = Spy(network, monkeypatch)
-    Objective(replace(QUERY, reid_iou=0.0, reid_pair_samples=3), network, identities=2)(network, batch)
+    SPNetLoss(replace(QUERY, reid_iou=0.0, reid_samples_per_pair=3), network, identities=2)(network, batch)
     groups = spy.steps[-1].candidates
     pairs = groups.group[groups.valid & (groups.target >= 0)].unique()
     assert len(spy.runs[1][0]) == 3 * len(pairs)
@@ -113,9 +115,9 @@ def test_draws_keep_at_most_so_many_marked_rows_of_each_group() -> None:
 
 def test_oim_remembers_after_the_loss_detected_boxes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = make_network(), make_batch()
-    objective = Objective(replace(OBJECT, reid_iou=0.3), network, identities=2)
+    objective = SPNetLoss(replace(OBJECT, reid_iou=0.3), network, identities=2)
     objective(network, batch)
-    memory = OIM(2, 8, 6, scalar=3.0)
+    memory = OIM(2, 8, 6, logit_scale=3.0)
     memory.load_state_dict(objective.memory.state_dict())
     spy = Spy(network, monkeypatch)
     loss = objective(network, batch)["reid"]
@@ -133,7 +135,7 @@ def test_oim_remembers_after_the_loss_detected_boxes_first(monkeypatch: pytest.M
 
 def test_the_person_queue_remembers_the_teachers_embeddings_before_the_loss() -> None:
     network, batch = make_network(), make_batch()
-    objective = Objective(replace(QUERY, reid_boxes="annotated"), network, identities=2)
+    objective = SPNetLoss(replace(QUERY, reid_box_source="gt"), network, identities=2)
     assert objective.teacher is not None
     targets = batch.targets
     taught = objective.teacher(batch, [(targets.boxes, targets.scene)])
@@ -150,7 +152,7 @@ def test_the_person_queue_remembers_the_teachers_embeddings_before_the_loss() ->
 def test_annotated_boxes_alone(config: ObjectiveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = make_network(), make_batch()
     spy = Spy(network, monkeypatch)
-    losses = Objective(replace(config, reid_boxes="annotated"), network, identities=2)(network, batch)
+    losses = SPNetLoss(replace(config, reid_box_source="gt"), network, identities=2)(network, batch)
     assert set(losses) == {"anchor_class", "box_0", "reid"}
     assert len(spy.runs) == 1
     assert torch.equal(spy.runs[0][0], batch.targets.boxes)
@@ -160,7 +162,7 @@ def test_annotated_boxes_alone(config: ObjectiveConfig, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1], []], ids=["boxes", "one box", "no box"])
 def test_reid_alone(config: ObjectiveConfig, rows: list[tuple[Any, ...]]) -> None:
     network, batch = make_network(), make_batch(rows)
-    objective = Objective(replace(config, detection=False), network, identities=2)
+    objective = SPNetLoss(replace(config, detection=False), network, identities=2)
     for _ in range(2):
         losses = objective(network, batch)
         assert set(losses) == {"reid"}
@@ -168,37 +170,37 @@ def test_reid_alone(config: ObjectiveConfig, rows: list[tuple[Any, ...]]) -> Non
     assert all(parameter.grad is None for parameter in network.anchors.parameters())
 
 
-def test_forgetting_compares_with_the_trunk_as_it_was() -> None:
+def test_forgetting_compares_with_the_backbone_as_it_was() -> None:
     network, batch = make_network(with_classifier=True), make_batch()
-    objective = Objective(replace(OBJECT, forgetting=True), network, identities=2).train()
-    initial = objective.initial_trunk
+    objective = SPNetLoss(replace(OBJECT, lwf=True), network, identities=2).train()
+    initial = objective.initial_backbone
     assert initial is not None
     assert not initial.training
     assert not any(parameter.requires_grad for parameter in initial.parameters())
     network.zero_grad()
-    objective(network, batch)["forgetting"].backward()
-    head = network.trunk.net.head.fc.weight
+    objective(network, batch)["lwf"].backward()
+    head = network.backbone.net.head.fc.weight
     assert head.grad.abs().max() < 1e-5
     with torch.no_grad():
         head.add_(torch.randn_like(head))
     network.zero_grad()
-    objective(network, batch)["forgetting"].backward()
+    objective(network, batch)["lwf"].backward()
     assert head.grad.abs().max() > 1e-3
-    assert objective.eval().train().initial_trunk.training is False  # type: ignore[union-attr]
+    assert objective.eval().train().initial_backbone.training is False  # type: ignore[union-attr]
 
 
 def test_forgetting_needs_a_classifier() -> None:
-    with pytest.raises(UserError, match=r"objective\.forgetting.*classifier"):
-        Objective(replace(OBJECT, forgetting=True), make_network(), identities=2)
+    with pytest.raises(UserError, match=r"objective\.lwf.*classifier"):
+        SPNetLoss(replace(OBJECT, lwf=True), make_network(), identities=2)
 
 
-def test_classes_are_those_of_the_initial_trunk_in_evaluation_mode() -> None:
-    """A trunk with BatchNorm and stochastic depth would otherwise answer differently at every step."""
+def test_classes_are_those_of_the_initial_backbone_in_evaluation_mode() -> None:
+    """A backbone with BatchNorm and stochastic depth would otherwise answer differently at every step."""
     network, batch = make_network(with_classifier=True), make_batch()
-    objective = Objective(replace(OBJECT, forgetting=True), network, identities=2).train()
-    before = {name: value.clone() for name, value in objective.initial_trunk.state_dict().items()}  # type: ignore[union-attr]
+    objective = SPNetLoss(replace(OBJECT, lwf=True), network, identities=2).train()
+    before = {name: value.clone() for name, value in objective.initial_backbone.state_dict().items()}  # type: ignore[union-attr]
     objective(network, batch)
-    after = objective.initial_trunk.state_dict()  # type: ignore[union-attr]
+    after = objective.initial_backbone.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(value, before[name]) for name, value in after.items())
 
 
@@ -208,7 +210,7 @@ def test_the_same_seed_gives_the_same_losses(config: ObjectiveConfig) -> None:
     seen = []
     for _ in range(2):
         torch.manual_seed(3)
-        seen.append(Objective(config, network, identities=2)(network, batch))
+        seen.append(SPNetLoss(config, network, identities=2)(network, batch))
     assert {name: value.item() for name, value in seen[0].items()} == {name: v.item() for name, v in seen[1].items()}
 
 
@@ -220,7 +222,7 @@ def test_half_precision_loses_little(config: ObjectiveConfig, heads: str) -> Non
     results: list[dict[str, float]] = []
     for enabled in (False, True):
         torch.manual_seed(0)
-        objective = Objective(config, network, identities=2)
+        objective = SPNetLoss(config, network, identities=2)
         network.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             for _ in range(2):
@@ -268,16 +270,16 @@ def test_a_step_has_no_loop_over_what_is_in_the_batch(config: ObjectiveConfig, c
     network = make_network(heads="separate", cascade_steps=cascade_steps)
     calls = []
     for times in (1, 3):
-        drawn = replace(config, pairs=config.pairs * times, scene_samples=config.scene_samples * times)
+        drawn = replace(config, num_pairs=config.num_pairs * times, samples_per_image=config.samples_per_image * times)
         for batch in crowds():
-            objective = Objective(replace(drawn, reid_iou=0.0, queue_size=500), network, identities=2)
+            objective = SPNetLoss(replace(drawn, reid_iou=0.0, queue_size=500), network, identities=2)
             calls.append(count(partial(objective, network, batch)))
     # a tensor of another layout may be copied once more
     assert max(calls) - min(calls) <= 4, calls
 
 
 def test_oim_learns_in_as_many_rounds_as_an_identity_has_samples() -> None:
-    """A row is normalised after every sample: they follow one another, but all identities learn at once."""
+    """A row is normalized after every sample: they follow one another, but all identities learn at once."""
     memory = OIM(500, 8, 6)
 
     def calls(identities: int, samples: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from small_dataset import options
-from spnet.cli import main
+from spnet.cli.main import main
 from spnet.training.progress import LossCurves
 
 
@@ -61,7 +61,7 @@ def test_a_bar_in_a_terminal_and_lines_elsewhere(
     monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    keys = options(optimiser__epochs=2)
+    keys = options(optimizer__epochs=2)
     assert main(["train", "spnet-tiny", "--data", str(small_data), "--output", str(tmp_path / "run"), *keys]) == 0
     printed = capsys.readouterr().err
     assert ("epoch 1/2  loss" in printed) != terminal

@@ -1,4 +1,4 @@
-"""The teacher: a moving average that takes no gradient, follows no stochastic depth, and normalises by its batch."""
+"""The teacher: a moving average that takes no gradient, follows no stochastic depth, and normalizes by its batch."""
 
 from dataclasses import replace
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 from timm.layers import DropPath
 
-from miniature import TRUNK, make_batch, make_network
-from spnet.config import TrunkConfig
-from spnet.model.network import SPNet
+from miniature import BACKBONE, make_batch, make_network
+from spnet.config.schema import BackboneConfig
+from spnet.models.spnet import SPNet
 from spnet.training.teacher import Teacher
 
 
 @pytest.fixture
 def student() -> SPNet:
-    return make_network(heads="separate", reid_dims=12)
+    return make_network(heads="separate", reid_dim=12)
 
 
 def move(network: SPNet) -> None:
@@ -27,12 +27,12 @@ def test_follow_is_the_naive_average(student: SPNet) -> None:
     teacher = Teacher(student, 0.9)
     expected = {name: value.clone() for name, value in teacher.named_parameters()}
     theirs = dict(student.named_parameters())
-    assert set(expected) == {name for name in theirs if name.startswith(("trunk.", "pyramid.", "reid."))}
+    assert set(expected) == {name for name in theirs if name.startswith(("backbone.", "fpn.", "reid."))}
     for _ in range(5):
         move(student)
         for name, value in expected.items():
             value.copy_(0.9 * value + 0.1 * theirs[name].detach())
-        teacher.follow(student)
+        teacher.ema_update(student)
     for name, value in teacher.named_parameters():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-5)
 
@@ -42,7 +42,7 @@ def test_a_small_step_is_not_lost_to_rounding(student: SPNet) -> None:
     before = {name: value.double().clone() for name, value in teacher.named_parameters()}
     move(student)
     for _ in range(100):
-        teacher.follow(student)
+        teacher.ema_update(student)
     theirs = dict(student.named_parameters())
     for name, value in teacher.named_parameters():
         target = theirs[name].double()
@@ -82,8 +82,8 @@ def test_no_boxes_give_no_embeddings(student: SPNet) -> None:
 
 
 def test_stochastic_depth_is_the_students_alone() -> None:
-    trunk: TrunkConfig = replace(TRUNK, drop_path=0.9)
-    student = make_network(trunk=trunk)
+    backbone: BackboneConfig = replace(BACKBONE, drop_path=0.9)
+    student = make_network(backbone=backbone)
     teacher = Teacher(student, 0.9).train()
     assert any(isinstance(module, DropPath) and module.drop_prob > 0 for module in student.modules())
     batch = make_batch()

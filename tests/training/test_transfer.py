@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from miniature import TRUNK, make_config, make_network
-from spnet.config import PathName, TrunkConfig
+from miniature import BACKBONE, make_config, make_network
+from spnet.config.schema import BackboneConfig, PathwayName, RunConfig, WeightsConfig
 from spnet.errors import UserError
-from spnet.model.network import SPNet
-from spnet.model.weights import Weights, save_weights
-from spnet.training.config import RunConfig, WeightsConfig
+from spnet.models.checkpoints import Weights, save_weights
+from spnet.models.spnet import SPNet
 from spnet.training.transfer import build_network, transfer
 
 State = dict[str, Tensor]
@@ -21,10 +20,10 @@ LAST_STAGE = "pooling.last_stage."
 STEP = {kind: re.compile(rf"^{kind}\.(\d+)\.") for kind in ("bridges", "logits", "boxes", "locations")}
 
 
-def pretrained(path: PathName, **changes: object) -> Weights:
+def pretrained(pathway: PathwayName, **changes: object) -> Weights:
     """Weights that differ from a fresh network in every tensor that is not a constant."""
     network = make_network(1, **changes)
-    return Weights(dict(network.state_dict()), network.config, path)
+    return Weights(dict(network.state_dict()), network.config, pathway)
 
 
 def move(weights: Weights, options: WeightsConfig | None = None, **changes: object) -> tuple[State, State, State, str]:
@@ -61,7 +60,7 @@ def test_the_bridge_stays_fresh_after_query_centric_pre_training() -> None:
 
 
 def test_shared_to_separate_copies_the_last_stage_twice_and_leaves_the_projections() -> None:
-    source, fresh, after, line = move(pretrained("object"), heads="separate", reid_dims=12)
+    source, fresh, after, line = move(pretrained("object"), heads="separate", reid_dim=12)
     for place in ("reid.", "locations.0."):
         copies = starting(after, place + LAST_STAGE)
         assert all(torch.equal(after[name], source[name.replace(place, "reid.", 1)]) for name in copies)
@@ -82,26 +81,26 @@ def test_the_projections_stay_fresh_even_where_they_would_fit() -> None:
 
 
 def test_pt_leaves_the_later_steps_fresh() -> None:
-    source, fresh, after, _ = move(pretrained("object"), heads="separate", cascade_steps=2, reid_dims=12)
+    source, fresh, after, _ = move(pretrained("object"), heads="separate", cascade_steps=2, reid_dim=12)
     later = [name for name in after if re.match(r"(bridges|logits|boxes)\.[12]\.|locations\.1\.", name)]
     assert same(after, fresh, later)
-    assert same(after, source, starting(after, "bridges.0.", "boxes.0.", "trunk.", "pyramid.", "anchors."))
+    assert same(after, source, starting(after, "bridges.0.", "boxes.0.", "backbone.", "fpn.", "anchors."))
 
 
-@pytest.mark.parametrize("path", ["query", "object"])
+@pytest.mark.parametrize("pathway", ["query", "object"])
 @pytest.mark.parametrize("heads", ["shared", "separate"])
-def test_pt_rep_copies_step_0_into_the_later_steps(path: PathName, heads: str) -> None:
-    source = pretrained(path, logits="batch")
+def test_pt_rep_copies_step_0_into_the_later_steps(pathway: PathwayName, heads: str) -> None:
+    source = pretrained(pathway, logit_norm="batch")
     source.state["logits.0.norm.running_mean"] += 3  # BatchNorm logits have something to copy
     options = WeightsConfig("runs/pre", replicate=True)
-    _, fresh, after, _ = move(source, options, heads=heads, cascade_steps=2, logits="batch")
+    _, fresh, after, _ = move(source, options, heads=heads, cascade_steps=2, logit_norm="batch")
     assert after["logits.2.norm.running_mean"].item() == 3
     for step in (1, 2):
         for kind in ("logits", "boxes"):
             names = starting(after, f"{kind}.{step}.")
             assert names
             assert all(torch.equal(after[n], source.state[n.replace(f".{step}.", ".0.", 1)]) for n in names)
-    if path == "object":
+    if pathway == "object":
         assert torch.equal(after["bridges.2.weight"], source.state["bridges.0.weight"])
     else:
         assert same(after, fresh, starting(after, "bridges."))
@@ -134,14 +133,14 @@ def test_a_larger_cascade_takes_the_steps_there_are() -> None:
     assert same(after, fresh, starting(after, "boxes.2.", "bridges.2."))
 
 
-WIDER = replace(TRUNK, options={"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 32)})
-DEEPER = replace(TRUNK, options={"depths": (1, 1, 2, 1), "dims": (8, 12, 16, 24)})
+WIDER = replace(BACKBONE, model_kwargs={"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 32)})
+DEEPER = replace(BACKBONE, model_kwargs={"depths": (1, 1, 2, 1), "dims": (8, 12, 16, 24)})
 
 
-@pytest.mark.parametrize(("trunk", "problem"), [(WIDER, "of another shape"), (DEEPER, "missing")])
-def test_another_trunk_is_refused_by_name(trunk: TrunkConfig, problem: str) -> None:
-    with pytest.raises(UserError, match=rf"'runs/pre' do not fit: \d+ keys {problem}: trunk\.net\.") as raised:
-        move(pretrained("object"), trunk=trunk)
+@pytest.mark.parametrize(("backbone", "problem"), [(WIDER, "of another shape"), (DEEPER, "missing")])
+def test_another_backbone_is_refused_by_name(backbone: BackboneConfig, problem: str) -> None:
+    with pytest.raises(UserError, match=rf"'runs/pre' do not fit: \d+ keys {problem}: backbone\.net\.") as raised:
+        move(pretrained("object"), backbone=backbone)
     assert "--weights.partial true" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -151,9 +150,9 @@ def test_a_smaller_cascade_is_refused() -> None:
         move(pretrained("object", cascade_steps=1))
 
 
-def test_part_of_a_trunk_by_explicit_option_with_counts() -> None:
+def test_part_of_a_backbone_by_explicit_option_with_counts() -> None:
     options = WeightsConfig("runs/pre", partial=True)
-    source, fresh, after, line = move(pretrained("object"), options, trunk=WIDER)
+    source, fresh, after, line = move(pretrained("object"), options, backbone=WIDER)
     counts = re.match(
         r"weights runs/pre: (\d+) of (\d+) tensors loaded, (\d+) as made; \d+ keys of another shape", line
     )
@@ -171,43 +170,43 @@ def test_the_classifier_is_left_out_in_both_directions() -> None:
     source, _, after, _ = move(weights)
     assert same(after, source, list(after))
     network = SPNet(make_config(), with_classifier=True)
-    before = network.state_dict()["trunk.net.head.fc.weight"].clone()
+    before = network.state_dict()["backbone.net.head.fc.weight"].clone()
     transfer(network, pretrained("object"), WeightsConfig("runs/pre"))
-    assert torch.equal(network.state_dict()["trunk.net.head.fc.weight"], before)
+    assert torch.equal(network.state_dict()["backbone.net.head.fc.weight"], before)
 
 
 def test_a_run_starts_from_its_source(tmp_path: Path) -> None:
     network = make_network(1)
     save_weights(tmp_path / "weights.safetensors", network, "object")
-    config = RunConfig(make_config(), weights=WeightsConfig(str(tmp_path)))
+    config = RunConfig(model=make_config(), weights=WeightsConfig(str(tmp_path)))
     built, line = build_network(config)
     assert same(dict(built.state_dict()), dict(network.state_dict()), list(network.state_dict()))
     assert line.startswith(f"weights {tmp_path}: ")
 
 
 def test_a_run_without_a_source_is_random_by_its_seed() -> None:
-    config = RunConfig(make_config())
+    config = RunConfig(model=make_config())
     networks = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         built, line = build_network(config)
         networks.append(built.state_dict())
-    assert line == "weights: trunk none, the rest random"
+    assert line == "weights: backbone none, the rest random"
     assert torch.equal(networks[0]["anchors.embed.weight"], networks[1]["anchors.embed.weight"])
     assert not torch.equal(networks[0]["anchors.embed.weight"], networks[2]["anchors.embed.weight"])
 
 
-def test_the_trunks_own_weights_are_only_loaded_where_something_starts_from_them(tmp_path: Path) -> None:
+def test_the_backbones_own_weights_are_only_loaded_where_something_starts_from_them(tmp_path: Path) -> None:
     """Weights that cannot be fetched show whether they are asked for."""
     save_weights(tmp_path / "weights.safetensors", make_network(1), "object")
-    trunk = replace(TRUNK, weights=str(tmp_path / "none.pth"))
+    backbone = replace(BACKBONE, weights=str(tmp_path / "none.pth"))
     source = WeightsConfig(str(tmp_path))
-    config = RunConfig(make_config(trunk=trunk), weights=source)
+    config = RunConfig(model=make_config(backbone=backbone), weights=source)
     built, _ = build_network(config)
-    assert built.config.trunk.weights == trunk.weights
-    separate = make_config(trunk=trunk, heads="separate", cascade_steps=2)
-    build_network(RunConfig(separate, weights=replace(source, replicate=True)))
+    assert built.config.backbone.weights == backbone.weights
+    separate = make_config(backbone=backbone, heads="separate", cascade_steps=2)
+    build_network(RunConfig(model=separate, weights=replace(source, replicate=True)))
     with pytest.raises(UserError, match=r"none\.pth"):
-        build_network(RunConfig(separate, weights=source))
+        build_network(RunConfig(model=separate, weights=source))
     with pytest.raises(UserError, match=r"none\.pth"):
-        build_network(replace(config, objective=replace(config.objective, forgetting=True)))
+        build_network(replace(config, objective=replace(config.objective, lwf=True)))

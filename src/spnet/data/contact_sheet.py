@@ -1,4 +1,4 @@
-"""One picture of many annotated scenes: the quickest way to see that boxes and identities are where they should be."""
+"""One image of many annotated scenes: the quickest way to see that boxes and identities are where they should be."""
 
 import colorsys
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from spnet.data.decode import read_picture
+from spnet.data.decode import read_image
 from spnet.data.schema import Annotations
 from spnet.errors import UserError
 
@@ -17,10 +17,10 @@ TILES = 16
 GREY = (150, 150, 150)
 
 
-def draw_contact_sheet(splits: Mapping[str, Annotations]) -> Image.Image:
+def render_contact_sheet(splits: Mapping[str, Annotations]) -> Image.Image:
     """Evenly spaced scenes of the splits, side by side; a known person has a colour and its number, an unknown is grey.
 
-    Raises UserError if a picture cannot be read.
+    Raises UserError if an image cannot be read.
     """
     chosen = _choose(splits)
     rows = -(-len(chosen) // ACROSS)
@@ -32,7 +32,7 @@ def draw_contact_sheet(splits: Mapping[str, Annotations]) -> Image.Image:
 
 def save_contact_sheet(splits: Mapping[str, Annotations], path: Path) -> None:
     """Draw the sheet and write it as JPEG; the file appears complete, or not at all. Raises UserError."""
-    sheet = draw_contact_sheet(splits)
+    sheet = render_contact_sheet(splits)
     partial = path.with_name(f".{path.name}.partial")
     try:
         sheet.save(partial, "JPEG", quality=90)
@@ -57,7 +57,7 @@ def _choose(splits: Mapping[str, Annotations]) -> list[tuple[str, int]]:
 
 def _draw_scene(name: str, split: Annotations, row: int) -> Image.Image:
     width, height = split.sizes[row].tolist()
-    pixels, _ = read_picture(split.image_root / split.file_names[row], (width, height))
+    pixels, _ = read_image(split.image_root / split.file_names[row], (width, height))
     scale = min(TILE[0] / width, TILE[1] / height)
     tile = Image.new("RGB", TILE)
     tile.paste(Image.fromarray(pixels).resize((max(1, round(width * scale)), max(1, round(height * scale)))))

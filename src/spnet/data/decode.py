@@ -1,4 +1,4 @@
-"""Reads picture files as RGB pixels, and says which file is at fault when that fails.
+"""Reads image files as RGB pixels, and says which file is at fault when that fails.
 
 JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md, "feeding"); Pillow takes all else,
 among it what simplejpeg will not read without a warning, since Pillow tells harmless flaws from missing data.
@@ -19,10 +19,10 @@ JPEG_START = b"\xff\xd8\xff"
 Size = tuple[int, int]  # width, height
 
 
-def read_picture(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, int]:
-    """The pixels of a picture file, (H, W, 3) uint8 RGB, and how much smaller than the file they are.
+def read_image(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, int]:
+    """The pixels of an image file, (H, W, 3) uint8 RGB, and how much smaller than the file they are.
 
-    `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for a picture so much
+    `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for an image so much
     smaller, which is faster to decode where the format has it (JPEG). Raises UserError for a file that is missing,
     unreadable, truncated or of another size.
     """
@@ -31,7 +31,7 @@ def read_picture(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray
         reduced = _decode_jpeg(data, size, reduction) if data.startswith(JPEG_START) else None
         return (reduced, reduction) if reduced is not None else (_decode_any(path, data, size), 1)
     except UnidentifiedImageError as error:
-        raise UserError(f"image {path} cannot be read: no known picture format, or cut off in its header") from error
+        raise UserError(f"image {path} cannot be read: no known image format, or cut off in its header") from error
     except UserError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -52,9 +52,9 @@ def _decode_jpeg(data: bytes, size: Size, reduction: int) -> np.ndarray | None:
 
 
 def _decode_any(path: Path, data: bytes, size: Size) -> np.ndarray:
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
         warnings.simplefilter("ignore")
-        if picture.size != size:
-            found, annotated = (f"{width} x {height}" for width, height in (picture.size, size))
+        if image.size != size:
+            found, annotated = (f"{width} x {height}" for width, height in (image.size, size))
             raise UserError(f"image {path} is {found} pixels, its annotations say {annotated}")
-        return np.array(picture.convert("RGB"))
+        return np.array(image.convert("RGB"))

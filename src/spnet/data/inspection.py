@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spnet.data.decode import read_picture
+from spnet.data.decode import read_image
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
 from spnet.errors import UserError
 
@@ -27,7 +27,7 @@ class Counts:
     known_boxes: int
     identities: int  # known persons
     singles: int  # known persons seen in one scene only: nobody can be found again
-    over_the_edge: int  # boxes that reach out of the picture
+    over_the_edge: int  # boxes that reach out of the image
     widths: np.ndarray  # (3,) pixels: 5 % of the boxes are narrower, half, 95 %
     heights: np.ndarray  # (3,) pixels
 
@@ -73,7 +73,7 @@ def count(annotations: Annotations) -> Counts:
 
 
 def find_missing(splits: Mapping[str, Annotations]) -> list[str]:
-    """A problem for each split some of whose pictures are not there."""
+    """A problem for each split some of whose images are not there."""
     problems = []
     for name, annotations in splits.items():
         try:
@@ -83,7 +83,7 @@ def find_missing(splits: Mapping[str, Annotations]) -> list[str]:
     return problems
 
 
-def find_contradictions(splits: Mapping[str, Annotations]) -> list[str]:
+def find_id_conflicts(splits: Mapping[str, Annotations]) -> list[str]:
     """A problem for each split that gives an id to another scene or box than a split before; parts may share them."""
     scenes: dict[int, tuple[Any, str]] = {}
     boxes: dict[int, tuple[Any, str]] = {}
@@ -109,7 +109,7 @@ def _contradictions(
         yield f"{split}: {kind} id {first} means another {kind} in {owner} ({len(other)} such ids)"
 
 
-def find_unanswerable(
+def find_invalid_queries(
     name: str, queries: np.ndarray, scenes: np.ndarray, splits: Mapping[str, Annotations]
 ) -> list[str]:
     """A problem where a protocol's queries (Q,) or scenes (G,), as ids, are not all in one split."""
@@ -119,25 +119,25 @@ def find_unanswerable(
     return [f"protocol {name}: no split has all of its {len(queries)} queries and {len(scenes)} scenes"]
 
 
-def list_pictures(splits: Mapping[str, Annotations]) -> list[tuple[Path, tuple[int, int]]]:
-    """Every picture once, with the width and height that its annotations give."""
-    pictures = {
+def list_images(splits: Mapping[str, Annotations]) -> list[tuple[Path, tuple[int, int]]]:
+    """Every image once, with the width and height that its annotations give."""
+    images = {
         (split.image_root / name, (width, height)): None
         for split in splits.values()
         for name, (width, height) in zip(split.file_names, split.sizes.tolist(), strict=True)
     }
-    return list(pictures)
+    return list(images)
 
 
-def read_pictures(pictures: Sequence[tuple[Path, tuple[int, int]]], workers: int) -> Iterator[str | None]:
-    """Decode every picture, `workers` at a time: in their order, what is wrong with each, None where nothing is."""
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda picture: _read(*picture), pictures)
+def read_images(images: Sequence[tuple[Path, tuple[int, int]]], num_workers: int) -> Iterator[str | None]:
+    """Decode every image, `workers` at a time: in their order, what is wrong with each, None where nothing is."""
+    with ThreadPoolExecutor(num_workers) as pool:
+        yield from pool.map(lambda image: _read(*image), images)
 
 
 def _read(path: Path, size: tuple[int, int]) -> str | None:
     try:
-        read_picture(path, size)
+        read_image(path, size)
     except UserError as error:
         return str(error)
     return None

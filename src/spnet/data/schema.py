@@ -6,7 +6,7 @@ A prepared data set is a folder:
     DIR/retrieval/<protocol>.json    queries and galleries
 
 Annotations add to COCO `person_id`, `is_known`, `iou_thresh`; images add `cam_id`; `info.image_root` says where the
-pictures are (absolute, or relative to DIR).
+images are (absolute, or relative to DIR).
 """
 
 import json
@@ -45,7 +45,7 @@ class Annotations:
 
 @dataclass(frozen=True)
 class Split:
-    """One split to be written: COCO records (see `image_record`, `person_record`) and where their pictures are."""
+    """One split to be written: COCO records (see `image_record`, `person_record`) and where their images are."""
 
     images: list[dict[str, Any]]
     annotations: list[dict[str, Any]]
@@ -107,10 +107,10 @@ def read_json(path: Path) -> Any:
 def read_annotations(path: Path) -> Annotations:
     """Read and validate `DIR/annotations/<split>.json`.
 
-    A box may reach over the picture's edge (the releases have such boxes, and published numbers were made with them as
-    they are); one without any pixel inside the picture is an error, as are unknown or repeated ids, numbers that are
+    A box may reach over the image's edge (the releases have such boxes, and published numbers were made with them as
+    they are); one without any pixel inside the image is an error, as are unknown or repeated ids, numbers that are
     not finite, empty boxes, crowds, a person both known and unknown, and three boxes of a person in a scene. All of
-    them raise UserError naming the record. Whether the pictures exist is `check_images_exist`'s question.
+    them raise UserError naming the record. Whether the images exist is `check_images_exist`'s question.
     """
     return parse_annotations(read_json(path), path)
 
@@ -144,7 +144,7 @@ def _image_root(document: Any, path: Path) -> Path:
     info = document.get("info")
     root = info.get("image_root") if isinstance(info, Mapping) else None
     if not isinstance(root, str) or not root:
-        raise UserError(f"{path}: info.image_root is missing: it says where the pictures are")
+        raise UserError(f"{path}: info.image_root is missing: it says where the images are")
     return path.parent.parent / root
 
 
@@ -186,13 +186,11 @@ def _check_persons(annotations: Annotations, records: Records) -> None:
 
 
 def check_images_exist(annotations: Annotations) -> None:
-    """Raise UserError with the first missing picture and how many are missing; for before training starts."""
+    """Raise UserError with the first missing image and how many are missing; for before training starts."""
     missing = [name for name in annotations.file_names if not (annotations.image_root / name).is_file()]
     if missing:
         total = len(annotations.file_names)
-        raise UserError(
-            f"{annotations.image_root / missing[0]}: no such picture ({len(missing)} of {total} are missing)"
-        )
+        raise UserError(f"{annotations.image_root / missing[0]}: no such image ({len(missing)} of {total} are missing)")
 
 
 def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
@@ -200,14 +198,14 @@ def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[
 
     `protocols` maps a name to {"queries": [annotation ids] or {annotation id: [scene ids]}, "images": [scene ids]}.
     Raises UserError where a split is not valid (see `read_annotations`) or `output` is taken.
-    A source that makes pictures too opens `staged_folder(output)` itself, and calls `write_files` inside.
+    A source that makes images too opens `atomic_directory(output)` itself, and calls `write_files` inside.
     """
-    with staged_folder(output) as folder:
+    with atomic_directory(output) as folder:
         write_files(folder, splits, protocols)
 
 
 @contextmanager
-def staged_folder(output: Path) -> Iterator[Path]:
+def atomic_directory(output: Path) -> Iterator[Path]:
     """A new folder beside `output` that takes its name when the block ends well, and vanishes when it raises."""
     check_output_is_free(output)
     output = output.resolve()

@@ -9,8 +9,8 @@ from typing import NoReturn
 import numpy as np
 
 from spnet.errors import UserError
-from spnet.evaluation.files import written_whole
-from spnet.evaluation.ragged import first_rows, rows_of
+from spnet.evaluation.ragged import index_of, is_first
+from spnet.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EvaluationArrays:
     gt_person: np.ndarray  # (G,) int64, the same number for the same person; a number of their own for unknown persons
     gt_annotation: np.ndarray  # (G,) int64, unique; protocols name queries by it
     gt_iou_thresh: np.ndarray  # (G,) float, overlap from which a detection can be this person
-    gt_emb: np.ndarray  # (G, E) float32, of the annotated boxes; need not be normalised
+    gt_emb: np.ndarray  # (G, E) float32, of the annotated boxes; need not be normalized
     det_image: np.ndarray  # (N,) int64, id of the scene
     det_box: np.ndarray  # (N, 4) float
     det_score: np.ndarray  # (N,) float
@@ -61,7 +61,7 @@ def read_arrays(path: Path) -> EvaluationArrays:
 
 def write_arrays(path: Path, arrays: EvaluationArrays) -> None:
     """Write a detections file; it appears complete or not at all. Raises UserError where it cannot be written."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         np.savez(stream, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
@@ -98,7 +98,7 @@ def check(arrays: EvaluationArrays) -> None:
     _check_unique(arrays, "gt_annotation")
     for owner, names in TABLES.items():
         images = getattr(arrays, owner)
-        unknown = rows_of(arrays.image_ids, images) < 0
+        unknown = index_of(arrays.image_ids, images) < 0
         _refuse(arrays, owner, unknown, "this scene is not in image_ids")
         for name in names:
             values = getattr(arrays, name)
@@ -132,7 +132,7 @@ def _check_shapes(arrays: EvaluationArrays) -> None:
 
 
 def _check_unique(arrays: EvaluationArrays, name: str) -> None:
-    _refuse(arrays, name, ~first_rows(getattr(arrays, name)), "this id comes twice")
+    _refuse(arrays, name, ~is_first(getattr(arrays, name)), "this id comes twice")
 
 
 def _refuse(arrays: EvaluationArrays, name: str, bad: np.ndarray, message: str) -> None:

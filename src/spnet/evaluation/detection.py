@@ -6,7 +6,7 @@ import numpy as np
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.overlaps import Overlaps, scene_overlaps
-from spnet.evaluation.ragged import first_rows
+from spnet.evaluation.ragged import is_first
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def mutually_best(overlaps: Overlaps) -> Overlaps:
     by_box = np.lexsort((overlaps.detection, -overlaps.iou, overlaps.box))
     by_detection = np.lexsort((overlaps.box, -overlaps.iou, overlaps.detection))
     best = np.zeros((2, len(overlaps.iou)), bool)
-    best[0, by_box] = first_rows(overlaps.box[by_box])
-    best[1, by_detection] = first_rows(overlaps.detection[by_detection])
+    best[0, by_box] = is_first(overlaps.box[by_box])
+    best[1, by_detection] = is_first(overlaps.detection[by_detection])
     return overlaps.select(best[0] & best[1])
 
 

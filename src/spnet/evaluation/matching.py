@@ -13,7 +13,7 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.overlaps import scene_overlaps
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import expand, first_rows, rows_of
+from spnet.evaluation.ragged import concat_ranges, index_of, is_first
 
 Mode = Literal["published", "corrected"]
 
@@ -30,7 +30,7 @@ class Candidates:
     wanted: np.ndarray  # (C,) int64, how many matches there should be
 
 
-class Appearances:
+class OccurrenceIndex:
     """All appearances of all persons, and the detections on each, found once for all queries.
 
     With `published`, the first box of a person in a scene stands for all of them. Raises UserError for another mode.
@@ -41,11 +41,11 @@ class Appearances:
             raise UserError(f"mode is {mode!r}; choose one of {', '.join(get_args(Mode))}")
         self._mode, scenes = mode, len(arrays.image_ids)
         persons, self._person_of_box = np.unique(arrays.gt_person, return_inverse=True)
-        keys = self._person_of_box * scenes + rows_of(arrays.image_ids, arrays.gt_image)
+        keys = self._person_of_box * scenes + index_of(arrays.image_ids, arrays.gt_image)
         ids, appearance = np.unique(keys, return_inverse=True)
         person, self._scene = np.divmod(ids, scenes)
         self._of_person = _ranges(person, len(persons))
-        counts = first_rows(keys) if mode == "published" else np.ones(len(keys), bool)
+        counts = is_first(keys) if mode == "published" else np.ones(len(keys), bool)
         self._boxes = np.bincount(appearance[counts], minlength=len(ids))  # (A,)
         overlaps = scene_overlaps(arrays)
         pairs = overlaps.select(counts[overlaps.box] & (overlaps.iou >= arrays.gt_iou_thresh[overlaps.box]))
@@ -58,7 +58,7 @@ class Appearances:
         """The candidates of queries first..last−1 in their galleries; `query` counts from 0 = `first`."""
         starts, counts = self._of_person
         person = self._person_of_box[galleries.query_box[first:last]]
-        query, appearance = expand(starts[person], counts[person])
+        query, appearance = concat_ranges(starts[person], counts[person])
         scene = self._scene[appearance]
         entry = galleries.find(query + first, scene)
         searched = (entry >= 0) & (scene != galleries.own_scene[query + first])
@@ -66,7 +66,7 @@ class Appearances:
         matches = galleries.times_listed[entry] if self._mode == "published" else self._boxes[appearance]
         wanted = np.bincount(query, matches, minlength=last - first).astype(np.int64)
         starts, counts = self._on_appearance
-        place, pair = expand(starts[appearance], counts[appearance])
+        place, pair = concat_ranges(starts[appearance], counts[appearance])
         return Candidates(query[place], place, entry[place], self._box[pair], self._detection[pair], wanted)
 
 

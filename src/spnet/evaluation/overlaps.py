@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spnet.evaluation.arrays import EvaluationArrays
-from spnet.evaluation.ragged import expand, group, rows_of
+from spnet.evaluation.ragged import concat_ranges, group, index_of
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Overlaps:
 def scene_overlaps(arrays: EvaluationArrays) -> Overlaps:
     """All pairs of an annotated box and a detection in one scene."""
     scenes = len(arrays.image_ids)
-    detections, starts, counts = group(rows_of(arrays.image_ids, arrays.det_image), scenes)
-    scene = rows_of(arrays.image_ids, arrays.gt_image)
-    box, member = expand(starts[scene], counts[scene])
+    detections, starts, counts = group(index_of(arrays.image_ids, arrays.det_image), scenes)
+    scene = index_of(arrays.image_ids, arrays.gt_image)
+    box, member = concat_ranges(starts[scene], counts[scene])
     detection = detections[member]
     gt_box, det_box = (np.ascontiguousarray(boxes.T, np.float64) for boxes in (arrays.gt_box, arrays.det_box))
     return Overlaps(box, detection, paired_iou(gt_box.take(box, axis=1), det_box.take(detection, axis=1)))

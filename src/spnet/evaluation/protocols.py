@@ -18,7 +18,7 @@ import numpy as np
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
-from spnet.evaluation.ragged import first_rows, rows_of
+from spnet.evaluation.ragged import index_of, is_first
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
 
 def resolve(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
     """The protocol as rows of `arrays`. Raises UserError for a query or a scene that `arrays` does not have."""
-    query_box = rows_of(arrays.gt_annotation, protocol.queries)
+    query_box = index_of(arrays.gt_annotation, protocol.queries)
     if (query_box < 0).any():
         raise UserError(f"query {protocol.queries[query_box < 0][0]} is the id of no annotation (gt_annotation)")
     lists = protocol.galleries
@@ -116,7 +116,7 @@ def resolve(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
         lists = (arrays.image_ids if protocol.images is None else protocol.images,)
     ids = np.concatenate([np.empty(0, np.int64), *lists])
     listed_in = np.repeat(np.arange(len(lists)), [len(scenes) for scenes in lists])
-    rows = rows_of(arrays.image_ids, ids)
+    rows = index_of(arrays.image_ids, ids)
     if (rows < 0).any():
         wrong = (rows < 0).argmax()
         owner = "images" if protocol.galleries is None else f"the gallery of query {protocol.queries[listed_in[wrong]]}"
@@ -130,7 +130,7 @@ def _galleries(
     scenes = len(arrays.image_ids)
     keys, times_listed = np.unique(listed_in * scenes + rows, return_counts=True)
     counts = np.bincount(keys // scenes, minlength=lists)
-    own_scene = rows_of(arrays.image_ids, arrays.gt_image[query_box])
+    own_scene = index_of(arrays.image_ids, arrays.gt_image[query_box])
     starts = np.cumsum(counts) - counts
     return Galleries(query_box, starts, counts, keys % scenes, times_listed, keys, own_scene, scenes)
 
@@ -149,7 +149,7 @@ def limit_galleries(protocol: Protocol, arrays: EvaluationArrays, size: int) -> 
         scenes = scenes[scenes != own]
         with_person = np.isin(scenes, arrays.gt_image[arrays.gt_person == who])
         room = max(0, size - len(np.unique(scenes[with_person])))
-        chosen = scenes[first_rows(scenes) & ~with_person][:room]
+        chosen = scenes[is_first(scenes) & ~with_person][:room]
         limited.append(scenes[with_person | np.isin(scenes, chosen)])
     return Protocol(protocol.queries, None, tuple(limited))
 
@@ -176,6 +176,6 @@ def _identifiers(values: Any, owner: str) -> np.ndarray:
 
 
 def _unique(queries: np.ndarray) -> np.ndarray:
-    if not first_rows(queries).all():
-        raise UserError(f"query {queries[~first_rows(queries)][0]} comes twice")
+    if not is_first(queries).all():
+        raise UserError(f"query {queries[~is_first(queries)][0]} comes twice")
     return queries

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def expand(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def concat_ranges(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The members of R ranges, `starts[r] .. starts[r] + counts[r] - 1`, one after another.
 
     Returns `owner` (M,), the range each member belongs to, and `member` (M,), both int64, with M = counts.sum().
@@ -24,7 +24,7 @@ def group(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.argsort(keys, kind="stable"), np.cumsum(counts) - counts, counts
 
 
-def rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The row of each `wanted` id (M,) in the unique `ids` (N,), −1 where it is not among them."""
     if not len(ids) or not len(wanted):
         return np.full(len(wanted), -1)
@@ -38,7 +38,7 @@ def rows_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(ids[rows] == wanted, rows, -1)
 
 
-def first_rows(keys: np.ndarray) -> np.ndarray:
+def is_first(keys: np.ndarray) -> np.ndarray:
     """Whether each of the keys (N,) comes for the first time, bool (N,)."""
     first = np.zeros(len(keys), bool)
     first[np.unique(keys, return_index=True)[1]] = True

@@ -13,10 +13,10 @@ from rich.table import Table
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.detection import DetectionResult, evaluate_detection
-from spnet.evaluation.files import written_whole
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.retrieval import CHUNK, RetrievalResult, evaluate
+from spnet.files import atomic_write
 
 EVALUATOR_VERSION = 1  # grows whenever the same detections would get another figure
 TOP_K = (1, 5, 10)
@@ -109,7 +109,7 @@ def as_document(report: Report) -> dict[str, Any]:
 def write_report(path: Path, report: Report, about: Mapping[str, Any] | None = None) -> None:
     """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
     document = as_document(report) | ({"about": dict(about)} if about else {})
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, ground_truth_detections
-from spnet.evaluation.matching import Appearances, Mode, best_matches
+from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
 from spnet.evaluation.protocols import Protocol, resolve
 from spnet.evaluation.similarity import GallerySimilarity
 
@@ -60,7 +60,7 @@ def evaluate(
         raise UserError(f"chunk is {chunk}: at least one similarity must be held")
     arrays = ground_truth_detections(arrays) if ground_truth else confident_detections(arrays, score_threshold)
     galleries = resolve(protocol, arrays)
-    appearances = Appearances(arrays, mode)
+    appearances = OccurrenceIndex(arrays, mode)
     similarity = GallerySimilarity(arrays, galleries, confidence_weighted, device)
     total = len(protocol.queries)
     precisions, ranks = np.zeros(total), np.zeros(total, np.int64)

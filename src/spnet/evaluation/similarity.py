@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import expand, group, rows_of
+from spnet.evaluation.ragged import concat_ranges, group, index_of
 
 SPARSE = 1 / 8  # share of all pairs; a dot product by itself takes some ten times as long as one in a matrix product
 
@@ -38,8 +38,8 @@ class GallerySimilarity:
         if self._whole:
             kept, self._repeats = distinct_rows(arrays.det_emb[order])
             order = order if self._repeats is None else order[kept]
-        self._embeddings = self._normalised(arrays.det_emb[order])
-        self._queries = self._normalised(arrays.gt_emb[galleries.query_box])
+        self._embeddings = self._normalized(arrays.det_emb[order])
+        self._queries = self._normalized(arrays.gt_emb[galleries.query_box])
 
     def queries_at_once(self, chunk: int) -> int:
         """How many queries to ask `rows` for so that about `chunk` numbers are held at a time."""
@@ -56,13 +56,13 @@ class GallerySimilarity:
         query = np.arange(first, last)
         entry = self._galleries.find(query, self._galleries.own_scene[query])
         query, entry = query[entry >= 0], entry[entry >= 0]
-        owner, column = expand(self._entry_column[entry], self._scene_count[self._galleries.scenes[entry]])
+        owner, column = concat_ranges(self._entry_column[entry], self._scene_count[self._galleries.scenes[entry]])
         rows[self._tensor(query[owner] - first), self._tensor(column)] = -torch.inf
         return rows
 
     def _sort_by_scene(self, arrays: EvaluationArrays) -> np.ndarray:
         """The detections in the galleries' scenes, scene by scene: rows of the arrays (N,)."""
-        scene = rows_of(arrays.image_ids, arrays.det_image)
+        scene = index_of(arrays.image_ids, arrays.det_image)
         order, start, count = group(scene, len(arrays.image_ids))
         self._place = np.empty(len(order), np.int64)  # of a detection among those of its scene
         self._place[order] = np.arange(len(order)) - start[scene[order]]
@@ -100,7 +100,7 @@ class GallerySimilarity:
     def _listed_products(self, first: int, last: int) -> Tensor:
         rows = torch.full((last - first, self.width), -torch.inf, device=self._device)
         scenes, sizes = self._scenes(first, last), self._sizes[first:last]
-        members = self._tensor(expand(self._scene_start[scenes], self._scene_count[scenes])[1])
+        members = self._tensor(concat_ranges(self._scene_start[scenes], self._scene_count[scenes])[1])
         if len(members):
             values = self._products(first, last, self._tensor(np.append(0, np.cumsum(sizes))), members)
             filled = torch.arange(self.width, device=self._device) < self._tensor(sizes)[:, None]
@@ -124,7 +124,7 @@ class GallerySimilarity:
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self._device)
 
-    def _normalised(self, embeddings: np.ndarray) -> Tensor:
+    def _normalized(self, embeddings: np.ndarray) -> Tensor:
         """The embeddings, which must be nobody else's, with length 1; zeros stay zeros."""
         tensor = self._tensor(embeddings.astype(np.float32, copy=False))
         return functional.normalize(tensor, dim=1, out=tensor)

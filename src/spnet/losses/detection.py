@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 
-def anchor_class_loss(
+def anchor_focal_loss(
     logits: Tensor, positive: Tensor, counted: Tensor, alpha: float = 0.5, gamma: float = 1.0
 ) -> Tensor:
     """Sigmoid focal loss of all anchors that are not ignored.
@@ -23,13 +23,13 @@ def anchor_class_loss(
     return (losses * counted).sum() / _count(positive & counted)
 
 
-def step_class_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+def cascade_bce_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
     """Binary cross-entropy of a cascade step's candidates (M,): sum over valid ones / max(1, number of positives)."""
     losses = binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
     return (losses * valid).sum() / _count(positive & valid)
 
 
-def box_loss(decoded: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
+def giou_loss(decoded: Tensor, targets: Tensor, positive: Tensor) -> Tensor:
     """Generalized IoU loss of decoded boxes (M, 4) to their targets (M, 4), mean over positives (M,); 0 without any."""
     losses = generalized_box_iou_loss(decoded.float(), targets.float())
     return torch.where(positive, losses, 0).sum() / _count(positive)

@@ -12,7 +12,7 @@ class OIM(nn.Module):
         identities: rows of the look-up table.
         dims: E.
         queue_size: places for unknown persons (5,000 for CUHK-SYSU, 500 for PRW).
-        scalar: inverse temperature of the cosines.
+        logit_scale: inverse temperature of the cosines.
         momentum: what a row keeps of itself in an update.
     """
 
@@ -21,10 +21,10 @@ class OIM(nn.Module):
     position: Tensor  # () int64, where the queue is written next
 
     def __init__(
-        self, identities: int, dims: int, queue_size: int, scalar: float = 30.0, momentum: float = 0.5
+        self, identities: int, dims: int, queue_size: int, logit_scale: float = 30.0, momentum: float = 0.5
     ) -> None:
         super().__init__()
-        self.scalar = scalar
+        self.logit_scale = logit_scale
         self.momentum = momentum
         self.register_buffer("table", torch.zeros(identities, dims))
         self.register_buffer("queue", torch.zeros(queue_size, dims))
@@ -38,7 +38,7 @@ class OIM(nn.Module):
         empty = torch.cat([self.table, self.queue]).abs().sum(1) == 0
         own = identity[:, None] == torch.arange(len(empty), device=identity.device)
         cosines = torch.where(empty, torch.where(own, 1.0, -1.0), cosines)
-        losses = cross_entropy(cosines * self.scalar, identity.clamp(min=0), reduction="none")
+        losses = cross_entropy(cosines * self.logit_scale, identity.clamp(min=0), reduction="none")
         return torch.where(identity >= 0, losses, 0).sum() / max(1, len(identity))
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class OIM(nn.Module):
     def _update_table(self, embeddings: Tensor, identity: Tensor) -> None:
         """Each round takes the next sample of every identity at once.
 
-        A row is normalised after each of its samples, so its samples must follow one another; as many rounds as the
+        A row is normalized after each of its samples, so its samples must follow one another; as many rounds as the
         most frequent identity has samples, whatever the number of samples and rows.
         """
         known = (identity >= 0).nonzero()[:, 0]

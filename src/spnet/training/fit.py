@@ -23,18 +23,19 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from spnet.data.batches import TrainingLoader, training_loader
-from spnet.data.scenes import Scenes
+from spnet.config.io import check
+from spnet.config.schema import Precision, RunConfig
+from spnet.data.dataloader import TrainingLoader, training_loader
+from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
-from spnet.model.weights import WEIGHTS_NAME, save_weights
-from spnet.training.config import Precision, RunConfig, check_run_config
-from spnet.training.divergence import Diverged, StopOnDivergence
+from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
+from spnet.runs.folder import CURVES, LAST, training_annotations, write_config
+from spnet.runs.record import RunRecord, fingerprint, source_fingerprint, write_record
+from spnet.training.cpu import flush_denormals
 from spnet.training.module import TrainingModule
-from spnet.training.processor import processor_at_speed
+from spnet.training.nonfinite import NonFiniteWeights, StopOnNonFinite
 from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
-from spnet.training.record import RunRecord, dependencies, source_digest, write_record
-from spnet.training.run_files import CURVES, LAST, training_annotations, write_config
 from spnet.training.transfer import build_network
 
 
@@ -50,7 +51,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
         UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
         KeyboardInterrupt: interrupted; the state is saved and `resume` goes on.
     """
-    check_run_config(config)
+    check(config)
     checkpoint = _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
@@ -58,21 +59,21 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     print(origin, file=sys.stderr)
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
-    record = RunRecord(dependencies(config, training_annotations(config), source_digest(config)))
+    record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
     write_config(output, config)
     write_record(output, record)
     timer = Timer()
     trainer = _make_trainer(config, output, timer)
-    with _told_how_it_ends(output, record), processor_at_speed():
+    with _finalize_on_error(output, record), flush_denormals():
         _fit(trainer, module, loader, checkpoint)
     seconds, steps = timer.time_elapsed("train"), trainer.global_step
     write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
-    save_weights(output / WEIGHTS_NAME, module.network, config.objective.path)  # last: who has weights is finished
+    save_weights(output / WEIGHTS_NAME, module.network, config.objective.pathway)  # last: who has weights is finished
     return output / WEIGHTS_NAME
 
 
 @contextmanager
-def _told_how_it_ends(output: Path, record: RunRecord) -> Iterator[None]:
+def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
     """Nothing is left of a run that has no checkpoint yet; a run that failed says so in its record."""
     try:
         yield
@@ -82,7 +83,7 @@ def _told_how_it_ends(output: Path, record: RunRecord) -> Iterator[None]:
             shutil.rmtree(output)
         if isinstance(error, UserError):
             if saved:
-                state: Literal["failed", "diverged"] = "diverged" if isinstance(error, Diverged) else "failed"
+                state: Literal["failed", "diverged"] = "diverged" if isinstance(error, NonFiniteWeights) else "failed"
                 write_record(output, replace(record, state=state, reason=str(error)))
             raise
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
@@ -93,13 +94,13 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     data = config.data
     if not data.root:
         raise UserError("no data set is given: --data DIR names one made by `spnet prepare`")
-    views = data.augmentation.views
+    views = data.augmentation.num_views
     if data.batch_size < views or data.batch_size % views:
-        raise UserError(f"data.batch_size {data.batch_size} is no multiple of data.augmentation.views {views}")
+        raise UserError(f"data.batch_size {data.batch_size} is no multiple of data.augmentation.num_views {views}")
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
-    scenes = Scenes(annotations, data.augmentation, config.seed, data.boxes_as_persons, data.keep_megabytes)
-    return training_loader(scenes, data.batch_size // views, data.workers, config.seed)
+    scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
+    return training_loader(scenes, data.batch_size // views, data.num_workers, config.seed)
 
 
 def _check_output(output: Path, resume: bool) -> Path | None:
@@ -118,22 +119,22 @@ def _check_output(output: Path, resume: bool) -> Path | None:
 
 def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    optimiser = config.optimiser
+    optimizer = config.optimizer
     gpu = torch.cuda.is_available()
-    saving = [_saver(output, every_n_epochs=1)]
-    if optimiser.checkpoint_steps:
-        saving.append(_saver(output, every_n_train_steps=optimiser.checkpoint_steps))
+    saving = [_checkpoint_callback(output, every_n_epochs=1)]
+    if optimizer.checkpoint_every_n_steps:
+        saving.append(_checkpoint_callback(output, every_n_train_steps=optimizer.checkpoint_every_n_steps))
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
         devices=1,
-        max_epochs=optimiser.epochs,
-        precision=precision_of(optimiser.precision),
-        gradient_clip_val=optimiser.clip_norm,
+        max_epochs=optimizer.epochs,
+        precision=precision_of(optimizer.precision),
+        gradient_clip_val=optimizer.grad_clip_norm,
         logger=TensorBoardLogger(output, "logs", ""),
         callbacks=[
             RunProgress(),
             LossCurves(output / CURVES),
-            StopOnDivergence(),
+            StopOnNonFinite(),
             timer,
             *saving,
             StopOnInterrupt(output / LAST),
@@ -154,7 +155,7 @@ def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixe
     return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 
 
-def _saver(output: Path, **when: int) -> ModelCheckpoint:
+def _checkpoint_callback(output: Path, **when: int) -> ModelCheckpoint:
     file = output / LAST
     return ModelCheckpoint(
         dirpath=file.parent,
@@ -170,6 +171,6 @@ def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, che
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen trunk should be
+        warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen backbone should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)

@@ -8,13 +8,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.model.network import SPNet
-from spnet.model.weights import describe_misfit
-from spnet.structures import SceneBatch
-from spnet.training.config import RunConfig
-from spnet.training.objective import Objective
-from spnet.training.optimiser import freeze, learning_rate_factor, make_optimiser
+from spnet.models.checkpoints import diff_state_dict
+from spnet.models.spnet import SPNet
+from spnet.training.objective import SPNetLoss
+from spnet.training.optimizer import freeze, lr_factor, make_optimizer
+from spnet.types import SceneBatch
 
 
 class TrainingModule(L.LightningModule):
@@ -24,25 +24,25 @@ class TrainingModule(L.LightningModule):
         config: the run.
         network: the student.
         identities: known identities of the data.
-        epoch_steps: optimiser steps of an epoch.
+        epoch_steps: optimizer steps of an epoch.
     """
 
     def __init__(self, config: RunConfig, network: SPNet, identities: int, epoch_steps: int) -> None:
         super().__init__()
         self.config = config
         self.network = network
-        self.objective = Objective(config.objective, network, identities)
+        self.objective = SPNetLoss(config.objective, network, identities)
         self.epoch_steps = epoch_steps
         self.warned = False
         self._random_states: list[Tensor | None] = []
-        if config.optimiser.freeze_trunk:
-            freeze(network.trunk)
+        if config.optimizer.freeze_backbone:
+            freeze(network.backbone)
 
     def train(self, mode: bool = True) -> "TrainingModule":
-        """As always, but a frozen trunk stays in evaluation mode."""
+        """As always, but a frozen backbone stays in evaluation mode."""
         super().train(mode)
-        if self.config.optimiser.freeze_trunk:
-            self.network.trunk.eval()
+        if self.config.optimizer.freeze_backbone:
+            self.network.backbone.eval()
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ class TrainingModule(L.LightningModule):
         Raises:
             UserError: a checkpoint of other data or another configuration.
         """
-        if problems := describe_misfit(self.state_dict(), checkpoint["state_dict"]):
+        if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
         self._random_states = [checkpoint.get("random_state"), checkpoint.get("random_state_cuda")]
 
@@ -94,13 +94,13 @@ class TrainingModule(L.LightningModule):
         """A step of the student, then one of the teacher."""
         super().optimizer_step(*arguments, **options)
         if self.objective.teacher is not None:
-            self.objective.teacher.follow(self.network)
+            self.objective.teacher.ema_update(self.network)
 
     def configure_optimizers(self) -> Any:
         """AdamW, its learning rate set anew at every step."""
-        optimiser = make_optimiser(self.network, self.config.optimiser)
-        schedule = LambdaLR(optimiser, learning_rate_factor(self.config.optimiser, self.epoch_steps))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        optimizer = make_optimizer(self.network, self.config.optimizer)
+        schedule = LambdaLR(optimizer, lr_factor(self.config.optimizer, self.epoch_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: SceneBatch, device: torch.device, dataloader_idx: int) -> SceneBatch:
         """Batches move without waiting for the device."""

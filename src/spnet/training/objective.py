@@ -7,21 +7,22 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from spnet.config import ObjectiveConfig
+from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
-from spnet.losses.detection import anchor_class_loss, box_loss, step_class_loss
+from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 from spnet.losses.distillation import distillation_loss
 from spnet.losses.oim import OIM
-from spnet.losses.queue import PersonQueue
-from spnet.model.boxes import clip, overlaps
-from spnet.model.cascade import Step, gather_candidates, train_steps
-from spnet.model.matching import IGNORED
-from spnet.model.network import SPNet
-from spnet.model.paths import SwapPath
-from spnet.model.sampling import count_duplicates
-from spnet.model.trunk import Pyramid, Trunk, normalise
-from spnet.structures import SceneBatch, Targets
+from spnet.losses.person_contrastive import PersonContrastiveMemory
+from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.boxes import clip, overlaps
+from spnet.models.cascade import CascadeStage, gather_candidates, train_steps
+from spnet.models.fpn import FeatureMaps
+from spnet.models.matching import IGNORED
+from spnet.models.pathways import SwapPathway
+from spnet.models.sampling import count_duplicates
+from spnet.models.spnet import SPNet
 from spnet.training.teacher import Teacher
+from spnet.types import SceneBatch, Targets
 
 Losses = dict[str, Tensor]
 
@@ -40,8 +41,8 @@ class Regions:
         return self.boxes, self.scene
 
 
-class Objective(nn.Module):
-    """The losses and everything they remember between steps: re-id memory, teacher, the trunk's initial classifier.
+class SPNetLoss(nn.Module):
+    """The losses and everything they remember between steps: re-id memory, teacher, the backbone's initial classifier.
 
     Args:
         config: what is trained.
@@ -49,7 +50,7 @@ class Objective(nn.Module):
         identities: known identities of the data (rows of the OIM table).
 
     Raises:
-        UserError: `forgetting` without a classifier.
+        UserError: `lwf` without a classifier.
     """
 
     repeated: Tensor  # () int64, boxes so far that were no query of their scene, having the same person in it
@@ -57,90 +58,92 @@ class Objective(nn.Module):
     def __init__(self, config: ObjectiveConfig, network: SPNet, identities: int) -> None:
         super().__init__()
         self.config = config
-        dims = network.config.reid_dims
-        self.memory: OIM | PersonQueue
-        if config.reid == "oim":
-            self.memory = OIM(identities, dims, config.queue_size, config.scalar, config.momentum)
+        dims = network.config.reid_dim
+        self.memory: OIM | PersonContrastiveMemory
+        if config.reid_loss == "oim":
+            self.memory = OIM(identities, dims, config.queue_size, config.logit_scale, config.oim_momentum)
         else:
-            self.memory = PersonQueue(config.queue_size, dims, config.scalar)
-        self.teacher = Teacher(network, config.teacher_momentum) if config.reid == "queue" else None
-        self.initial_trunk = _frozen_copy(network.trunk) if config.forgetting else None
+            self.memory = PersonContrastiveMemory(config.queue_size, dims, config.logit_scale)
+        self.teacher = Teacher(network, config.ema_decay) if config.reid_loss == "contrastive" else None
+        self.initial_backbone = _frozen_copy(network.backbone) if config.lwf else None
         self.register_buffer("repeated", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As always, but the initial trunk stays in evaluation mode: no stochastic depth, statistics as they were."""
+        """As always, but the initial backbone stays in evaluation mode: no stochastic depth, fixed statistics."""
         super().train(mode)
-        if self.initial_trunk is not None:
-            self.initial_trunk.eval()
+        if self.initial_backbone is not None:
+            self.initial_backbone.eval()
         return self
 
     def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
         """The losses of a batch by name; their sum is to be minimised. Updates the re-id memory."""
         losses: Losses = {}
         targets = batch.targets
-        pyramid = self._features(network, batch, losses)
+        features = self._features(network, batch, losses)
         rows = torch.arange(len(targets.boxes), device=targets.boxes.device)
         annotated = Regions(targets.boxes, targets.scene, rows)
-        annotated_embeddings = network.embed(pyramid, *annotated.places)
+        annotated_embeddings = network.embed(features, *annotated.places)
         regions, embeddings = [annotated], [annotated_embeddings]
         if self.config.detection:
-            path = self._path(network, pyramid, annotated_embeddings, targets)
-            last = self._detection(network, path, pyramid, targets, losses)
-            if self.config.reid_boxes == "all":
-                detected = self._reid_boxes(last, pyramid, targets)
+            path = self._path(network, features, annotated_embeddings, targets)
+            last = self._detection(network, path, features, targets, losses)
+            if self.config.reid_box_source == "all":
+                detected = self._reid_boxes(last, features, targets)
                 regions.insert(0, detected)
-                embeddings.insert(0, network.embed(pyramid, *detected.places))
+                embeddings.insert(0, network.embed(features, *detected.places))
         losses["reid"] = self._reid(torch.cat(embeddings), regions, batch)
         return losses
 
-    def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> Pyramid:
-        if self.initial_trunk is None:
+    def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> FeatureMaps:
+        if self.initial_backbone is None:
             return network.features(batch.images, batch.sizes)
-        pyramid, classes = network.features_with_classes(batch.images, batch.sizes)
+        features, classes = network.features_with_classes(batch.images, batch.sizes)
         with torch.no_grad():
-            _, initial = self.initial_trunk.forward_with_classes(normalise(batch.images, batch.sizes))
-        losses["forgetting"] = distillation_loss(classes, initial)
-        return pyramid
+            _, initial = self.initial_backbone.forward_with_classes(normalize_images(batch.images, batch.sizes))
+        losses["lwf"] = distillation_loss(classes, initial)
+        return features
 
-    def _path(self, network: SPNet, pyramid: Pyramid, annotated: Tensor, targets: Targets) -> SwapPath:
+    def _path(self, network: SPNet, features: FeatureMaps, annotated: Tensor, targets: Targets) -> SwapPathway:
         config = self.config
-        if config.path == "object":
-            return network.object_path(config.scene_samples)
-        self.repeated += count_duplicates(targets, len(pyramid.sizes))
+        if config.pathway == "object":
+            return network.object_pathway(config.samples_per_image)
+        self.repeated += count_duplicates(targets, len(features.sizes))
         shared = network.config.heads == "shared"
-        queries = annotated if shared else network.locate(1, pyramid, targets.boxes, targets.scene)
-        return network.query_path(queries, config.pairs, config.pair_samples)
+        queries = annotated if shared else network.location_embed(1, features, targets.boxes, targets.scene)
+        return network.query_pathway(queries, config.num_pairs, config.samples_per_pair)
 
-    def _detection(self, network: SPNet, path: SwapPath, pyramid: Pyramid, targets: Targets, losses: Losses) -> Step:
+    def _detection(
+        self, network: SPNet, pathway: SwapPathway, features: FeatureMaps, targets: Targets, losses: Losses
+    ) -> CascadeStage:
         """Adds the losses of classes and boxes; returns the last step."""
-        anchors = network.anchor_table(pyramid)
-        groups = path.training_groups(targets, len(pyramid.sizes))
-        distances = path.distances(anchors, groups)
-        matches = path.match(anchors, targets, groups)
+        anchors = network.anchor_table(features)
+        groups = pathway.training_groups(targets, len(features.sizes))
+        distances = pathway.distances(anchors, groups)
+        matches = pathway.match(anchors, targets, groups)
         counted = (matches != IGNORED) & groups.valid[:, None]
-        losses["anchor_class"] = anchor_class_loss(network.logits[0](distances), matches >= 0, counted)
-        index, valid = path.choose(matches, distances, anchors, targets, groups)
-        candidates = gather_candidates(path, anchors, groups, index, valid, matches)
-        steps = train_steps(network, path, pyramid, candidates, groups, targets)
+        losses["anchor_class"] = anchor_focal_loss(network.logits[0](distances), matches >= 0, counted)
+        index, valid = pathway.sample_anchors(matches, distances, anchors, targets, groups)
+        candidates = gather_candidates(pathway, anchors, groups, index, valid, matches)
+        steps = train_steps(network, pathway, features, candidates, groups, targets)
         for number, step in enumerate(steps):
             losses[f"box_{number}"] = self._box_loss(step, targets)
             if step.logits is not None:
                 candidates = step.candidates
-                losses[f"class_{number}"] = step_class_loss(step.logits, candidates.positive, candidates.valid)
+                losses[f"class_{number}"] = cascade_bce_loss(step.logits, candidates.positive, candidates.valid)
         return steps[-1]
 
-    def _box_loss(self, step: Step, targets: Targets) -> Tensor:
+    def _box_loss(self, step: CascadeStage, targets: Targets) -> Tensor:
         positive = step.candidates.positive & step.candidates.valid
-        return box_loss(step.decoded, _target_boxes(step, targets), positive)
+        return giou_loss(step.decoded, _target_boxes(step, targets), positive)
 
-    def _reid_boxes(self, last: Step, pyramid: Pyramid, targets: Targets) -> Regions:
+    def _reid_boxes(self, last: CascadeStage, features: FeatureMaps, targets: Targets) -> Regions:
         """Detected boxes that train re-id."""
         candidates = last.candidates
-        boxes = clip(last.decoded.detach(), pyramid.sizes[candidates.scene])
+        boxes = clip(last.decoded.detach(), features.sizes[candidates.scene])
         close = overlaps(boxes, _target_boxes(last, targets)) >= self.config.reid_iou
         qualifies = close & candidates.valid & (candidates.target >= 0)
-        if self.config.path == "query":
-            qualifies = _draw(qualifies, candidates.group, self.config.reid_pair_samples)
+        if self.config.pathway == "query":
+            qualifies = _draw(qualifies, candidates.group, self.config.reid_samples_per_pair)
         # how many boxes qualify decides shapes: here, and in the memories' updates, a step waits for the GPU
         index = qualifies.nonzero()[:, 0]
         return Regions(boxes[index], candidates.scene[index], candidates.target[index])
@@ -160,7 +163,7 @@ class Objective(nn.Module):
         return self.memory(embeddings, targets.person[row])
 
 
-def _target_boxes(step: Step, targets: Targets) -> Tensor:
+def _target_boxes(step: CascadeStage, targets: Targets) -> Tensor:
     """The box (M, 4) each candidate is compared with; an empty box where there is none."""
     row = step.candidates.target
     boxes = torch.cat([targets.boxes, targets.boxes.new_zeros(1, 4)])
@@ -177,7 +180,7 @@ def _draw(mask: Tensor, group: Tensor, count: int) -> Tensor:
     return mask & torch.zeros_like(mask).scatter(0, order, rank < count)
 
 
-def _frozen_copy(trunk: Trunk) -> Trunk:
-    if not trunk.has_classifier:
-        raise UserError("objective.forgetting True needs a network that keeps the trunk's classifier (with_classifier)")
-    return copy.deepcopy(trunk).requires_grad_(False).eval()
+def _frozen_copy(backbone: Backbone) -> Backbone:
+    if not backbone.has_classifier:
+        raise UserError("objective.lwf True needs a network that keeps the backbone's classifier (with_classifier)")
+    return copy.deepcopy(backbone).requires_grad_(False).eval()

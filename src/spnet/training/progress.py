@@ -130,7 +130,7 @@ class StopOnInterrupt(Callback):
         process = os.getpid()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if os.getpid() != process:  # a worker that reads pictures hears it too, and leaves it to this process
+            if os.getpid() != process:  # a worker that reads images hears it too, and leaves it to this process
                 return
             if self._wanted:
                 raise KeyboardInterrupt

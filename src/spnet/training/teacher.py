@@ -1,4 +1,4 @@
-"""The teacher: a slowly following copy of trunk, pyramid and re-id head that fills the person queue."""
+"""The teacher: a slowly following copy of backbone, pyramid and re-id head that fills the person queue."""
 
 import copy
 
@@ -6,9 +6,9 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from spnet.model.network import SPNet
-from spnet.model.trunk import normalise
-from spnet.structures import SceneBatch
+from spnet.models.backbone import normalize_images
+from spnet.models.spnet import SPNet
+from spnet.types import SceneBatch
 
 
 class Teacher(nn.Module):
@@ -18,14 +18,14 @@ class Teacher(nn.Module):
 
     Args:
         student: the network it copies.
-        momentum: what it keeps of itself in a step.
+        decay: what it keeps of itself in a step.
     """
 
-    def __init__(self, student: SPNet, momentum: float) -> None:
+    def __init__(self, student: SPNet, decay: float) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.trunk = copy.deepcopy(student.trunk)
-        self.pyramid = copy.deepcopy(student.pyramid)
+        self.decay = decay
+        self.backbone = copy.deepcopy(student.backbone)
+        self.fpn = copy.deepcopy(student.fpn)
         self.reid = copy.deepcopy(student.reid)
         self.requires_grad_(False)
         for module in self.modules():
@@ -35,12 +35,16 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, batch: SceneBatch, runs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
-        stages = self.trunk(normalise(batch.images, batch.sizes))
-        pyramid = self.pyramid(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
-        return torch.cat([self.reid(pyramid, boxes, scene) for boxes, scene in runs])
+        stages = self.backbone(normalize_images(batch.images, batch.sizes))
+        features = self.fpn(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
+        return torch.cat([self.reid(features, boxes, scene) for boxes, scene in runs])
 
     @torch.no_grad()
-    def follow(self, student: SPNet) -> None:
+    def ema_update(self, student: SPNet) -> None:
         """One step towards the student's parameters."""
-        for mine, theirs in ((self.trunk, student.trunk), (self.pyramid, student.pyramid), (self.reid, student.reid)):
-            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.momentum)
+        for mine, theirs in (
+            (self.backbone, student.backbone),
+            (self.fpn, student.fpn),
+            (self.reid, student.reid),
+        ):
+            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.decay)

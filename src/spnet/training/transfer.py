@@ -4,11 +4,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from spnet.config import ModelConfig
-from spnet.model.network import SPNet
-from spnet.model.trunk_weights import State
-from spnet.model.weights import CLASSIFIER, Weights, load_state, read_weights
-from spnet.training.config import RunConfig, WeightsConfig
+from spnet.config.schema import ModelConfig, RunConfig, WeightsConfig
+from spnet.models.checkpoints import CLASSIFIER, Weights, load_state, read_weights
+from spnet.models.pretrained import State
+from spnet.models.spnet import SPNet
 
 LAST_STAGE = "reid.pooling.last_stage."
 PROJECTIONS = ("reid.project_input.", "reid.project_output.")
@@ -21,16 +20,16 @@ def build_network(config: RunConfig) -> tuple[SPNet, str]:
         UserError: weights that do not exist or do not fit.
     """
     model = config.model
-    forgetting = config.objective.forgetting
-    if config.weights.source is None:
-        return SPNet(model, with_classifier=forgetting), f"weights: trunk {model.trunk.weights}, the rest random"
-    # further location heads start as copies of the initial trunk's last stage; everything else is replaced
+    lwf = config.objective.lwf
+    if config.weights.init_from is None:
+        return SPNet(model, with_classifier=lwf), f"weights: backbone {model.backbone.weights}, the rest random"
+    # further location heads start as copies of the initial backbone's last stage; everything else is replaced
     further_heads = model.heads == "separate" and model.cascade_steps > 1 and not config.weights.replicate
-    needs_trunk = forgetting or further_heads
-    trunk = model.trunk if needs_trunk else replace(model.trunk, weights="none")
-    network = SPNet(replace(model, trunk=trunk), with_classifier=forgetting)
+    needs_backbone = lwf or further_heads
+    backbone = model.backbone if needs_backbone else replace(model.backbone, weights="none")
+    network = SPNet(replace(model, backbone=backbone), with_classifier=lwf)
     network.config = model
-    return network, transfer(network, read_weights(Path(config.weights.source)), config.weights)
+    return network, transfer(network, read_weights(Path(config.weights.init_from)), config.weights)
 
 
 def transfer(network: SPNet, weights: Weights, config: WeightsConfig) -> str:
@@ -44,13 +43,13 @@ def transfer(network: SPNet, weights: Weights, config: WeightsConfig) -> str:
     """
     target = network.config
     state = {name: value for name, value in weights.state.items() if not name.startswith(CLASSIFIER)}
-    if weights.path == "query":
+    if weights.pathway == "query":
         state = {name: value for name, value in state.items() if not name.startswith("bridges.")}
     if weights.config.heads == "shared" and target.heads == "separate":
         state = _split_heads(state)
     if config.replicate:
         state = _replicate(state, target)
-    return load_state(network, state, str(config.source), lambda name: _stays_fresh(name, weights), config.partial)
+    return load_state(network, state, str(config.init_from), lambda name: _stays_fresh(name, weights), config.partial)
 
 
 def _split_heads(state: State) -> State:
@@ -78,7 +77,7 @@ def _stays_fresh(name: str, weights: Weights) -> bool:
     source = weights.config
     if name.startswith(CLASSIFIER):
         return True
-    if name.startswith("bridges.") and weights.path == "query":
+    if name.startswith("bridges.") and weights.pathway == "query":
         return True
     if source.heads == "shared" and name.startswith((*PROJECTIONS, "locations.")):
         return True

@@ -1,0 +1,106 @@
+"""`spnet train NAME`: a named configuration, with keys replaced, becomes a run."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Literal
+
+from spnet.errors import UserError
+
+if TYPE_CHECKING:
+    from spnet.config.schema import RunConfig
+
+FINETUNE: Literal["finetune"] = "finetune"
+SUMMARY = "pre-train or fine-tune a network"
+
+EXAMPLES = """
+examples:
+  spnet train spnet-s --stage pretrain --data DATA/cocopersons --output runs/pretrained
+  spnet train spnet-s --data DATA/prw --weights runs/pretrained --output runs/prw
+  spnet train spnet-tiny --data DATA/synthetic --optimizer.epochs 3 --model.cascade_steps 2 --output runs/trial
+  spnet train --resume runs/prw
+
+A run folder holds config.yaml, weights.safetensors, checkpoints/ and logs/ (TensorBoard and metrics.csv).
+Every key of the configuration is an option as well; --print-config prints their values and trains nothing.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet train`; configuration keys come as further options."""
+    from spnet.config.io import describe_keys
+    from spnet.config.presets import PRESETS
+    from spnet.config.schema import RunConfig
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES + "\nconfiguration keys:\n" + "\n".join(map(_help_line, describe_keys(RunConfig)))
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"configuration: {', '.join(PRESETS)}")
+    parser.add_argument("--stage", choices=("pretrain", "finetune"), help="(default finetune)")
+    parser.add_argument(
+        "--pathway", choices=("query", "object"), help="default: query to pre-train, object to fine-tune"
+    )
+    parser.add_argument("--data", metavar="DIR", help="a prepared data set (key data.root)")
+    parser.add_argument("--split", help="annotations to train on (key data.train_split)")
+    parser.add_argument(
+        "--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.init_from)"
+    )
+    parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    parser.set_defaults(takes_keys=True)
+
+
+def _help_line(key: tuple[str, str, str]) -> str:
+    name, kind, description = key
+    return fill(f"{description} ({kind})", 120, initial_indent=f"  --{name}  ", subsequent_indent=" " * 6)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, and say where the results are. Raises UserError, KeyboardInterrupt."""
+    from spnet.config.io import to_yaml
+
+    if arguments.resume:
+        from spnet.runs.folder import read_run_config
+
+        refuse_changes(arguments)
+        config, output = read_run_config(arguments.resume), arguments.resume
+    else:
+        config = resolve(arguments)
+        output = arguments.output or Path("runs") / f"{arguments.name}-{arguments.stage or FINETUNE}"
+    if arguments.print_config:
+        print(to_yaml(config), end="")
+        return
+    from spnet.training.fit import fit  # Lightning takes seconds to load, and only training needs it
+
+    weights = fit(config, output, resume=bool(arguments.resume))
+    print(f"weights: {weights}\ncurves:  tensorboard --logdir {output / 'logs'}")
+
+
+def refuse_changes(arguments: argparse.Namespace) -> None:
+    """Raise UserError for whatever would change a run that is resumed."""
+    options = ("stage", "pathway", "data", "split", "weights", "output", "config")
+    given = [f"--{option}" for option in options if getattr(arguments, option) is not None]
+    if changes := [*filter(None, [arguments.name]), *given, *arguments.keys]:
+        raise UserError(f"--resume {arguments.resume} goes on as the run was configured: drop {' '.join(changes)}")
+
+
+def resolve(arguments: argparse.Namespace) -> "RunConfig":
+    """The configuration the options describe. Raises UserError."""
+    from spnet.config.io import override
+    from spnet.config.presets import PRESETS, get_preset
+
+    if not arguments.name:
+        raise UserError(f"which configuration? choose {', '.join(PRESETS)}, or --resume RUN")
+    config = override(
+        get_preset(arguments.name, arguments.stage or FINETUNE, arguments.pathway), arguments.config, arguments.keys
+    )
+    if arguments.data:
+        config = replace(config, data=replace(config.data, root=arguments.data))
+    if arguments.split:
+        config = replace(config, data=replace(config.data, train_split=arguments.split))
+    if arguments.weights:
+        config = replace(config, weights=replace(config.weights, init_from=arguments.weights))
+    return config

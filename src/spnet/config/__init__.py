@@ -1,0 +1,1 @@
+"""Configuration: one typed schema, the presets, and how it is read and written."""

@@ -1,0 +1,101 @@
+"""The named configurations: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, for either stage."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from spnet.config.schema import (
+    Augmentation,
+    BackboneConfig,
+    DataConfig,
+    InferenceConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PathwayName,
+    RunConfig,
+    Stage,
+    WeightsConfig,
+)
+from spnet.errors import UserError
+
+
+def pretraining(model: ModelConfig, pathway: PathwayName) -> RunConfig:
+    """COCOPersons pre-training (SPEC section 3): two views, the person queue, a slower backbone ("Mixed LR")."""
+    return RunConfig(
+        stage="pretrain",
+        model=model,
+        objective=ObjectiveConfig(
+            pathway=pathway, samples_per_image=256, reid_loss="contrastive", logit_scale=10.0, queue_size=65536
+        ),
+        data=DataConfig(unique_id_per_box=True, augmentation=Augmentation("rrc_scale", num_views=2)),
+        optimizer=OptimizerConfig(weight_decay=1e-3, backbone_lr=1e-5, backbone_weight_decay=0.0),
+    )
+
+
+def finetuning(model: ModelConfig, pathway: PathwayName) -> RunConfig:
+    """Fine-tuning with identities."""
+    return with_pathway(RunConfig(model=model, data=DataConfig(augmentation=Augmentation("rrc2"))), pathway)
+
+
+def with_pathway(run: RunConfig, pathway: PathwayName) -> RunConfig:
+    """The run along either pathway; a query is looked for in another view of its scene (supplementary section 9.1)."""
+    augmentation = run.data.augmentation
+    if pathway == "query":
+        augmentation = replace(augmentation, num_views=max(2, augmentation.num_views))
+    data = replace(run.data, augmentation=augmentation)
+    return replace(run, objective=replace(run.objective, pathway=pathway), data=data)
+
+
+def spnet_s(stage: Stage, pathway: PathwayName) -> RunConfig:
+    """SPNet-S: ConvNeXt-T, shared heads, no cascade, 128 dims. CUHK-SYSU mAP 93.3, PRW mAP 55.6 (Table 5)."""
+    return (pretraining if stage == "pretrain" else finetuning)(ModelConfig(), pathway)
+
+
+def spnet_l(stage: Stage, pathway: PathwayName) -> RunConfig:
+    """SPNet-L: ConvNeXt-B; pre-trained like SPNet-S, fine-tuned with separate heads, two cascade steps, 2,048 dims."""
+    backbone = BackboneConfig("convnext_base", drop_path=0.5)
+    if stage == "pretrain":
+        return pretraining(ModelConfig(backbone), pathway)
+    run = finetuning(ModelConfig(backbone, heads="separate", cascade_steps=2, reid_dim=2048), pathway)
+    crops = replace(run.data.augmentation, crop_size=1024)
+    return replace(run, data=replace(run.data, augmentation=crops), weights=WeightsConfig(replicate=True))
+
+
+def spnet_tiny(stage: Stage, pathway: PathwayName) -> RunConfig:
+    """SPNet-tiny: a small random backbone and small crops; trains on two CPU cores in minutes."""
+    backbone = BackboneConfig("resnet10t", "none", 0.0, {"channels": [32, 64, 64, 128], "stem_width": 24})
+    # crops that hold everyone shrink people: scenes at test time are smaller too
+    inference = InferenceConfig(min_size=390, max_size=520)
+    model = ModelConfig(backbone, location_dim=64, reid_dim=64, inference=inference)
+    if stage == "pretrain":
+        run = pretraining(model, pathway)
+        augmentation = Augmentation("rrc_scale", 160, (0.9, 1.8), 480, 640, num_views=2)
+        optimizer = OptimizerConfig(epochs=18, lr=3e-3, weight_decay=1e-3, warmup_steps=100)
+        objective = replace(run.objective, queue_size=4096, ema_decay=0.99)
+    else:
+        run = finetuning(model, pathway)
+        augmentation = Augmentation("rrc2", 160, min_size=480, max_size=640, num_views=run.data.augmentation.num_views)
+        optimizer = OptimizerConfig(epochs=60, lr=4e-3, warmup_steps=100)
+        objective = replace(run.objective, queue_size=256, logit_scale=10.0)
+    # few candidates: on a CPU, pooling regions costs more than the backbone
+    objective = replace(objective, samples_per_image=32, samples_per_pair=32, reid_samples_per_pair=4)
+    data = replace(run.data, augmentation=augmentation, num_workers=1, cache_mb=400)
+    return replace(run, objective=objective, data=data, optimizer=optimizer)
+
+
+PRESETS: dict[str, Callable[[Stage, PathwayName], RunConfig]] = {
+    "spnet-s": spnet_s,
+    "spnet-l": spnet_l,
+    "spnet-tiny": spnet_tiny,
+}
+
+
+def get_preset(name: str, stage: Stage, pathway: PathwayName | None = None) -> RunConfig:
+    """A preset by name; pre-training is query-centric and fine-tuning object-centric unless `pathway` says otherwise.
+
+    Raises:
+        UserError: an unknown name, with the choices.
+    """
+    if name not in PRESETS:
+        raise UserError(f"configuration {name!r} is unknown; choose {', '.join(PRESETS)}")
+    return PRESETS[name](stage, pathway or ("query" if stage == "pretrain" else "object"))

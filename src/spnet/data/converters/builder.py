@@ -1,0 +1,64 @@
+"""Collects scenes and persons: numbers them through all splits, and checks each while its source is known."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from spnet.data.schema import MOST_BOXES_OF_A_PERSON, Split, image_record, person_record
+from spnet.errors import UserError
+
+
+class DatasetBuilder:
+    """Ids count from 0 through all splits, in the order in which scenes and boxes are added to the open split."""
+
+    def __init__(self) -> None:
+        self.splits: dict[str, Split] = {}
+        self._open = Split([], [], "")
+        self._next_image = 0
+        self._next_box = 0
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._appearances: Counter[tuple[int, int]] = Counter()
+
+    def open_split(self, name: str, image_root: Path) -> None:
+        """What is added from now on belongs to this split."""
+        self._open = self.splits[name] = Split([], [], str(image_root.resolve()))
+
+    def add_scene(self, file_name: str, size: tuple[int, int], camera: int = -1, identifier: int | None = None) -> int:
+        """Add an image of `size` (width, height) and return its id: the next number, or the one given."""
+        if identifier is None:
+            identifier, self._next_image = self._next_image, self._next_image + 1
+        self._sizes[identifier] = size
+        self._open.images.append(image_record(identifier, file_name, *size, camera))
+        return identifier
+
+    def add_person(
+        self,
+        image: int,
+        box: Sequence[float],
+        person: int,
+        where: str,
+        is_known: bool = True,
+        identifier: int | None = None,
+        iou_threshold: float | None = None,
+    ) -> int:
+        """Add a box [x, y, width, height] with an area and return its id: the next number, or the one given.
+
+        Raises UserError beginning with `where` (file and record) if the box has no pixel in the image, or the person
+        more boxes in it than possible.
+        """
+        check_inside(box, self._sizes[image], where)
+        self._appearances[image, person] += 1
+        if self._appearances[image, person] > MOST_BOXES_OF_A_PERSON:
+            raise UserError(f"{where}: a third box of person {person} in one scene; at most 2 are possible")
+        if identifier is None:
+            identifier, self._next_box = self._next_box, self._next_box + 1
+        self._open.annotations.append(person_record(identifier, image, box, person, is_known, iou_threshold))
+        return identifier
+
+
+def check_inside(box: Sequence[float], size: tuple[int, int], where: str) -> None:
+    """Raise UserError if [x, y, width, height] has no area or lies outside an image of `size` (width, height)."""
+    x, y, width, height = box
+    if width <= 0 or height <= 0 or x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+        shown = ", ".join(f"{value:g}" for value in box)
+        raise UserError(f"{where}: box [{shown}] (x, y, width, height) is not in its {size[0]}x{size[1]} image")

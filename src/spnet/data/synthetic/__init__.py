@@ -1,5 +1,0 @@
-"""Street scenes drawn from a seed: a person search data set that needs no download."""
-
-from spnet.data.synthetic.dataset import check_counts, prepare_synthetic
-
-__all__ = ["check_counts", "prepare_synthetic"]

@@ -1,0 +1,116 @@
+"""A network over a whole split: everything an evaluation needs, in the pixels of the image files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from spnet.config.schema import Augmentation
+from spnet.data.dataloader import evaluation_loader
+from spnet.data.dataset import PersonSearchDataset
+from spnet.data.schema import Annotations
+from spnet.evaluation.arrays import EvaluationArrays
+from spnet.models.fpn import FeatureMaps
+from spnet.models.inference import detect_all
+from spnet.models.spnet import SPNet
+from spnet.types import Detections, SceneBatch
+
+LEAST_SIDE = 1e-3  # pixels; a box squeezed thinner at the image's edge is no detection
+
+
+@dataclass(frozen=True)
+class ExtractionConfig:
+    """How a network goes over a split."""
+
+    min_size: int  # shortest side of a scene, pixels
+    max_size: int  # largest longest side of a scene, pixels
+    batch_size: int = 4
+    num_workers: int = 0
+    device: torch.device | str = "cpu"
+
+
+def default_device() -> str:
+    """A GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@torch.no_grad()
+def iter_features(
+    network: SPNet, annotations: Annotations, how: ExtractionConfig, title: str
+) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
+    """Every scene once, in batches, with its pyramid; `targets.person` is the row of the annotation.
+
+    Raises:
+        UserError: an image that is missing, broken or of another size than annotated.
+    """
+    scenes = PersonSearchDataset(
+        annotations, Augmentation("wrs", min_size=how.min_size, max_size=how.max_size), seed=0, unique_id_per_box=True
+    )
+    loader = evaluation_loader(scenes, how.batch_size, how.num_workers)
+    network.to(how.device).eval()
+    console = Console(stderr=True)
+    for batch in track(loader, title, len(loader), console=console, disable=not console.is_terminal):
+        moved = batch.to(how.device)
+        yield moved, network.features(moved.images, moved.sizes)
+
+
+@torch.no_grad()
+def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConfig) -> EvaluationArrays:
+    """Detections of everyone in a split, and the embeddings of the annotated boxes.
+
+    Raises:
+        UserError: an image that is missing, broken or of another size than annotated.
+    """
+    rows, annotated = [], []
+    tables: list[dict[str, np.ndarray]] = []
+    for batch, features in iter_features(network, annotations, how, "finding everyone"):
+        rows.append(batch.targets.person)
+        annotated.append(network.embed(features, batch.targets.boxes, batch.targets.scene))
+        tables.append(detection_columns(detect_all(network, features), batch))
+    embeddings = in_annotation_order(annotations, rows, annotated, network.config.reid_dim)
+    detections = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    return EvaluationArrays(
+        **annotation_columns(annotations),
+        gt_emb=embeddings,
+        det_image=detections["image"],
+        det_box=detections["box"],
+        det_score=detections["score"],
+        det_emb=detections["emb"],
+    )
+
+
+def annotation_columns(annotations: Annotations) -> dict[str, np.ndarray]:
+    """The columns of the evaluation's arrays that come from the annotations alone."""
+    return {
+        "image_ids": annotations.scene_ids,
+        "gt_image": annotations.scene_ids[annotations.box_scene],
+        "gt_box": annotations.boxes,
+        "gt_person": annotations.person_ids,
+        "gt_annotation": annotations.box_ids,
+        "gt_iou_thresh": annotations.iou_thresholds,
+    }
+
+
+def in_annotation_order(annotations: Annotations, rows: list[Tensor], values: list[Tensor], dims: int) -> np.ndarray:
+    """Values (n, dims) of annotation rows (n,), batch by batch -> (N, dims) float32 in the order of the annotations."""
+    ordered = np.zeros((len(annotations.boxes), dims), np.float32)
+    ordered[torch.cat(rows).cpu().numpy()] = torch.cat(values).float().cpu().numpy()
+    return ordered
+
+
+def detection_columns(detections: Detections, batch: SceneBatch) -> dict[str, np.ndarray]:
+    """Detections as columns, boxes in pixels of the image files; boxes without an area are left out."""
+    boxes = detections.boxes / batch.scales[detections.scene].repeat(1, 2)
+    has_area = ((boxes[:, 2:] - boxes[:, :2]) > LEAST_SIDE).all(1)
+    columns = {
+        "image": batch.scene_ids[detections.scene],
+        "box": boxes,
+        "score": detections.scores,
+        "emb": detections.embeddings,
+        "query": detections.query,
+    }
+    return {name: column[has_area].cpu().numpy() for name, column in columns.items()}

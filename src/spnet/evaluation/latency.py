@@ -1,0 +1,88 @@
+"""How long a network takes for a scene: from pixels in memory to detections with embeddings."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spnet.config.schema import Augmentation
+from spnet.data.dataloader import evaluation_loader
+from spnet.data.dataset import PersonSearchDataset
+from spnet.data.schema import Annotations
+from spnet.errors import UserError
+from spnet.evaluation.extract import ExtractionConfig
+from spnet.files import atomic_write
+from spnet.models.inference import detect_all
+from spnet.models.spnet import SPNet
+from spnet.runs.record import hardware
+
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What was measured.
+
+    Args:
+        milliseconds: median over the scenes, one scene at a time, object-centric.
+        scenes: how many.
+        min_size: shortest side of scenes in pixels.
+        max_size: largest longest side of scenes in pixels.
+        threads: of the CPU.
+        hardware: what it was measured on.
+    """
+
+    milliseconds: float
+    scenes: int
+    min_size: int
+    max_size: int
+    threads: int
+    hardware: str
+
+
+@torch.no_grad()
+def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionConfig, scenes: int = 30) -> Latency:
+    """Time the object-centric search of the first scenes of a split, each alone, after some to warm up.
+
+    Raises:
+        UserError: an image that is missing or broken.
+    """
+    data = PersonSearchDataset(
+        annotations, Augmentation("wrs", min_size=how.min_size, max_size=how.max_size), seed=0, unique_id_per_box=True
+    )
+    network.to(how.device).eval()
+    seconds = []
+    for batch, _ in zip(evaluation_loader(data, 1, how.num_workers), range(WARM_UP + scenes), strict=False):
+        moved = batch.to(how.device)
+        _synchronise()
+        started = time.perf_counter()
+        detect_all(network, network.features(moved.images, moved.sizes))
+        _synchronise()
+        seconds.append(time.perf_counter() - started)
+    timed = seconds[WARM_UP:] or seconds
+    return Latency(
+        1000 * float(np.median(timed)), len(timed), how.min_size, how.max_size, torch.get_num_threads(), hardware()
+    )
+
+
+def write_latency(file: Path, latency: Latency) -> None:
+    """Write it as JSON. Raises UserError where that cannot be."""
+    with atomic_write(file) as stream:
+        stream.write((json.dumps(asdict(latency), indent=1) + "\n").encode())
+
+
+def read_latency(file: Path) -> Latency:
+    """Read what `write_latency` wrote. Raises UserError for a file that is none."""
+    try:
+        content = json.loads(file.read_text())
+        return Latency(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{file}: no measured speed ({type(error).__name__})") from None
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

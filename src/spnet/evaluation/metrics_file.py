@@ -1,0 +1,93 @@
+"""The one place where figures are read out of a metrics.json, in percent and by the names the paper's tables have."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from spnet.errors import UserError
+from spnet.evaluation.report import EVALUATOR_VERSION
+
+PLACES = {  # metric -> where a protocol's section has it
+    "mAP": ("detected", "mAP"),
+    "top-1": ("detected", "top1"),
+    "top-5": ("detected", "top5"),
+    "top-10": ("detected", "top10"),
+    "GT mAP": ("ground_truth", "mAP"),
+    "AP@0.5": ("detection", "ap@0.5"),
+    "recall": ("detection", "recall@0.5"),
+}
+
+
+class EvaluatorMismatch(UserError):
+    """Figures of another version of the evaluator: not to be put beside ours unsaid.
+
+    Args:
+        message: as of any error.
+        figures: what the file says, in percent by metric.
+    """
+
+    def __init__(self, message: str, figures: dict[str, float]) -> None:
+        super().__init__(message)
+        self.figures = figures
+
+
+def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
+    """Figures of one protocol in percent, by metric (keys of `PLACES`).
+
+    Raises:
+        EvaluatorMismatch: measured with another version of the evaluator; it has the figures.
+        UserError: a file that is missing or damaged, a figure that is none, or a protocol that was not measured.
+    """
+    content = _read(metrics_file)
+    sections = content["protocols"]
+    if protocol not in sections:
+        raise UserError(f"{metrics_file}: protocol {protocol!r} was not measured; it has {', '.join(sections)}")
+    figures = {metric: _percent(metrics_file, sections[protocol], *PLACES[metric]) for metric in PLACES}
+    version = content["evaluator_version"]
+    if version != EVALUATOR_VERSION:
+        raise EvaluatorMismatch(
+            f"{metrics_file}: measured with evaluator version {version}, this is version {EVALUATOR_VERSION}: "
+            "run spnet evaluate again",
+            figures,
+        )
+    return figures
+
+
+def measured_protocols(metrics_file: Path) -> list[str]:
+    """Names of the protocols that were measured. Raises UserError for a file that is missing or damaged."""
+    return list(_read(metrics_file)["protocols"])
+
+
+def read_about(metrics_file: Path) -> dict[str, Any]:
+    """What `spnet evaluate` noted: annotations (their digest), path, hardware, date; empty if it noted nothing.
+
+    Raises UserError for a file that is missing or damaged.
+    """
+    return dict(_read(metrics_file).get("about") or {})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+        sound = isinstance(content["protocols"], dict) and "evaluator_version" in content
+        sound = sound and isinstance(content.get("about", {}), dict)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file: run spnet evaluate") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged: no metrics of an evaluation ({type(error).__name__})") from None
+    if not sound:
+        raise UserError(f"{file} is damaged: no metrics of an evaluation")
+    return dict(content)
+
+
+def _percent(file: Path, section: Any, part: str, name: str) -> float:
+    try:
+        value = section[part][name]
+    except (KeyError, TypeError):
+        raise UserError(f"{file} is damaged: it has no {part} {name}") from None
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{file}: {part} {name} is NaN")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UserError(f"{file} is damaged: {part} {name} is {value!r}, must be 0 to 1")
+    return 100.0 * value

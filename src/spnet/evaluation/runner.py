@@ -1,0 +1,142 @@
+"""One evaluation from start to end: a run or a weights file, a prepared data set, and the files left behind.
+
+OUTPUT/metrics.json       every figure, per query too
+OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
+OUTPUT/report.html        the same to look at, if it is asked for
+"""
+
+from pathlib import Path
+
+from spnet.config.schema import PathwayName
+from spnet.data.schema import Annotations, check_images_exist, read_annotations
+from spnet.errors import UserError
+from spnet.evaluation.arrays import read_arrays, write_arrays
+from spnet.evaluation.extract import ExtractionConfig, default_device, extract_arrays
+from spnet.evaluation.protocols import Protocol, read_protocols
+from spnet.evaluation.query_pathway import evaluate_query_pathway
+from spnet.evaluation.report import Report, measure, write_report
+from spnet.models.checkpoints import load_network
+from spnet.models.spnet import SPNet
+from spnet.reports.evaluation_page import write_evaluation_page
+from spnet.runs.folder import read_run_config, split_file
+from spnet.runs.record import annotations_digest, hardware, now
+
+DETECTIONS = "detections.npz"
+METRICS = "metrics.json"
+
+
+def evaluate_weights(
+    weights: Path,
+    data: Path | None = None,
+    split: str = "test",
+    protocols: list[str] | None = None,
+    pathway: PathwayName = "object",
+    min_size: int | None = None,
+    max_size: int | None = None,
+    detections: Path | None = None,
+    output: Path | None = None,
+    batch_size: int = 4,
+    num_workers: int = 0,
+    device: str | None = None,
+    page: bool = False,
+) -> tuple[Report, Path]:
+    """Measure a network on a split; returns the figures and the folder they were written to.
+
+    Args:
+        weights: a finished run's folder or a weights file.
+        data: a prepared data set; the run's own if not given.
+        split: annotations to find people in.
+        protocols: names of retrieval protocols; that of the split if not given.
+        pathway: at test time.
+        min_size: shortest side of scenes in pixels; the network's if not given.
+        max_size: largest longest side of scenes in pixels; the network's if not given.
+        detections: saved detections to measure instead of running the network.
+        output: folder for the results.
+        batch_size: scenes at once.
+        num_workers: processes that read images.
+        device: cpu or cuda; cuda if there is one.
+        page: write a page with images too (object-centric).
+
+    Raises:
+        UserError: anything that is missing or does not fit, by name.
+    """
+    _refuse(weights, pathway, page, detections)
+    root = data or _own_data(weights)
+    file = split_file(root, split)
+    annotations = read_annotations(file)
+    chosen = _protocols(root, protocols or [split])
+    folder = _no_file(output or evaluation_folder(weights, root, split, pathway))
+    if detections is not None:
+        report = measure(read_arrays(detections), chosen)
+    else:
+        check_images_exist(annotations)
+        network = load_network(weights)
+        inference = network.config.inference
+        sides = (min_size or inference.min_size, max_size or inference.max_size)
+        how = ExtractionConfig(*sides, batch_size, num_workers, device or default_device())
+        report = _run(network, annotations, chosen, how, pathway, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"annotations": annotations_digest(file), "pathway": pathway, "hardware": hardware(), "date": now()}
+    write_report(folder / METRICS, report, about)
+    if page:
+        arrays = read_arrays(detections or folder / DETECTIONS)
+        write_evaluation_page(folder / "report.html", weights, root, annotations, chosen, report, arrays)
+    return report, folder
+
+
+def _refuse(weights: Path, pathway: PathwayName, page: bool, detections: Path | None) -> None:
+    """Raise UserError for what does not go together."""
+    if page and pathway == "query":
+        raise UserError("--report needs --pathway object: there is no page for --pathway query")
+    if detections is not None and pathway == "query":
+        raise UserError("--detections are of everyone in a scene: they cannot be measured along --pathway query")
+    if not weights.exists():
+        raise UserError(f"weights {str(weights)!r}: no such file")
+
+
+def _no_file(folder: Path) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
+    return folder
+
+
+def evaluation_folder(weights: Path, data: Path, split: str, pathway: PathwayName) -> Path:
+    """Where the results of an evaluation lie unless one says otherwise."""
+    beside = weights if weights.is_dir() else weights.parent
+    return beside / "evaluation" / f"{data.resolve().name}-{split}-{pathway}"
+
+
+def _run(
+    network: SPNet,
+    annotations: Annotations,
+    protocols: dict[str, Protocol],
+    how: ExtractionConfig,
+    pathway: PathwayName,
+    folder: Path,
+) -> Report:
+    if pathway == "query":
+        return evaluate_query_pathway(network, annotations, protocols, how)
+    arrays = extract_arrays(network, annotations, how)
+    report = measure(arrays, protocols)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(folder / DETECTIONS, arrays)
+    return report
+
+
+def _own_data(weights: Path) -> Path:
+    """The data set a run was trained on. Raises UserError for a weights file, which does not know."""
+    if not weights.is_dir():
+        raise UserError(f"{str(weights)!r} is no run that knows its data: name a prepared data set with --data")
+    return Path(read_run_config(weights).data.root)
+
+
+def _protocols(root: Path, names: list[str]) -> dict[str, Protocol]:
+    """Named protocols of a prepared data set. Raises UserError with those there are."""
+    chosen: dict[str, Protocol] = {}
+    for name in names:
+        file = root / "retrieval" / f"{name}.json"
+        if not file.is_file():
+            there = sorted(path.stem for path in file.parent.glob("*.json"))
+            raise UserError(f"data set {str(root)!r} has no protocol {name!r}; it has {', '.join(there) or 'none'}")
+        chosen[name] = next(iter(read_protocols(file).values()))
+    return chosen

@@ -1,0 +1,63 @@
+"""Any image a person may hold, a path, a PIL image, an array or a tensor, as a view the network takes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from spnet.config.schema import Augmentation
+from spnet.data.augment import sample_view, warp
+from spnet.data.dataset import Sample
+from spnet.errors import UserError
+
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+
+
+def read_pixels(image: ImageLike) -> np.ndarray:
+    """RGB pixels (H, W, 3) uint8. Files and PIL images are turned as their EXIF orientation says.
+
+    Arrays are (H, W, 3) uint8; tensors (3, H, W) uint8.
+
+    Raises:
+        UserError: a file that is missing or no image, an array of another shape or type.
+    """
+    if isinstance(image, (str, Path)):
+        return _read_file(Path(image))
+    if isinstance(image, Image.Image):
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    pixels = image.permute(1, 2, 0).cpu().numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size and pixels.shape[2:] == (3,):
+        return pixels
+    shape, kind = tuple(getattr(image, "shape", ())), getattr(image, "dtype", type(image).__name__)
+    raise UserError(
+        f"an image of shape {shape} and type {kind}: expected uint8, an array (H, W, 3) or a tensor (3, H, W)"
+    )
+
+
+def _read_file(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as opened:
+            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise UserError(f"image {path} cannot be read: no known image format") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
+
+
+def make_image_sample(pixels: np.ndarray, min_size: int, max_size: int) -> Sample:
+    """A whole image (H, W, 3), resized to `min_size`, but no longer than `max_size`, without boxes."""
+    height, width, _ = pixels.shape
+    nobody = np.zeros((0, 4))
+    plan = sample_view(
+        Augmentation("wrs", min_size=min_size, max_size=max_size),
+        (width, height),
+        nobody,
+        np.zeros(0, bool),
+        np.random.default_rng(0),
+    )
+    scale_x, scale_y = np.abs(plan.affine[0]).tolist()
+    none = torch.zeros(0, dtype=torch.int64)
+    return Sample(warp(pixels, 1, plan), 0, (scale_x, scale_y), torch.zeros(0, 4), none, none)

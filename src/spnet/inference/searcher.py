@@ -1,0 +1,165 @@
+"""The network as a tool for one's own images: detect, embed, find."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from spnet.config.schema import ModelConfig, PathwayName
+from spnet.data.dataloader import collate, padded_size
+from spnet.errors import UserError
+from spnet.inference.images import ImageLike, make_image_sample, read_pixels
+from spnet.models.checkpoints import load_network, save_weights
+from spnet.models.fpn import FeatureMaps
+from spnet.models.inference import detect_all, detect_queries
+from spnet.models.spnet import SPNet
+from spnet.types import Detections, SceneBatch
+
+Embedder = Callable[[FeatureMaps, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The people found in one image, best first; boxes are pixels xyxy of that image."""
+
+    boxes: Tensor  # (n, 4)
+    scores: Tensor  # (n,) in 0..1
+    embeddings: Tensor  # (n, E) re-id, not normalized
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The people of all images, most similar to one query first."""
+
+    image: Tensor  # (n,) int64, index into the images
+    boxes: Tensor  # (n, 4) pixels xyxy of that image
+    scores: Tensor  # (n,) detection scores
+    similarity: Tensor  # (n,) cosine to the query, -1..1
+
+
+class Searcher:
+    """A network with what it needs to look at images of any size.
+
+    Args:
+        network: a network, or the configuration of a new one.
+        device: where it runs.
+        batch_size: images at once, if they follow one another and are padded to the same size.
+
+    Example:
+        >>> searcher = Searcher.load("runs/prw")
+        >>> people = searcher.detect(["street.jpg"])[0]
+        >>> ranking = searcher.find(gallery, queries=[("street.jpg", people.boxes[0])])[0]
+    """
+
+    def __init__(self, network: SPNet | ModelConfig, device: torch.device | str = "cpu", batch_size: int = 4) -> None:
+        self.network = (SPNet(network) if isinstance(network, ModelConfig) else network).to(device).eval()
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+
+    @classmethod
+    def load(cls, source: str | Path, device: torch.device | str = "cpu", batch_size: int = 4) -> "Searcher":
+        """From a weights file or a finished run's folder. Raises UserError if there is none or it does not fit."""
+        return cls(load_network(Path(source)), device, batch_size)
+
+    def save(self, file: str | Path) -> None:
+        """Write weights and configuration as safetensors."""
+        save_weights(Path(file), self.network, "object")
+
+    @torch.no_grad()
+    def detect(self, images: Sequence[ImageLike]) -> list[Found]:
+        """Everyone in each image (object-centric). Raises UserError for a file that is no image."""
+        found: list[Found] = []
+        for batch, features in self._batches(images):
+            table = _to_file_pixels(detect_all(self.network, features), batch)
+            found += [_rows(table, table.scene == scene) for scene in range(len(batch.images))]
+        return found
+
+    @torch.no_grad()
+    def embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor]) -> list[Tensor]:
+        """Re-id embeddings (n, E) of the boxes (n, 4) of each image, pixels xyxy. Raises UserError."""
+        return self._embed(images, boxes, self.network.embed)
+
+    @torch.no_grad()
+    def find(
+        self,
+        images: Sequence[ImageLike],
+        queries: Sequence[tuple[ImageLike, Tensor | Sequence[float]]],
+        pathway: PathwayName = "object",
+    ) -> list[Ranking]:
+        """Rank the people of all images by likeness to each query, an image and one box (4,) in it.
+
+        Args:
+            images: the gallery.
+            queries: whom to find.
+            pathway: `object` detects everyone once and ranks; `query` looks for each query in every image.
+
+        Raises:
+            UserError: a file that is no image, or an unknown pathway.
+        """
+        if pathway not in ("object", "query"):
+            raise UserError(f"pathway {pathway!r} is unknown; choose 'object' or 'query'")
+        query_images = [image for image, _ in queries]
+        boxes = [torch.as_tensor(box, dtype=torch.float32).reshape(1, 4) for _, box in queries]
+        if not queries:
+            return []
+        directions = normalize(torch.cat(self.embed(query_images, boxes)))
+        if pathway == "object":
+            everyone = self._tables(images, lambda features: detect_all(self.network, features))
+            found = _rows(everyone, torch.arange(len(everyone.boxes)))
+            return [_rank(found, everyone.scene, direction) for direction in directions]
+        located = torch.cat(self._embed(query_images, boxes, lambda *places: self.network.location_embed(1, *places)))
+        table = self._tables(images, lambda features: detect_queries(self.network, features, located.to(self.device)))
+        mine = [table.query == number for number in range(len(queries))]
+        return [_rank(_rows(table, rows), table.scene[rows], directions[number]) for number, rows in enumerate(mine)]
+
+    def _tables(self, images: Sequence[ImageLike], find: Callable[[FeatureMaps], Detections]) -> Detections:
+        """Detections of all images as one table; `scene` is the index of the image."""
+        tables, seen = [], 0
+        for batch, features in self._batches(images):
+            table = _to_file_pixels(find(features), batch)
+            tables.append(replace(table, scene=table.scene + seen))
+            seen += len(batch.images)
+        if not tables:
+            raise UserError("no images are given")
+        return Detections(**{name: torch.cat([getattr(table, name) for table in tables]) for name in vars(tables[0])})
+
+    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor], head: Embedder) -> list[Tensor]:
+        if len(boxes) != len(images):
+            raise UserError(f"{len(images)} images but boxes for {len(boxes)}")
+        embedded: list[Tensor] = []
+        for batch, features in self._batches(images):
+            given = boxes[len(embedded) : len(embedded) + len(batch.images)]
+            mine = [torch.as_tensor(part, dtype=torch.float32).reshape(-1, 4) for part in given]
+            counts = [len(part) for part in mine]
+            scene = torch.arange(len(mine)).repeat_interleave(torch.tensor(counts)).to(self.device)
+            placed = torch.cat(mine).to(self.device) * batch.scales[scene].repeat(1, 2)
+            embedded += head(features, placed, scene).cpu().split(counts)
+        return embedded
+
+    def _batches(self, images: Sequence[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
+        """Images in their order; those of a batch have one padded size, so that they do not touch one another."""
+        inference = self.network.config.inference
+        views = (make_image_sample(read_pixels(image), inference.min_size, inference.max_size) for image in images)
+        for _, alike in groupby(views, lambda view: padded_size(view.image.shape)):
+            while part := list(islice(alike, self.batch_size)):
+                batch = collate([part]).to(self.device)
+                yield batch, self.network.features(batch.images, batch.sizes)
+
+
+def _to_file_pixels(table: Detections, batch: SceneBatch) -> Detections:
+    return replace(table, boxes=table.boxes / batch.scales[table.scene].repeat(1, 2)).to("cpu")
+
+
+def _rows(table: Detections, rows: Tensor) -> Found:
+    return Found(table.boxes[rows], table.scores[rows], table.embeddings[rows])
+
+
+def _rank(found: Found, image: Tensor, direction: Tensor) -> Ranking:
+    """Most similar first."""
+    similarity = normalize(found.embeddings) @ direction
+    order = similarity.argsort(descending=True, stable=True)
+    return Ranking(image[order], found.boxes[order], found.scores[order], similarity[order])

@@ -1,0 +1,59 @@
+"""The person queue: the re-id loss and memory of pre-training, fed by a teacher (SPEC section 3)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from spnet.errors import UserError
+
+EMPTY = -1
+
+
+class PersonContrastiveMemory(nn.Module):
+    """A ring of one teacher embedding a person; every student embedding is classified among all persons in it.
+
+    Args:
+        size: places (65,536 in the paper).
+        dims: E.
+        logit_scale: inverse temperature of the cosines.
+    """
+
+    embeddings: Tensor  # (L, E) unit rows
+    persons: Tensor  # (L,) int64, EMPTY where nothing is
+    position: Tensor  # () int64, where the ring is written next
+
+    def __init__(self, size: int, dims: int, logit_scale: float = 10.0) -> None:
+        super().__init__()
+        self.logit_scale = logit_scale
+        self.register_buffer("embeddings", torch.zeros(size, dims))
+        self.register_buffer("persons", torch.full((size,), EMPTY))
+        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def update(self, embeddings: Tensor, person: Tensor) -> None:
+        """Take in teacher embeddings (R, E) of persons (R,): a normalized mean each, ascending, at consecutive places.
+
+        Raises:
+            UserError: more persons than places.
+        """
+        persons, row = person.unique(return_inverse=True)
+        if len(persons) > len(self.persons):
+            raise UserError(
+                f"objective.queue_size {len(self.persons)} is too small for a batch with {len(persons)} persons; "
+                f"choose at least {len(persons)}"
+            )
+        embeddings = embeddings.float()
+        sums = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
+        places = (self.position + torch.arange(len(persons), device=person.device)) % len(self.persons)
+        self.persons.masked_fill_(torch.isin(self.persons, persons), EMPTY)
+        self.persons.index_copy_(0, places, persons)
+        self.embeddings.index_copy_(0, places, normalize(sums))
+        self.position.copy_((self.position + len(persons)) % len(self.persons))
+
+    def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
+        """Mean cross-entropy of student embeddings (R, E) whose persons (R,) are in the queue."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            cosines = normalize(embeddings.float()) @ self.embeddings.T
+        logits = (cosines * self.logit_scale).masked_fill(self.persons == EMPTY, -torch.inf)
+        place = (self.persons == person[:, None]).int().argmax(1)
+        return cross_entropy(logits, place, reduction="sum") / max(1, len(person))

@@ -1,0 +1,124 @@
+"""Backbone and features: an image becomes P3..P7.
+
+Any hierarchical timm model with features at strides 8, 16 and 32 serves as the backbone.
+"""
+
+import copy
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from spnet.config.schema import BackboneConfig
+from spnet.errors import UserError
+from spnet.models.pretrained import first_line, load_pretrained, timm_tag
+from spnet.models.swin import use_any_size
+
+STRIDES = (8, 16, 32)
+
+
+class Backbone(nn.Module):
+    """A timm model seen as the stages C3, C4, C5 (SPEC section 2).
+
+    Args:
+        config: name, weights and stochastic depth.
+        with_classifier: keep the ImageNet classifier (learning without forgetting needs it).
+
+    Raises:
+        UserError: the name is unknown to timm, or the model has no features at strides 8, 16 and 32.
+    """
+
+    def __init__(self, config: BackboneConfig, with_classifier: bool = False) -> None:
+        super().__init__()
+        self.has_classifier = with_classifier
+        self.net: Any = _create(config, with_classifier)  # any timm model: no type says what they share
+        by_stride = {info["reduction"]: index for index, info in enumerate(self.net.feature_info)}
+        missing = [stride for stride in STRIDES if stride not in by_stride]
+        if missing or not hasattr(self.net, "forward_intermediates"):
+            raise UserError(
+                f"backbone {config.name!r} has no features at strides {missing or STRIDES}; choose a hierarchical model"
+            )
+        self.indices = [by_stride[stride] for stride in STRIDES]
+        dropped = [] if with_classifier else _drop_classifier(self.net, self.indices)
+        load_pretrained(self.net, config, dropped)
+        self.channels: list[int] = [self.net.feature_info[index]["num_chs"] for index in self.indices]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalized -> C3, C4, C5, each (B, C, H/stride, W/stride)."""
+        return self.net.forward_intermediates(images, indices=self.indices, output_fmt="NCHW", intermediates_only=True)
+
+    def forward_with_classes(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """As `forward`, and the ImageNet class logits (B, classes)."""
+        last, features = self.net.forward_intermediates(images, indices=self.indices, output_fmt="NCHW")
+        return features, self.net.forward_head(last)
+
+    def copy_last_stage(self) -> "RoIStage":
+        """A trainable copy of everything between C4 and C5, for regions."""
+        names = [self.net.feature_info[index]["module"] for index in self.indices[1:]]
+        parent_name, _, first = names[0].rpartition(".")
+        _, _, last = names[1].rpartition(".")
+        children = list(self.net.get_submodule(parent_name).named_children())
+        order = [name for name, _ in children]
+        between = [module for _, module in children[order.index(first) + 1 : order.index(last) + 1]]
+        channels_last = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
+        return RoIStage(copy.deepcopy(nn.Sequential(*between)), channels_last)
+
+
+def _create(config: BackboneConfig, with_classifier: bool) -> Any:
+    tag = timm_tag(config)
+    name = f"{config.name}.{tag}" if tag else config.name
+    options = dict(config.model_kwargs)
+    if config.name.startswith("swin"):
+        # any image size, and windows that do not depend on a nominal one
+        options = {"strict_img_size": False, "always_partition": True, **options}
+    if not with_classifier:
+        options["num_classes"] = 0
+    try:
+        net = timm.create_model(name, pretrained=tag is not None, drop_path_rate=config.drop_path, **options)
+    except (RuntimeError, TypeError, ValueError, LookupError, OSError, AssertionError) as error:
+        close = timm.list_models(config.name.split("_")[0] + "*")[:8]
+        raise UserError(
+            f"backbone {config.name!r} with weights {config.weights!r} and model_kwargs {config.model_kwargs}: "
+            f"{first_line(error)}; timm has, e.g., {close}"
+        ) from error
+    use_any_size(net)
+    return net
+
+
+def _drop_classifier(net: Any, indices: list[int]) -> list[str]:
+    """Drop what comes after C5, so that no parameter is left without a gradient; returns the names of what is gone."""
+    whole = net.state_dict()
+    net.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+    if hasattr(net, "head"):
+        net.head = nn.Identity()
+    classifiers = net.pretrained_cfg.get("classifier") or ()
+    classifiers = [classifiers] if isinstance(classifiers, str) else list(classifiers)
+    return classifiers + [name for name in whole if name not in net.state_dict()]
+
+
+class RoIStage(nn.Module):
+    """The backbone's last stage on pooled regions: (R, C4, 14, 14) -> (R, C5, 7, 7)."""
+
+    def __init__(self, stage: nn.Sequential, channels_last: bool) -> None:
+        super().__init__()
+        self.stage = stage
+        self.channels_last = channels_last
+
+    def forward(self, regions: Tensor) -> Tensor:
+        if not self.channels_last:
+            return self.stage(regions)
+        return self.stage(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+def normalize_images(images: Tensor, sizes: Tensor) -> Tensor:
+    """uint8 RGB (B, 3, H, W) -> ImageNet mean and deviation, zero in the padding; float input passes unchanged."""
+    if images.is_floating_point():
+        return images.contiguous(memory_format=torch.channels_last)
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1) * 255
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(1, 3, 1, 1) * 255
+    rows = torch.arange(images.shape[2], device=images.device)
+    columns = torch.arange(images.shape[3], device=images.device)
+    inside = (rows[None, :, None] < sizes[:, 0, None, None]) & (columns[None, None, :] < sizes[:, 1, None, None])
+    images = images.contiguous(memory_format=torch.channels_last).float()
+    return (images - mean) / deviation * inside[:, None]

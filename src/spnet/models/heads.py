@@ -1,0 +1,132 @@
+"""The three embedders: anchors of the whole features, regions for re-id, regions for location (SPEC section 2)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from spnet.models.backbone import RoIStage
+from spnet.models.fpn import FeatureMaps
+from spnet.models.norm import FP32BatchNorm1d
+from spnet.models.roi_align import align_regions
+
+ANCHORS_PER_LOCATION = 9
+REGION_SIZE = 14
+
+
+@dataclass(frozen=True)
+class AnchorTable:
+    """All anchors of a batch; they are at the same places in every scene."""
+
+    boxes: Tensor  # (A, 4) pixels xyxy
+    embeddings: Tensor  # (B, A, D)
+    sizes: Tensor  # (B, 2) int64 height, width of the images
+
+    @property
+    def count(self) -> int:
+        """A."""
+        return self.boxes.shape[0]
+
+
+class AnchorHead(nn.Module):
+    """One 3x3 convolution over P3..P7 gives D numbers for each of 9 anchors a location.
+
+    Args:
+        width: channels of the features.
+        dims: D.
+        base_size: pixels of the smallest anchor; levels double it, with 3 octave steps and ratios 0.5, 1, 2.
+    """
+
+    def __init__(self, width: int, dims: int, base_size: int = 32) -> None:
+        super().__init__()
+        self.dims = dims
+        self.embed = nn.Conv2d(width, ANCHORS_PER_LOCATION * dims, 3, padding=1)
+        nn.init.normal_(self.embed.weight, std=0.01)
+        nn.init.constant_(self.embed.bias, -math.log(99))  # type: ignore[arg-type]
+        sizes = tuple(tuple(int(base_size * 2**level * 2 ** (step / 3)) for step in range(3)) for level in range(5))
+        self.generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
+
+    def forward(self, features: FeatureMaps) -> AnchorTable:
+        """Levels (B, C, h, w) -> the table, ordered by level, row, column, shape."""
+        embeddings = [self._flatten(self.embed(level)) for level in features.levels]
+        return AnchorTable(self._boxes(features), torch.cat(embeddings, dim=1), features.sizes)
+
+    def _flatten(self, maps: Tensor) -> Tensor:
+        batch, _, height, width = maps.shape
+        maps = maps.view(batch, ANCHORS_PER_LOCATION, self.dims, height, width)
+        return maps.permute(0, 3, 4, 1, 2).reshape(batch, -1, self.dims)
+
+    def _boxes(self, features: FeatureMaps) -> Tensor:
+        device = features.levels[0].device
+        grids = [[level.shape[2], level.shape[3]] for level in features.levels]
+        height, width = features.padded_size
+        strides = [
+            [torch.tensor(height // rows, device=device), torch.tensor(width // columns, device=device)]
+            for rows, columns in grids
+        ]
+        self.generator.set_cell_anchors(torch.float32, device)
+        return torch.cat(self.generator.grid_anchors(grids, strides))
+
+
+class RegionPooling(nn.Module):
+    """RoIAlign on P3, then the last stage's copy, then global max pooling of what goes in and what comes out.
+
+    Args:
+        last_stage: the copy.
+        channels: C4 and C5.
+    """
+
+    def __init__(self, last_stage: RoIStage, channels: tuple[int, int]) -> None:
+        super().__init__()
+        self.last_stage = last_stage
+        self.channels = channels
+
+    def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (R, 4) of scenes (R,) -> the stage's pooled input (R, C4) and output (R, C5).
+
+        No gradient reaches the boxes. Whatever the precision of the features, boxes stay float32: half a pixel counts.
+        """
+        if len(boxes) == 0:  # nothing for the stage's norms and windows to work on
+            empty = boxes.new_zeros(0, sum(self.channels))
+            return empty[:, : self.channels[0]], empty[:, self.channels[0] :]
+        finest = features.levels[0]
+        scale = finest.shape[2] / features.padded_size[0]
+        regions = align_regions(finest, boxes, scene, scale, REGION_SIZE).to(finest.dtype)
+        return regions.amax((2, 3)), self.last_stage(regions).amax((2, 3))
+
+
+class ReidHead(nn.Module):
+    """Re-id embedding of boxes: the pooled input and output each give half of the E dims."""
+
+    def __init__(self, last_stage: RoIStage, channels: tuple[int, int], dims: int) -> None:
+        super().__init__()
+        self.pooling = RegionPooling(last_stage, channels)
+        self.project_input = _projection(channels[0], dims // 2)
+        self.project_output = _projection(channels[1], dims - dims // 2)
+
+    def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Boxes (R, 4) of scenes (R,) -> (R, E) float32, not normalized. Batch statistics are of these R boxes."""
+        pooled_input, pooled_output = self.pooling(features, boxes, scene)
+        return torch.cat([self.project_input(pooled_input), self.project_output(pooled_output)], dim=1)
+
+
+class LocationHead(nn.Module):
+    """Location embedding of boxes in the separate model: max pooling and one linear layer without bias."""
+
+    def __init__(self, last_stage: RoIStage, channels: tuple[int, int], dims: int) -> None:
+        super().__init__()
+        self.pooling = RegionPooling(last_stage, channels)
+        self.project = nn.Linear(channels[1], dims, bias=False)
+
+    def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Boxes (R, 4) of scenes (R,) -> (R, D) float32."""
+        return self.project(self.pooling(features, boxes, scene)[1]).float()
+
+
+def _projection(channels: int, dims: int) -> nn.Sequential:
+    linear = nn.Linear(channels, dims)
+    nn.init.normal_(linear.weight, std=0.01)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(linear, FP32BatchNorm1d(dims, affine=False))

@@ -1,0 +1,100 @@
+"""The Swap Path Network: one set of weights, two paths. Reads like section 2 of the specification."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from spnet.config.schema import ModelConfig
+from spnet.errors import UserError
+from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.boxes import BoxHead
+from spnet.models.fpn import FeatureMaps, FeaturePyramid
+from spnet.models.heads import AnchorHead, AnchorTable, LocationHead, ReidHead
+from spnet.models.logits import NormLogit
+from spnet.models.pathways import ObjectPathway, QueryPathway
+
+
+class SPNet(nn.Module):
+    """Backbone, features, embedders, and for each step a bridge, a logit and a box head.
+
+    Step 0 works on anchors, steps 1..n on the boxes of the step before.
+
+    Args:
+        config: the architecture.
+        with_classifier: keep the backbone's ImageNet classifier.
+
+    Raises:
+        UserError: dims that contradict shared heads, or a backbone that does not exist.
+    """
+
+    def __init__(self, config: ModelConfig, with_classifier: bool = False) -> None:
+        super().__init__()
+        check_model_config(config)
+        self.config = config
+        steps = range(config.cascade_steps + 1)
+        self.backbone = Backbone(config.backbone, with_classifier)
+        self.fpn = FeaturePyramid(self.backbone.channels)
+        self.anchors = AnchorHead(self.fpn.width, config.location_dim, config.anchor_size)
+        channels = (self.backbone.channels[1], self.backbone.channels[2])
+        self.reid = ReidHead(self.backbone.copy_last_stage(), channels, config.reid_dim)
+        # the first location head serves the queries too, so a separate model has one even without a cascade
+        heads = max(1, config.cascade_steps) if config.heads == "separate" else 0
+        self.locations = nn.ModuleList(
+            LocationHead(self.backbone.copy_last_stage(), channels, config.location_dim) for _ in range(heads)
+        )
+        self.bridges = nn.ModuleList(_zero_linear(config.location_dim) for _ in steps)
+        self.logits = nn.ModuleList(NormLogit(config) for _ in steps)
+        self.boxes = nn.ModuleList(BoxHead(config.location_dim) for _ in steps)
+        self.to(memory_format=torch.channels_last)  # what convolutions are fastest in, on CPUs and GPUs
+
+    def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
+        """Images (B, 3, H, W), uint8 or normalized, with sizes (B, 2) height, width -> P3..P7."""
+        return self.fpn(self.backbone(normalize_images(images, sizes)), sizes, (images.shape[2], images.shape[3]))
+
+    def features_with_classes(self, images: Tensor, sizes: Tensor) -> tuple[FeatureMaps, Tensor]:
+        """As `features`, and the ImageNet class logits (B, classes) of the backbone's classifier."""
+        stages, classes = self.backbone.forward_with_classes(normalize_images(images, sizes))
+        return self.fpn(stages, sizes, (images.shape[2], images.shape[3])), classes
+
+    def anchor_table(self, features: FeatureMaps) -> AnchorTable:
+        """Every anchor's box and embedding x_a."""
+        return cast(AnchorTable, self.anchors(features))
+
+    def embed(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Re-id embeddings (R, E) of boxes (R, 4) in scenes (R,), not normalized."""
+        return cast(Tensor, self.reid(features, boxes, scene))
+
+    def location_embed(self, step: int, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Location embeddings (R, D) of boxes: x_a of a cascade step (1..n), or x_q with step 1."""
+        head = self.reid if self.config.heads == "shared" else self.locations[step - 1]
+        return cast(Tensor, head(features, boxes, scene))
+
+    def object_pathway(self, samples: int = 0) -> ObjectPathway:
+        """The path that finds every person; `samples` candidates a scene in training."""
+        return ObjectPathway(self.bridges, samples)
+
+    def query_pathway(self, queries: Tensor, pairs: int = 0, samples: int = 0) -> QueryPathway:
+        """The path that finds the persons of x_q (Q, D); `samples` candidates for each of `pairs` in training."""
+        return QueryPathway(queries, pairs, samples)
+
+
+def check_model_config(config: ModelConfig) -> None:
+    """Raise UserError for an architecture that cannot be built."""
+    if config.heads == "shared" and config.reid_dim != config.location_dim:
+        raise UserError(
+            f"model.reid_dim {config.reid_dim} differs from model.location_dim {config.location_dim}: "
+            "shared heads give one embedding; choose equal dims or heads 'separate'"
+        )
+    for name in ("location_dim", "reid_dim", "anchor_size"):
+        if getattr(config, name) < 2:
+            raise UserError(f"model.{name} {getattr(config, name)} must be at least 2")
+    if config.cascade_steps < 0:
+        raise UserError(f"model.cascade_steps {config.cascade_steps} must be 0 or more")
+
+
+def _zero_linear(dims: int) -> nn.Linear:
+    linear = nn.Linear(dims, dims)
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.zeros_(linear.bias)
+    return linear

@@ -1,0 +1,94 @@
+"""The data sets of the paper by name, and what a fine-tuning on each of them sets for itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spnet.config.schema import RunConfig
+from spnet.errors import UserError
+from spnet.paper.rows.recipes import with_objective
+
+
+@dataclass(frozen=True)
+class BoxData:
+    """Boxes to pre-train on.
+
+    Args:
+        key: what it is called on the command line.
+        title: what the paper calls it.
+        split: all of its boxes; subsets have names of their own.
+    """
+
+    key: str
+    title: str
+    split: str
+
+    def pretraining(self, run: RunConfig, root: Path) -> RunConfig:
+        """The run on this data; a recipe that asks for a subset keeps it."""
+        split = self.split if run.data.train_split == "train" else run.data.train_split
+        return replace(run, data=replace(run.data, root=str(root), train_split=split))
+
+
+@dataclass(frozen=True)
+class SearchData:
+    """Scenes with identities, to fine-tune and test on.
+
+    Args:
+        key: what it is called on the command line.
+        title: what the paper calls it.
+        split: trained on.
+        queue_size: unknown persons that OIM remembers (SPEC section 3).
+        test: the split and the retrieval protocol of the published figures.
+    """
+
+    key: str
+    title: str
+    split: str
+    queue_size: int
+    test: str = "test"
+
+    def finetuning(self, run: RunConfig, root: Path) -> RunConfig:
+        """The run on this data."""
+        run = with_objective(run, queue_size=self.queue_size)
+        return replace(run, data=replace(run.data, root=str(root), train_split=self.split))
+
+
+COCOPERSONS = BoxData("cocopersons", "COCOPersons", "train")
+CUHK_SYSU = SearchData("cuhk-sysu", "CUHK-SYSU", "trainval", 5000)
+PRW = SearchData("prw", "PRW", "trainval", 500)
+SYNTHETIC_BOXES = BoxData("synthetic", "drawn streets (boxes)", "pretrain")
+DRAWN = SearchData("synthetic", "drawn streets", "train", 256)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the data lies.
+
+    Args:
+        boxes: the data of pre-training.
+        search: the data of fine-tuning and test, by the paper's title; drawn streets stand for all of them.
+        roots: prepared data sets by key.
+    """
+
+    boxes: BoxData
+    search: Mapping[str, SearchData]
+    roots: Mapping[str, Path]
+
+    def root(self, data: BoxData | SearchData) -> Path:
+        """The folder of a data set. Raises UserError for one that was not named or is not prepared."""
+        if data.key not in self.roots:
+            raise UserError(f"data set {data.key!r} is not prepared: give --data {data.key}=DIR (see spnet prepare)")
+        root = self.roots[data.key]
+        if not (root / "annotations").is_dir():
+            raise UserError(f"--data {data.key}={root}: no data set prepared by `spnet prepare` is there")
+        return root
+
+
+def real_sources(roots: Mapping[str, Path]) -> Sources:
+    """COCOPersons, CUHK-SYSU and PRW."""
+    return Sources(COCOPERSONS, {data.title: data for data in (CUHK_SYSU, PRW)}, roots)
+
+
+def synthetic_sources(root: Path) -> Sources:
+    """Drawn streets in the place of all of them."""
+    return Sources(SYNTHETIC_BOXES, {data.title: DRAWN for data in (CUHK_SYSU, PRW)}, {DRAWN.key: root})

@@ -1,0 +1,114 @@
+"""The paper's figures: what each point trains. The paper draws them without numbers; those known are of its tables."""
+
+from collections.abc import Callable
+
+from spnet.config.schema import PathwayName
+from spnet.errors import UserError
+from spnet.paper.rows.paper_table import Figures, PaperTable, Row, Scale, spnet_s
+from spnet.paper.rows.recipes import (
+    Patch,
+    Recipe,
+    architecture,
+    frozen_backbone,
+    mixed_lr,
+    not_replicated,
+    pretrain_pathway,
+    pretrained_on,
+    replicated,
+    uniform_lr,
+    with_lwf,
+    without_pretraining,
+)
+from spnet.paper.rows.tables import BASELINE, CUHK, OURS_OC, OURS_QC, PRW, SEARCH, TABLES, both
+
+PATHS: dict[str, PathwayName] = {"QC": "query", "OC": "object"}
+OPTIMIZATIONS: dict[str, tuple[Patch, ...]] = {
+    "Uniform LR": (uniform_lr,),
+    "Mixed LR": (mixed_lr,),
+    "Mixed LR + LwF": (mixed_lr, with_lwf),
+    "Frozen-BB": (frozen_backbone,),
+}
+ARCHITECTURES: dict[str, Patch] = {
+    "c0-share-d128": architecture("shared", 0),
+    "c0-sep-d128": architecture("separate", 0),
+    "c2-share-d128": architecture("shared", 2),
+    "c2-sep-d128": architecture("separate", 2),
+    "c2-sep-d2048": architecture("separate", 2, wide=True),
+}
+STARTS: dict[str, Patch] = {"no pre-training": without_pretraining, "PT": not_replicated, "PT-Rep": replicated}
+FRACTIONS = ("p20", "p40", "p60", "p80", "p100", "p120", "p140", "p160", "p180")
+
+_ON_PRW = {"QC": OURS_QC, "OC": OURS_OC}
+_ON_CUHK = {"no pre-training": BASELINE, "PT": OURS_QC}
+
+
+def _only(data: str, figures: Figures | None) -> Figures:
+    return {data: figures[data]} if figures else {}
+
+
+def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], paper: Figures) -> Row:
+    return Row(f"{place}, {series}", recipe, paper, (place, series))
+
+
+FIGURE7 = PaperTable(
+    "figure7",
+    "Ways to optimize pre-training, query-centric and object-centric, fine-tuned on PRW (SPNet-S)",
+    ((PRW, SEARCH),),
+    (
+        Row("Baseline", spnet_s(without_pretraining), _only(PRW, BASELINE), ("Baseline", "no pre-training")),
+        *(
+            _point(
+                name,
+                series,
+                spnet_s(pretrain_pathway(path), *changes),
+                _only(PRW, _ON_PRW[series] if name == "Mixed LR" else None),
+            )
+            for name, changes in OPTIMIZATIONS.items()
+            for series, path in PATHS.items()
+        ),
+    ),
+    chart="bars",
+)
+
+FIGURE8 = PaperTable(
+    "figure8",
+    "Architectures with and without query-centric pre-training, fine-tuned on CUHK-SYSU",
+    ((CUHK, SEARCH),),
+    tuple(
+        _point(
+            name,
+            series,
+            spnet_s(change, start),
+            _only(CUHK, _ON_CUHK.get(series) if name == "c0-share-d128" else None),
+        )
+        for name, change in ARCHITECTURES.items()
+        for series, start in STARTS.items()
+        if series != "PT-Rep" or name.startswith("c2")
+    ),
+    chart="bars",
+    note="All architectures here have SPNet-S's backbone and crops, and start from the same pre-training.",
+)
+
+FRACTIONS_STUDY = PaperTable(
+    "fractions",
+    "Pre-training on a share of the boxes (below 100) or with wrong boxes added (above), SPNet-S",
+    both(SEARCH),
+    (
+        Row("Baseline", spnet_s(without_pretraining), BASELINE, ("Baseline", "no pre-training")),
+        *(
+            _point(part, series, spnet_s(pretrain_pathway(path), pretrained_on(part)), {})
+            for part in FRACTIONS
+            for series, path in PATHS.items()
+        ),
+    ),
+    chart="lines",
+)
+
+PAPER_TABLES = {exhibit.key: exhibit for exhibit in (*TABLES, FIGURE7, FIGURE8, FRACTIONS_STUDY)}
+
+
+def exhibit(key: str) -> PaperTable:
+    """A table or figure by its key. Raises UserError with the choices."""
+    if key not in PAPER_TABLES:
+        raise UserError(f"there is no table or figure {key!r}; choose {', '.join(PAPER_TABLES)}")
+    return PAPER_TABLES[key]

@@ -1,0 +1,1 @@
+"""HTML report pages that open from disk."""

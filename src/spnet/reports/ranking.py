@@ -1,0 +1,69 @@
+"""What of an evaluation is worth looking at: queries from good to bad, and who was found for each, judged as scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spnet.evaluation.arrays import EvaluationArrays, confident_detections
+from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
+from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.ragged import index_of
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The K detections of a gallery that are most similar to one query, best first."""
+
+    query_box: int  # row of the annotated boxes
+    wanted: int  # boxes of the person in the gallery
+    gallery: int  # scenes of the gallery
+    image: np.ndarray  # (K,) int64, id of the scene
+    box: np.ndarray  # (K, 4) pixels xyxy
+    score: np.ndarray  # (K,)
+    similarity: np.ndarray  # (K,) cosine, -1..1
+    is_match: np.ndarray  # (K,) bool, the person, as the evaluator counts it
+
+
+def evenly_by_value(values: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` rows of `values` (N,), evenly over their order from highest to lowest, both ends included."""
+    order = np.argsort(-values, kind="stable")
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
+    return order[places]
+
+
+def rank_queries(
+    arrays: EvaluationArrays,
+    protocol: Protocol,
+    queries: np.ndarray,
+    keep: int,
+    mode: Mode = "published",
+    score_threshold: float = 0.5,
+) -> list[Ranked]:
+    """The rankings of some queries, rows (Q,) of the protocol, cut to `keep` detections.
+
+    Raises UserError where the protocol names what `arrays` lacks.
+    """
+    arrays = confident_detections(arrays, score_threshold)
+    galleries = resolve(protocol, arrays)
+    appearances = OccurrenceIndex(arrays, mode)
+    scene = index_of(arrays.image_ids, arrays.det_image)
+    embeddings, annotated = _normalized(arrays.det_emb), _normalized(arrays.gt_emb)
+    everywhere = np.arange(len(arrays.image_ids))
+    rankings = []
+    for query in queries.tolist():
+        box, own = int(galleries.query_box[query]), galleries.own_scene[query]
+        searched = (galleries.find(np.full(len(everywhere), query), everywhere) >= 0) & (everywhere != own)
+        similarity = embeddings @ annotated[box]
+        candidates = appearances.candidates(galleries, query, query + 1)
+        is_match = np.zeros(len(scene), bool)
+        is_match[candidates.detection[best_matches(candidates, similarity[candidates.detection])]] = True
+        rows = np.flatnonzero(searched[scene])
+        rows = rows[np.argsort(-similarity[rows], kind="stable")][:keep]
+        shown = (arrays.det_image[rows], arrays.det_box[rows], arrays.det_score[rows], similarity[rows], is_match[rows])
+        rankings.append(Ranked(box, int(candidates.wanted[0]), int(searched.sum()), *shown))
+    return rankings
+
+
+def _normalized(embeddings: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.asarray(embeddings / np.maximum(lengths, 1e-12))

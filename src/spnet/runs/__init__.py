@@ -1,0 +1,1 @@
+"""Runs on disk: their folder, their record, and what they depend on."""

@@ -1,0 +1,43 @@
+"""The files of a run, and of the data it is trained on; apart from training, so that reading them loads no trainer."""
+
+from pathlib import Path
+
+from spnet.config.io import parse, read_mapping, to_yaml
+from spnet.config.schema import RunConfig
+from spnet.errors import UserError
+from spnet.files import atomic_write
+
+CONFIG_NAME = "config.yaml"
+LAST = Path("checkpoints") / "last.ckpt"
+CURVES = Path("logs") / "metrics.csv"
+
+
+def read_run_config(run: Path) -> RunConfig:
+    """The configuration saved with a run. Raises UserError if the folder is no run."""
+    file = run / CONFIG_NAME
+    if not file.is_file():
+        raise UserError(f"{str(run)!r} is no run: it has no {CONFIG_NAME}")
+    return parse(RunConfig, read_mapping(file), str(file))
+
+
+def write_config(output: Path, config: RunConfig) -> None:
+    """Write the resolved configuration of a run, whole, into its folder."""
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_write(output / CONFIG_NAME) as stream:
+        stream.write(to_yaml(config).encode())
+
+
+def training_annotations(config: RunConfig) -> Path:
+    """The annotations a run is trained on. Raises UserError as `split_file`."""
+    return split_file(Path(config.data.root), config.data.train_split)
+
+
+def split_file(root: Path, split: str) -> Path:
+    """The annotations of a split. Raises UserError naming the splits there are."""
+    file = root / "annotations" / f"{split}.json"
+    if not file.is_file():
+        there = sorted(path.stem for path in file.parent.glob("*.json"))
+        raise UserError(
+            f"data set {str(root)!r} has no split {split!r}; it has {there or 'none: make it with `spnet prepare`'}"
+        )
+    return file

@@ -1,0 +1,67 @@
+"""The cloth a garment is cut from: an image as large as a figure's canvas, fixed to the body's axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spnet.synthetic.canvas import Paint
+from spnet.synthetic.identity import Garment
+
+Mask = NDArray[Any]  # float32
+
+
+def render_pattern(garment: Garment, width: int, height: int, top: int, bottom: int) -> Paint:
+    """What to paint `garment` with: its colour, or for a pattern an image (height, width, 3) uint8.
+
+    `top` and `bottom` are the rows the garment reaches from and to; patterns repeat about a middle column.
+    """
+    if garment.pattern not in PATTERNS:
+        return garment.colour
+    across = np.abs(np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
+    down = ((np.arange(height, dtype=np.float32) - top) / max(1, bottom - top))[:, None]
+    share = np.broadcast_to(PATTERNS[garment.pattern](across, down, bottom - top), (height, width))[..., None]
+    first, second = np.array(garment.colour, np.float32), np.array(garment.second, np.float32)
+    return cv2.convertScaleAbs(first + (second - first) * share)
+
+
+def _stripes(across: Mask, down: Mask, length: int) -> Mask:
+    return _square(down * length, 16, 0.45)
+
+
+def _bars(across: Mask, down: Mask, length: int) -> Mask:
+    return _square(across + 4, 15, 0.4)
+
+
+def _checks(across: Mask, down: Mask, length: int) -> Mask:
+    return 0.5 * _square(across + 4, 16, 0.5) + 0.5 * _square(down * length, 16, 0.5)
+
+
+def _dots(across: Mask, down: Mask, length: int) -> Mask:
+    row = np.floor(down * length / 14)
+    column_offset = (across + 7 * (row % 2)) % 14 - 7
+    return ((column_offset**2 + ((down * length) % 14 - 7) ** 2) < 12).astype(np.float32)
+
+
+def _gradient(across: Mask, down: Mask, length: int) -> Mask:
+    return np.clip(down, 0, 1) + 0 * across
+
+
+def _blocks(across: Mask, down: Mask, length: int) -> Mask:
+    return (down > 0.45).astype(np.float32)
+
+
+def _square(position: Mask, period: float, share: float) -> Mask:
+    return ((position % period) < share * period).astype(np.float32)
+
+
+PATTERNS: dict[str, Callable[[Mask, Mask, int], Mask]] = {
+    "stripes": _stripes,
+    "bars": _bars,
+    "checks": _checks,
+    "dots": _dots,
+    "gradient": _gradient,
+    "blocks": _blocks,
+}

@@ -1,0 +1,72 @@
+"""Sprites at their place in an image: laid over what is behind them, and over the map of whom a pixel shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spnet.synthetic.camera import Camera, ImageArray
+from spnet.synthetic.canvas import Sprite, resize
+
+# what shade makes of a grey level, for red, green and blue: it is bluish
+SHADED = np.rint(np.arange(256)[:, None] * np.array([0.58, 0.62, 0.69])).astype(np.uint8)[None]
+COVERED = 100  # alpha from which a pixel belongs to a sprite
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A sprite at its size in the image; `left`, `top` in pixels, `ground` the world x and z it stands on."""
+
+    sprite: Sprite
+    left: int
+    top: int
+    depth: float  # metres from the camera
+    ground: tuple[float, float]
+    upright: bool = True  # stands on one point of the ground, like a person; a car does not
+
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom edge of what is drawn, not clipped to any image."""
+        left, top, width, height = cv2.boundingRect((self.sprite.alpha > COVERED).astype(np.uint8))
+        return self.left + left, self.top + top, self.left + left + width, self.top + top + height
+
+    def area(self) -> int:
+        """Pixels that are drawn, inside or outside the image."""
+        return int((self.sprite.alpha > COVERED).sum())
+
+
+def stand_up(
+    sprite: Sprite, scale: float, foot: tuple[float, float], ground: tuple[float, float], camera: Camera
+) -> Layer:
+    """A sprite of `scale` pixels per metre upright on the ground; `foot` is the sprite's pixel that touches it."""
+    x, y, depth = camera.project(np.array([ground[0], 0.0, ground[1]]))
+    zoom = camera.focal / depth / scale
+    height, width = sprite.alpha.shape
+    small = resize(sprite, max(1, round(width * zoom)), max(1, round(height * zoom)))
+    return Layer(small, round(float(x) - foot[0] * zoom), round(float(y) - foot[1] * zoom), float(depth), ground)
+
+
+def blend(image: ImageArray, layer: Layer, in_light: bool) -> None:
+    """Lays the sprite over the image, darkened if it is not `in_light`."""
+    window, part = _overlap(image.shape, layer)
+    if image[window].size:
+        share = layer.sprite.alpha[part].astype(np.float32) / 255
+        colour = layer.sprite.colour[part].copy()
+        colour = colour if in_light else cv2.LUT(colour, SHADED)
+        image[window] = cv2.blendLinear(colour, image[window].copy(), share, 1 - share)
+
+
+def own(owner: NDArray[Any], layer: Layer, number: int) -> None:
+    """Writes `number` into `owner` (H, W) wherever the sprite covers it."""
+    window, part = _overlap(owner.shape, layer)
+    owner[window][layer.sprite.alpha[part] > COVERED] = number
+
+
+def _overlap(shape: tuple[int, ...], layer: Layer) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of an image under the sprite, and the part of the sprite inside the image."""
+    height, width = layer.sprite.alpha.shape
+    top, left = max(layer.top, 0), max(layer.left, 0)
+    bottom, right = max(min(layer.top + height, shape[0]), top), max(min(layer.left + width, shape[1]), left)
+    here = (slice(top, bottom), slice(left, right))
+    return here, (slice(top - layer.top, bottom - layer.top), slice(left - layer.left, right - layer.left))

@@ -1,0 +1,113 @@
+"""Light: sun or cloud, the shade of the houses, and the shadows of whatever stands on the ground."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spnet.synthetic.camera import Camera, ImageArray
+from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH
+from spnet.synthetic.layers import SHADED, Layer
+from spnet.synthetic.street import MISSED, Street
+
+SUNNY = 0.6  # chance
+
+
+@dataclass(frozen=True)
+class Light:
+    """How a street is lit: `shade_side` (+1 or -1) of x beyond `shade_edge` metres lies in the shade of the houses."""
+
+    sunny: bool
+    shade_side: float
+    shade_edge: float
+    sun: tuple[float, float]  # how far a metre of height throws its shadow, in x and z
+    warmth: float
+    brightness: float
+
+    def reaches(self, x: float) -> bool:
+        """Whether what stands at x is not in the shade of the houses."""
+        return not self.sunny or x * self.shade_side <= self.shade_edge
+
+
+def sample_light(street: Street, random: np.random.Generator) -> Light:
+    """A time of day and a weather."""
+    side = float(random.choice([-1.0, 1.0]))
+    return Light(
+        sunny=bool(random.random() < SUNNY),
+        shade_side=side,
+        shade_edge=float(random.uniform(-0.2, 1.1) * street.wall),
+        sun=(float(-side * random.uniform(0.3, 1.2)), float(random.uniform(-0.5, 0.9))),
+        warmth=float(random.normal(0, 0.035)),
+        brightness=float(random.uniform(0.9, 1.22)),
+    )
+
+
+def shade_houses(image: ImageArray, street: Street, light: Light) -> None:
+    """Darkens the ground and the house fronts that the sun does not reach."""
+    if light.sunny:
+        shade = (street.across * light.shade_side > light.shade_edge) & (street.across > -MISSED / 2)
+        cv2.copyTo(cv2.LUT(image, SHADED), shade.astype(np.uint8), image)
+
+
+def shade_under(image: ImageArray, street: Street, light: Light, layer: Layer) -> None:
+    """The dark ground under a car, or at the foot of an upright thing and, in the sun, its shadow."""
+    camera = street.camera
+    if not layer.upright:
+        _shade_car(image, camera, layer.ground)
+        return
+    if light.sunny and light.reaches(layer.ground[0]):
+        _cast(image, layer, camera, light.sun)
+    x, y, depth = camera.project(np.array([layer.ground[0], 0.0, layer.ground[1]]))
+    metre = camera.focal / depth
+    _shade_spot(image, (float(x), float(y)), (0.32 * metre, 0.1 * metre))
+
+
+def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, float]) -> None:
+    """The silhouette laid on the ground: the sprite's axes become the directions of the shadow in the image."""
+    foot_on_ground = np.array([layer.ground[0], 0.0, layer.ground[1]])
+    points = foot_on_ground + np.stack([np.zeros(3), [sun[0], 0, sun[1]], 0.5 * camera.axes[0]])
+    foot, head, aside = camera.project(points)[:, :2]
+    metre = camera.focal / layer.depth
+    turn = np.stack([2 * (aside - foot) / metre, (foot - head) / metre], 1)
+    anchor = foot - [layer.left, layer.top]
+    height, width = layer.sprite.alpha.shape
+    corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - anchor) @ turn.T + foot
+    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(0)).astype(int), [image.shape[1], image.shape[0]])
+    if (high - low).min() < 2:
+        return
+    matrix = np.concatenate([turn, (foot - low - turn @ anchor)[:, None]], 1)
+    mask = cv2.warpAffine(layer.sprite.alpha, matrix, (int(high[0] - low[0]), int(high[1] - low[1])))
+    _darken(image[low[1] : high[1], low[0] : high[0]], cv2.blur(mask, (3, 3)), 1.0)
+
+
+def _shade_spot(image: ImageArray, centre: tuple[float, float], radii: tuple[float, float]) -> None:
+    """A soft dark ellipse; pixels."""
+    low = np.maximum(np.floor(np.array(centre) - radii).astype(int), 0)
+    high = np.minimum(np.ceil(np.array(centre) + radii).astype(int) + 1, [image.shape[1], image.shape[0]])
+    if (high - low).min() < 1:
+        return
+    x = (np.arange(low[0], high[0]) - centre[0]) / radii[0]
+    y = (np.arange(low[1], high[1]) - centre[1]) / radii[1]
+    mask = 255 * np.clip(1 - x[None] ** 2 - y[:, None] ** 2, 0, 1)
+    _darken(image[low[1] : high[1], low[0] : high[0]], mask.astype(np.uint8), 0.85)
+
+
+def _shade_car(image: ImageArray, camera: Camera, ground: tuple[float, float]) -> None:
+    half = np.array([HALF_WIDTH + 0.12, 0.0, HALF_LENGTH - 0.3])
+    signs = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)])
+    seen = camera.project(np.array([ground[0], 0.0, ground[1]]) + signs * half)[:, :2]
+    low = np.maximum(np.floor(seen.min(0)).astype(int) - 3, 0)
+    high = np.minimum(np.ceil(seen.max(0)).astype(int) + 4, [image.shape[1], image.shape[0]])
+    if (high - low).min() < 2:
+        return
+    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+    cv2.fillPoly(mask, [np.rint(seen - low).astype(np.int32)], 255)
+    _darken(image[low[1] : high[1], low[0] : high[0]], cv2.blur(mask, (5, 5)), 1.0)
+
+
+def _darken(window: ImageArray, mask: NDArray[Any], strength: float) -> None:
+    share = mask.astype(np.float32) * (strength / 255)
+    window[:] = cv2.blendLinear(cv2.LUT(window, SHADED), window.copy(), share, 1 - share)

@@ -1,0 +1,71 @@
+"""What all parts of a drawn person share: the canvas, its scale, and where on it a point of the body lies.
+
+Lengths of the body are given in statures (1 is the person's height), so that the same figures fit everybody.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spnet.synthetic.canvas import Canvas, Paint
+from spnet.synthetic.fabric import render_pattern
+from spnet.synthetic.identity import Identity
+from spnet.synthetic.pose import Pose, Skeleton, stand
+
+SCALE = 128.0  # pixels of a sprite per metre
+WIDTH, HEIGHT = 208, 288
+FEET = np.array([104.0, 274.0])  # where the ground between the feet lies in a sprite
+
+# how far down the upper garments reach, in statures above the ground
+HEMS = {"t-shirt": 0.5, "shirt": 0.49, "jacket": 0.48, "hoodie": 0.485, "coat": 0.33, "dress": 0.3}
+Part = tuple[float, Callable[[], None]]  # how near to the viewer it is, in statures, and what paints it
+
+
+class PersonCanvas:
+    """One person being drawn; `place` maps metres to the canvas."""
+
+    def __init__(self, identity: Identity, pose: Pose) -> None:
+        self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)
+        self.skeleton: Skeleton = stand(pose, identity.height, identity.build)
+        self.upper, self.lower = _cloth(identity)
+
+    def place(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Metres (..., 2 or 3) of the viewer's axes to canvas pixels (..., 2)."""
+        return FEET + SCALE * np.asarray(point)[..., :2]
+
+    def joint(self, name: str) -> NDArray[np.float64]:
+        """A joint in canvas pixels (2,)."""
+        return self.place(self.skeleton.joints[name])
+
+    def at(self, forward: float, left: float, up: float) -> NDArray[np.float64]:
+        """A point of the body's axes, in statures, in canvas pixels (2,)."""
+        return self.patch([forward, left, up])
+
+    def patch(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (..., 3) forward, left, up in statures, in canvas pixels (..., 2)."""
+        return self.place(self.skeleton.turn(np.asarray(points, float) * self.identity.height))
+
+    def depth(self, forward: float, left: float = 0.0) -> float:
+        """How near to the viewer a point of the body's axes (in statures) is, in statures."""
+        return float(self.skeleton.turn([forward, left, 0.0])[2])
+
+    def span(self, across: float | NDArray[np.float64], through: float | NDArray[np.float64]) -> Any:
+        """Half the visible width in pixels of ellipses with half axes (statures) across and through the body."""
+        facing = self.skeleton.pose.facing
+        wide = np.hypot(across * np.cos(facing), through * np.sin(facing))
+        return wide * self.identity.build * self.identity.height * SCALE
+
+    def girth(self, share: float) -> float:
+        """A limb's radius in pixels from a share of the stature."""
+        return share * self.identity.height * SCALE * (0.5 + 0.5 * self.identity.build)
+
+
+@lru_cache(maxsize=512)
+def _cloth(identity: Identity) -> tuple[Paint, Paint]:
+    rows = [round(FEET[1] - share * identity.height * SCALE) for share in (0.84, HEMS[identity.upper.kind])]
+    upper = render_pattern(identity.upper, WIDTH, HEIGHT, rows[0], rows[1])
+    lower = render_pattern(identity.lower, WIDTH, HEIGHT, rows[1], round(FEET[1]))
+    return upper, lower

@@ -1,0 +1,104 @@
+"""An empty street as one camera sees it: every pixel's ray is followed to the ground, the houses or the sky."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spnet.synthetic.camera import Camera, ImageArray, sample_camera
+from spnet.synthetic.textures import (
+    GROUND_FAR,
+    GROUND_NEAR,
+    GROUND_SCALE,
+    WALL_SCALE,
+    WALL_TOP,
+    paint_ground,
+    paint_walls,
+)  # fmt: skip
+
+FINENESS = 2  # rays per pixel and axis
+MISSED = np.float32(1e6)
+
+
+@dataclass(frozen=True)
+class Street:
+    """A camera's place: the road reaches to ±`road` metres, the pavement to the house fronts at ±`wall`."""
+
+    camera: Camera
+    road: float
+    wall: float
+    backdrop: ImageArray  # (H, W, 3) uint8
+    across: NDArray[Any]  # (H, W) world x of what a pixel shows; -MISSED in the sky
+
+
+def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
+    """A street and the camera in it, both drawn at random; `zoom` is the range of focal lengths in image widths."""
+    road = random.uniform(2.6, 4.0)
+    wall = road + random.uniform(2.6, 4.2)
+    camera = sample_camera(random, size, wall, zoom)
+    backdrop, across = _trace(random, camera, road, wall)
+    return Street(camera, float(road), float(wall), backdrop, across)
+
+
+def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[ImageArray, NDArray[Any]]:
+    rays = camera.rays(FINENESS)
+    x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_ground = np.where(y < 0, -camera.height / y, MISSED)
+        to_side = np.abs((np.sign(x) * np.float32(wall) - camera.x) / x)
+        to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
+    coarse = np.s_[::FINENESS, ::FINENESS]  # the sky is smooth
+    sky = _sky(random, y[coarse] / np.hypot(x[coarse], z[coarse]))
+    image = cv2.resize(sky, None, fx=FINENESS, fy=FINENESS)
+    length = GROUND_FAR - GROUND_NEAR
+    nearest = np.minimum(to_side, to_end)
+    for side in (-1, 0, 1):
+        front, cover = paint_walls(random, length if side else 2 * wall)
+        here = (to_end < to_side) if side == 0 else (np.sign(x) == side) & (to_side <= to_end)
+        along = nearest * z - GROUND_NEAR if side else nearest * x + camera.x + wall
+        column = (length - along if side > 0 else along) * WALL_SCALE
+        row = (WALL_TOP - camera.height - nearest * y) * WALL_SCALE
+        gloom = (0.82, 0.9, 1.0)[side + 1]
+        _lay(image, cv2.convertScaleAbs(front, alpha=gloom), cover, column, row, here)
+    ground = paint_ground(random, road, wall)
+    column = (to_ground * x + camera.x + wall) * GROUND_SCALE
+    row = (to_ground * z - GROUND_NEAR) * GROUND_SCALE
+    _lay(image, ground, np.full(ground.shape[:2], 255, np.uint8), column, row, to_ground < nearest)
+    _haze(image, np.minimum(nearest, to_ground) * camera.focal)
+    across = np.minimum(nearest, to_ground) * x + camera.x
+    across[(to_ground >= nearest) & (to_end < to_side)] = -MISSED
+    small = cv2.resize(across, camera.size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA), small
+
+
+def _lay(
+    image: ImageArray,
+    surface: ImageArray,
+    cover: NDArray[Any],
+    column: NDArray[Any],
+    row: NDArray[Any],
+    here: NDArray[np.bool_],
+) -> None:
+    """Looks the surface up where `here` is true."""
+    shown = cv2.remap(surface, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.remap(cover, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    cv2.copyTo(shown, (covered > 0).astype(np.uint8) * here, image)
+
+
+def _sky(random: np.random.Generator, rise: NDArray[Any]) -> ImageArray:
+    top, low = ((118, 164, 214), (206, 222, 234)) if random.random() < 0.6 else ((176, 184, 192), (214, 216, 218))
+    share = np.clip(rise / 0.6, 0, 1)[..., None]
+    sky = np.array(low, np.float32) * (1 - share) + np.array(top, np.float32) * share
+    rows, columns = rise.shape
+    clouds: NDArray[Any] = random.normal(0, 1, (max(2, rows // 25), max(2, columns // 55))).astype(np.float32)
+    clouds = cv2.GaussianBlur(cv2.resize(clouds, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
+    return np.clip(sky + 26 * np.clip(clouds, 0, 1.5)[..., None], 0, 255).astype(np.uint8)
+
+
+def _haze(image: ImageArray, distance: NDArray[Any]) -> None:
+    """Far things fade into the colour of the sky near the horizon."""
+    share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
+    sky = np.full_like(image, (206, 216, 224))
+    image[:] = cv2.blendLinear(sky, image, share, 1 - share)

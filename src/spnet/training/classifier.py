@@ -1,0 +1,154 @@
+"""A stand-in for the ImageNet classifier at small scale: the backbone itself, trained on rendered street objects.
+
+In the paper every network but "Random Init." starts from an ImageNet classifier (Table 5), and learning without
+lwf distils one (Table 7). Where nothing is downloaded they start from, and distil, this one. It has never seen a
+person.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
+
+from spnet.config.io import to_plain
+from spnet.config.schema import BackboneConfig
+from spnet.errors import UserError
+from spnet.files import atomic_write
+from spnet.models.backbone import Backbone, normalize_images
+from spnet.synthetic.objects import CLASSES, object_images
+from spnet.synthetic.scenario import TEST, TRAIN
+from spnet.training.fit import precision_of
+
+NUM_IMAGES, HELD_OUT = 4000, 30 * len(CLASSES)
+BATCH_SIZE = 32
+LEARNING_RATE, WEIGHT_DECAY = 4e-3, 2e-2
+METADATA = "classifier"  # the key in the file
+
+
+def train_classifier(
+    backbone: BackboneConfig, file: Path, seed: int = 0, num_images: int = NUM_IMAGES, epochs: int = 8
+) -> float:
+    """Train `backbone`, from random weights, to classify drawn street objects; returns its accuracy on held-out images.
+
+    `file` (.safetensors) is what `classifying` refers to: the backbone with its classifier under timm's names, with
+    the settings and the accuracy in its metadata. A file that is there already with the same settings is kept as it is;
+    an interrupted training leaves none.
+
+    Args:
+        backbone: name, options and stochastic depth; its `weights` do not matter.
+        file: what is written.
+        seed: of the images, the initial weights and the order.
+        num_images: images trained on, of all classes together.
+        epochs: passes over them.
+
+    Raises:
+        UserError: numbers that are too small, or a file of other settings, or none of ours.
+    """
+    config = replace(classifying(backbone, file), weights="none")
+    if num_images < len(CLASSES) or epochs < 1 or seed < 0:
+        least = f"at least {len(CLASSES)} images, 1 epoch and a seed of 0 or more are needed"
+        raise UserError(f"classifier of {num_images} images, {epochs} epochs, seed {seed}: {least}")
+    settings: dict[str, Any] = {"backbone": to_plain(config), "classes": list(CLASSES)}
+    settings |= {"seed": seed, "num_images": num_images, "epochs": epochs}
+    if file.exists():
+        return _read_accuracy(file, settings)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{file}: its folder cannot be made: {error.strerror}") from None
+    net, accuracy = _train(config, seed, num_images, epochs)
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    metadata = {METADATA: json.dumps(settings | {"accuracy": accuracy})}  # one entry: equal runs give equal files
+    with atomic_write(file) as stream:
+        stream.write(save(state, metadata))
+    return accuracy
+
+
+def classifying(backbone: BackboneConfig, file: Path) -> BackboneConfig:
+    """The backbone that starts from the classifier in `file`, made by `train_classifier`."""
+    return replace(backbone, weights=str(file), model_kwargs={**backbone.model_kwargs, "num_classes": len(CLASSES)})
+
+
+def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> tuple[nn.Module, float]:
+    """The trained timm model, and its accuracy on held-out images."""
+    torch.manual_seed(seed)
+    net: nn.Module = Backbone(config, with_classifier=True).net.to(memory_format=torch.channels_last)
+    fabric = _fabric()
+    optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    model, stepper = fabric.setup(net, optimizer)
+    with _progress() as progress:
+        images, labels = _draw(TRAIN, num_images, seed, progress)
+        held_out, wanted = _draw(TEST, HELD_OUT, seed, progress)
+        batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
+        schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
+        for rows in progress.track(batches, description="training"):
+            loss = cross_entropy(_classify(model, images[rows], fabric), fabric.to_device(labels[rows]))
+            stepper.zero_grad()
+            fabric.backward(loss)
+            stepper.step()
+            schedule.step()
+    net.eval()
+    with torch.no_grad():
+        found = torch.cat([_classify(model, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)])
+    return net, round((found == wanted).double().mean().item(), 4)
+
+
+def _fabric() -> L.Fabric:
+    """The device and precision that runs train with too."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    accelerator = "auto" if torch.cuda.is_available() else "cpu"
+    return L.Fabric(accelerator=accelerator, devices=1, precision=precision_of("auto"))
+
+
+def _draw(part: int, num_images: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) uint8 and their classes (N,)."""
+    what = "drawing objects" if part == TRAIN else "others, held out"
+    drawn = list(progress.track(object_images(part, num_images, seed), num_images, description=what))
+    images = torch.from_numpy(np.stack([image for image, _ in drawn]))
+    return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in drawn])
+
+
+def _classify(model: nn.Module, images: Tensor, fabric: L.Fabric) -> Tensor:
+    """Class logits (B, K) of images (B, 3, H, W), normalized as the network does it."""
+    sizes = torch.tensor([images.shape[2:]] * len(images))
+    logits: Tensor = model(normalize_images(fabric.to_device(images), fabric.to_device(sizes)))
+    return logits
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
+
+
+def _read_accuracy(file: Path, settings: Mapping[str, Any]) -> float:
+    """What the file says of itself. Raises UserError where it is of other settings."""
+    try:
+        with safe_open(file, "pt") as content:
+            stored = json.loads((content.metadata() or {})[METADATA])
+            accuracy = float(stored["accuracy"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        raise UserError(f"{file}: it exists and is no classifier of drawn objects; choose another file") from None
+    other = [
+        f"{name} {stored.get(name)!r}, not {value!r}" for name, value in settings.items() if stored.get(name) != value
+    ]
+    if other:
+        raise UserError(
+            f"{file}: its classifier was trained with {'; '.join(other)}; remove it, or choose another file"
+        )
+    return accuracy

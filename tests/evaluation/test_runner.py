@@ -1,0 +1,197 @@
+"""A miniature run measured along both paths, its detections kept and measured again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from miniature import make_network
+from spnet.cli.main import main
+from spnet.config.schema import InferenceConfig
+from spnet.data.schema import Annotations, read_annotations
+from spnet.evaluation.arrays import EvaluationArrays
+from spnet.evaluation.detection import evaluate_detection
+from spnet.evaluation.extract import ExtractionConfig, extract_arrays
+from spnet.evaluation.protocols import Protocol, read_protocols
+from spnet.evaluation.query_pathway import evaluate_query_pathway
+from spnet.evaluation.report import measure
+from spnet.evaluation.retrieval import evaluate
+from spnet.evaluation.runner import DETECTIONS, evaluate_weights
+from spnet.inference.searcher import Searcher
+from spnet.models.checkpoints import load_network, save_weights
+from spnet.models.spnet import SPNet
+
+INFERENCE = InferenceConfig(
+    min_size=64, max_size=96, score_threshold=0.5, object_pre_nms_topk=60, query_pre_nms_topk=30, max_detections=9
+)
+
+
+@pytest.fixture(scope="module")
+def annotations(small_data: Path) -> Annotations:
+    return read_annotations(small_data / "annotations" / "test.json")
+
+
+@pytest.fixture(scope="module")
+def protocol(small_data: Path) -> Protocol:
+    return read_protocols(small_data / "retrieval" / "test.json")["test"]
+
+
+def figures(file: Path) -> dict[str, Any]:
+    """All but when and where it was measured."""
+    document: dict[str, Any] = json.loads(file.read_text())
+    document.pop("about", None)
+    return document
+
+
+def test_a_run_is_measured_on_its_own_data(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    report, folder = evaluate_weights(small_run, output=tmp_path / "out")
+    assert folder == tmp_path / "out"
+    assert sorted(path.name for path in folder.iterdir()) == ["detections.npz", "metrics.json"]
+    assert list(report.searches) == ["test"]
+    assert report.detection.recall > 0.5
+    search = report.searches["test"]
+    assert search["ground_truth"].mean_average_precision > 0.5
+    assert search["detected"].mean_average_precision > 0.2
+    written = figures(folder / "metrics.json")
+    assert written["protocols"]["test"]["detected"]["mAP"] == search["detected"].mean_average_precision
+    assert written["protocols"]["test"]["detection"]["recall@0.5"] == report.detection.recall
+
+
+def test_saved_detections_give_the_same_figures(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    evaluate_weights(small_run, output=tmp_path / "first")
+    saved = tmp_path / "first" / DETECTIONS
+    evaluate_weights(small_run, detections=saved, output=tmp_path / "second")
+    protocols = small_data / "retrieval" / "test.json"
+    score = ["score", str(saved), "--protocols", str(protocols), "--output", str(tmp_path / "score.json")]
+    assert main(score) == 0
+    expected = figures(tmp_path / "first" / "metrics.json")
+    assert figures(tmp_path / "second" / "metrics.json") == expected
+    assert figures(tmp_path / "score.json") == expected
+    assert not (tmp_path / "second" / DETECTIONS).exists()
+
+
+def test_detections_are_in_the_pixels_of_the_files(small_run: Path, annotations: Annotations) -> None:
+    network = load_network(small_run)
+    plain = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    larger = extract_arrays(network, annotations, ExtractionConfig(128, 192))
+    for arrays in (plain, larger):
+        assert arrays.det_box[:, 2].max() > 60
+        assert (arrays.det_box[:, 2] <= 96 + 1e-3).all()
+        assert (arrays.det_box[:, 3] <= 64 + 1e-3).all()
+        assert np.array_equal(arrays.gt_box, annotations.boxes)
+    assert not np.array_equal(plain.gt_emb, larger.gt_emb)
+
+
+@pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 5}, {"num_workers": 1}])
+def test_batches_and_workers_change_nothing(how: dict[str, int], small_run: Path, annotations: Annotations) -> None:
+    network = load_network(small_run)
+    expected = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    found = extract_arrays(network, annotations, replace(ExtractionConfig(64, 96), **how))
+    for name, column in vars(expected).items():
+        if name == "gt_emb" or name.startswith("det"):
+            np.testing.assert_allclose(getattr(found, name), column, atol=1e-3, rtol=1e-3)
+        else:
+            assert np.array_equal(getattr(found, name), column)
+
+
+def test_embeddings_are_in_the_order_of_the_annotations(small_run: Path, annotations: Annotations) -> None:
+    """Rows of the file shuffled: the same embeddings, shuffled."""
+    network = load_network(small_run)
+    expected = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    order = np.random.default_rng(0).permutation(len(annotations.boxes))
+    rows = ("box_ids", "box_scene", "boxes", "person_ids", "is_known", "iou_thresholds")
+    shuffled = replace(annotations, **{name: getattr(annotations, name)[order] for name in rows})
+    found = extract_arrays(network, shuffled, ExtractionConfig(64, 96))
+    np.testing.assert_allclose(found.gt_emb, expected.gt_emb[order], atol=1e-4, rtol=1e-4)
+    assert np.array_equal(found.gt_annotation, expected.gt_annotation[order])
+
+
+def test_evaluation_leaves_the_network_as_it_was(annotations: Annotations, protocol: Protocol) -> None:
+    network = make_network(inference=INFERENCE, logit_norm="batch").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_nothing_found_is_zero_not_an_error(annotations: Annotations, protocol: Protocol) -> None:
+    network = make_network(inference=replace(INFERENCE, score_threshold=1.0))
+    arrays = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    assert len(arrays.det_box) == 0
+    report = measure(arrays, {"test": protocol})
+    assert report.detection.recall == report.searches["test"]["detected"].mean_average_precision == 0
+    report = evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96))
+    assert report.detection.recall == report.searches["test"]["detected"].mean_average_precision == 0
+    assert report.searches["test"]["ground_truth"].mean_average_precision > 0
+
+
+def search_alone(network: SPNet, annotations: Annotations, row: int, perfect: EvaluationArrays) -> EvaluationArrays:
+    """What the query of an annotation row finds; an embedding is its cosine to the query's, (1, 0)."""
+    files = [annotations.image_root / name for name in annotations.file_names]
+    query = (files[annotations.box_scene[row]], torch.from_numpy(annotations.boxes[row]))
+    own = Searcher(network).find(files, [query], "query")[0]
+    cosine = own.similarity.numpy().clip(-1, 1)
+    return replace(
+        perfect,
+        gt_emb=np.tile(np.array([[1, 0]], np.float32), (len(annotations.boxes), 1)),
+        det_image=annotations.scene_ids[own.image.numpy()],
+        det_box=own.boxes.numpy(),
+        det_score=own.scores.numpy(),
+        det_emb=np.stack([cosine, np.sqrt(1 - cosine**2)], 1).astype(np.float32),
+    )
+
+
+def only(arrays: EvaluationArrays, box: int) -> EvaluationArrays:
+    """The scene of one annotated box with that box alone."""
+    scene = arrays.gt_image[box]
+    columns = {name: value[[box]] for name, value in vars(arrays).items() if name.startswith("gt")}
+    columns |= {
+        name: value[arrays.det_image == scene] for name, value in vars(arrays).items() if name.startswith("det")
+    }
+    return EvaluationArrays(image_ids=np.array([scene]), **columns)
+
+
+def test_query_centric_by_the_definition(annotations: Annotations, protocol: Protocol) -> None:
+    """Each query is searched for alone, by the object-centric evaluator, among what it finds itself."""
+    many = replace(INFERENCE, query_pre_nms_topk=2000, max_detections=200)
+    network = make_network(3, inference=many, heads="separate", reid_dim=12)
+    torch.nn.init.zeros_(network.boxes[0].deltas.weight)  # boxes are anchors, and some of them are where people are
+    report = evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96, batch_size=4))
+    perfect = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    precisions, recalls = [], []
+    for query in protocol.queries.tolist():
+        row = annotations.box_ids.tolist().index(query)
+        arrays = search_alone(network, annotations, row, perfect)
+        precisions.append(evaluate(arrays, Protocol(np.array([query]), None)).mean_average_precision)
+        same = np.flatnonzero(annotations.person_ids == annotations.person_ids[row])
+        others = same[annotations.box_scene[same] != annotations.box_scene[row]]
+        recalls += [evaluate_detection(only(arrays, box)).recall for box in others]
+    result = report.searches["test"]
+    assert result["detected"].average_precisions == pytest.approx(precisions, abs=1e-6)
+    assert max(precisions) > 0
+    assert report.detection.recall == pytest.approx(np.mean(recalls))
+    expected = evaluate(perfect, protocol, ground_truth=True).average_precisions
+    assert result["ground_truth"].average_precisions == pytest.approx(expected)
+
+
+def test_several_protocols_and_the_query_path(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    names = ["listed", "test"]
+    report, folder = evaluate_weights(small_run, protocols=names, pathway="query", output=tmp_path / "out")
+    assert list(report.searches) == names
+    assert [path.name for path in folder.iterdir()] == ["metrics.json"]
+    single, _ = evaluate_weights(small_run, protocols=["test"], pathway="query", output=tmp_path / "single")
+    assert single.searches["test"]["detected"].average_precisions == pytest.approx(
+        report.searches["test"]["detected"].average_precisions
+    )
+
+
+def test_results_lie_with_the_run_or_the_weights(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    _, folder = evaluate_weights(small_run, pathway="query")
+    assert folder == small_run / "evaluation" / "data-test-query"
+    save_weights(tmp_path / "net.safetensors", load_network(small_run), "object")
+    _, folder = evaluate_weights(tmp_path / "net.safetensors", small_data)
+    assert folder == tmp_path / "evaluation" / "data-test-object"

@@ -1,0 +1,116 @@
+"""Backbones by name: strides, channels, the last stage's copy; and what enters them."""
+
+import pytest
+import torch
+from torchvision.transforms.v2.functional import normalize
+
+from miniature import BACKBONE, make_config
+from spnet.config.schema import BackboneConfig
+from spnet.errors import UserError
+from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.fpn import FeaturePyramid
+from spnet.models.spnet import SPNet
+
+SMALL = {
+    "convnext": BACKBONE,
+    "swin": BackboneConfig(
+        "swin_tiny_patch4_window7_224",
+        "none",
+        0.0,
+        {"depths": (1, 1, 1, 2), "embed_dim": 12, "num_heads": (1, 2, 3, 4)},
+    ),
+    "resnet": BackboneConfig("resnet18", "none", 0.0, {"channels": (8, 8, 12, 16)}),
+    "regnet": BackboneConfig("regnety_002", "none", 0.0),
+    "efficientnet": BackboneConfig("efficientnet_b0", "none", 0.0),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("with_classifier", [False, True])
+@torch.no_grad()
+def test_stages_have_their_strides_and_channels(name: str, with_classifier: bool) -> None:
+    backbone = Backbone(SMALL[name], with_classifier).eval()
+    images = torch.randn(2, 3, 64, 96)
+    stages = backbone(images)
+    shapes = [tuple(stage.shape[1:]) for stage in stages]
+    assert shapes == [(backbone.channels[i], 64 // stride, 96 // stride) for i, stride in enumerate((8, 16, 32))]
+    if with_classifier:
+        again, classes = backbone.forward_with_classes(images)
+        assert classes.shape == (2, 1000)
+        for stage, same in zip(stages, again, strict=True):
+            torch.testing.assert_close(stage, same)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_copy_is_what_lies_between_c4_and_c5(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(SMALL[name])
+    copy = backbone.copy_last_stage()
+    images = torch.randn(2, 3, 14 * 16, 14 * 16)  # C4 as large as a region
+    with torch.no_grad():
+        _, middle, last = backbone.eval()(images)
+        torch.testing.assert_close(copy.eval()(middle), last)
+    assert not {id(p) for p in copy.parameters()} & {id(p) for p in backbone.parameters()}
+    assert all(p.requires_grad for p in copy.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_parameter_is_without_a_use(name: str) -> None:
+    backbone = Backbone(SMALL[name])
+    sum(stage.square().sum() for stage in backbone(torch.randn(2, 3, 64, 64))).backward()
+    assert [name for name, parameter in backbone.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", ["convnext", "swin"])
+def test_stochastic_depth_is_in_the_copy_too(name: str) -> None:
+    config = BackboneConfig(SMALL[name].name, "none", 0.5, SMALL[name].model_kwargs)
+    copy = Backbone(config).copy_last_stage()
+    assert max(getattr(module, "drop_prob", 0) or 0 for module in copy.modules()) == pytest.approx(0.5)
+
+
+def test_the_pyramid_has_five_levels_as_wide_as_c4() -> None:
+    network = SPNet(make_config())
+    features = network.features(torch.zeros(2, 3, 64, 96), torch.tensor([[64, 96], [50, 60]]))
+    assert [tuple(level.shape) for level in features.levels] == [
+        (2, 16, *shape) for shape in ((8, 12), (4, 6), (2, 3), (1, 2), (1, 1))
+    ]
+    assert features.padded_size == (64, 96)
+
+
+def test_p6_comes_from_c5_even_where_the_widths_agree() -> None:
+    fpn = FeaturePyramid([4, 8, 8])
+    stages = [torch.randn(1, 4, 8, 8), torch.randn(1, 8, 4, 4), torch.randn(1, 8, 2, 2)]
+    levels = fpn(stages, torch.tensor([[64, 64]]), (64, 64)).levels
+    torch.testing.assert_close(levels[3], fpn.net.extra_blocks.p6(stages[2]))  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (BackboneConfig("convnext_gigantic", "none"), "Unknown model"),
+        (BackboneConfig("convnext_tiny", "none", 0.0, {"dephts": (1, 1, 1, 1)}), "dephts"),
+        (BackboneConfig("convnext_tiny", "none", 0.0, {"depths": (1, 1)}), "out of range"),
+        (BackboneConfig("vit_tiny_patch16_224", "none", 0.0, {"depth": 1}), r"no features at strides \[8, 32\]"),
+    ],
+)
+def test_a_backbone_that_cannot_be_is_the_users_mistake(config: BackboneConfig, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        Backbone(config)
+    assert config.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_are_normalized_and_their_padding_is_zero() -> None:
+    images = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
+    sizes = torch.tensor([[32, 64], [20, 33]])
+    result = normalize_images(images, sizes)
+    for image, size, (height, width) in zip(images, result, sizes.tolist(), strict=True):
+        expected = normalize(image[:, :height, :width].float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        torch.testing.assert_close(size[:, :height, :width], expected, rtol=1e-4, atol=1e-4)
+        assert size[:, height:].abs().sum() == 0
+        assert size[:, :, width:].abs().sum() == 0
+
+
+def test_images_that_are_normalized_already_pass_unchanged() -> None:
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(normalize_images(images, torch.tensor([[10, 10]])), images)

@@ -1,0 +1,64 @@
+"""Who comes second is told so in one line, and whoever comes afterwards may work."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from spnet.cli.main import main
+from spnet.errors import UserError
+from spnet.files import exclusive_lock
+
+
+def try_it(folder: Path) -> None:
+    """Ends with 3 where somebody else is at work."""
+    try:
+        with exclusive_lock(folder):
+            pass
+    except UserError:
+        raise SystemExit(3) from None
+
+
+def other_process(folder: Path) -> int | None:
+    """What another process ended with that wanted to work there."""
+    process = multiprocessing.get_context("spawn").Process(target=try_it, args=(folder,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "runs"
+    with exclusive_lock(folder):
+        assert other_process(folder) == 3
+    assert other_process(folder) == 0
+
+
+def test_an_error_leaves_nothing_locked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lost"), exclusive_lock(tmp_path):
+        raise ValueError("lost")
+    with exclusive_lock(tmp_path):
+        pass
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(UserError, match="runs: cannot be worked in: File exists"), exclusive_lock(tmp_path / "runs"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["demo", "--output"],
+        ["reproduce", "table9", "--data", "synthetic", "--scale", "small", "--runs"],
+    ],
+)
+def test_commands_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    if command[0] == "demo":
+        (tmp_path / "phases.json").write_text("{}")
+    with exclusive_lock(tmp_path):
+        before = sorted(tmp_path.iterdir())
+        assert main([*command, str(tmp_path)]) == 2
+        assert f"{tmp_path}: another process is at work there" in capsys.readouterr().err
+        assert sorted(tmp_path.iterdir()) == before
