@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -75,8 +75,14 @@ def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, st
         if is_dataclass(kinds[name]):
             yield from describe_keys(kinds[name], f"{prefix}{name}.")
         else:
-            kind = getattr(kinds[name], "__name__", str(kinds[name]).replace("typing.", ""))
-            yield f"{prefix}{name}", kind, described.get(name, "")
+            yield f"{prefix}{name}", _kind(kinds[name]), described.get(name, "")
+
+
+def _kind(annotation: Any) -> str:
+    """A type as a person reads it: the choices of a Literal, or the name."""
+    if get_origin(annotation) is Literal:
+        return ", ".join(map(str, get_args(annotation)))
+    return getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
 
 
 def _descriptions(schema: type) -> dict[str, str]:
