@@ -25,7 +25,7 @@ def run(script: str, *arguments: str) -> str:
 
 def test_search_images(small_run: Path, small_data: Path) -> None:
     images = small_data.parent / "images"
-    lines = run("search_images.py", str(small_run), str(images / "test0.png"), *"5 6 30 60".split(), str(images))
+    lines = run("search_images.py", str(small_run), str(images / "test0.png"), *["5", "6", "30", "60"], str(images))
     ranked = [line.split() for line in lines.splitlines()]
     similarities = [float(line[0]) for line in ranked]
     assert similarities == sorted(similarities, reverse=True)

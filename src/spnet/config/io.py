@@ -82,7 +82,7 @@ def _kind(annotation: Any) -> str:
     """A type as a person reads it: the choices of a Literal, or the name."""
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
-    return getattr(annotation, "__name__", str(annotation)) if not get_args(annotation) else str(annotation)
+    return str(annotation).replace("typing.", "") if get_args(annotation) else getattr(annotation, "__name__", "any")
 
 
 def _descriptions(schema: type) -> dict[str, str]:

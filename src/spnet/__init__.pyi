@@ -1,0 +1,27 @@
+from .config.io import override as override
+from .config.presets import get_preset as get_preset
+from .config.schema import Augmentation as Augmentation
+from .config.schema import BackboneConfig as BackboneConfig
+from .config.schema import InferenceConfig as InferenceConfig
+from .config.schema import ModelConfig as ModelConfig
+from .config.schema import ObjectiveConfig as ObjectiveConfig
+from .config.schema import RunConfig as RunConfig
+from .errors import UserError as UserError
+from .evaluation.arrays import EvaluationArrays as EvaluationArrays
+from .evaluation.arrays import read_arrays as read_arrays
+from .evaluation.detection import evaluate_detection as evaluate_detection
+from .evaluation.protocols import read_protocols as read_protocols
+from .evaluation.retrieval import evaluate as evaluate
+from .evaluation.runner import evaluate_weights as evaluate_weights
+from .inference.searcher import Found as Found
+from .inference.searcher import Ranking as Ranking
+from .inference.searcher import Searcher as Searcher
+from .losses.oim import OIM as OIM
+from .losses.person_contrastive import PersonContrastiveMemory as PersonContrastiveMemory
+from .models.checkpoints import load_network as load_network
+from .models.spnet import SPNet as SPNet
+from .training.fit import fit as fit
+from .training.objective import SPNetLoss as SPNetLoss
+
+__version__: str
+__all__: list[str]
