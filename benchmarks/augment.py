@@ -8,7 +8,6 @@ what each decoder takes.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import torch
 import torchvision
 from PIL import Image
 
+from emit import emit
 from images import make_scenes
 from spnet.config.schema import Augmentation
 from spnet.data.dataset import PersonSearchDataset
@@ -98,7 +98,7 @@ def main() -> None:
             size = sum(path.stat().st_size for path in Path(folder).iterdir()) / options.images
             bits = round(size * 8 / (width * height), 1)
             results[f"{width}x{height}"] = {"bits_per_pixel": bits, **report(measure(annotations, options.rounds))}
-    print(json.dumps({"benchmark": "augment", "rounds": options.rounds, **results}))
+    emit("augment", {"rounds": options.rounds, **results})
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ consumer sleeps, as a process does whose GPU works) the mean milliseconds a step
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
+from emit import emit
 from images import make_scenes
 from spnet.config.schema import Augmentation
 from spnet.data.dataloader import TrainingLoader, training_loader
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=30)
     options = parser.parse_args()
     width, height = (int(length) for length in options.size.split("x"))
-    augmentation = Augmentation(options.augmentation, num_views=options.num_views)
+    augmentation = Augmentation(options.augmentation, num_views=options.views)
     with tempfile.TemporaryDirectory() as folder:
         annotations = make_scenes(Path(folder), width, height, options.batches * options.batch_size)
         loader = training_loader(
@@ -54,10 +54,10 @@ def main() -> None:
         waits = {step: waiting(loader, epoch, step / 1e3) for epoch, step in enumerate(STEPS_MS)}
     result = {
         **vars(options),
-        "views_per_second": round(options.batch_size * options.num_views / waits[0], 1),
+        "views_per_second": round(options.batch_size * options.views / waits[0], 1),
         "wait_ms_per_step_of_ms": {step: round(wait * 1e3, 1) for step, wait in waits.items() if step},
     }
-    print(json.dumps({"benchmark": "loader", **result}))
+    emit("loader", result)
 
 
 if __name__ == "__main__":

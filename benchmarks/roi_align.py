@@ -3,7 +3,6 @@
 Prints one JSON line: milliseconds of both (the best of several, in turn), and their ratio.
 """
 
-import json
 import time
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from emit import emit
 from spnet.models.roi_align import align_regions
 
 BOXES, SCENES, CHANNELS, CELLS, SIZE = 160, 8, 64, 20, 14
@@ -36,8 +36,8 @@ def main() -> None:
             start = time.perf_counter()
             way().sum().backward()
             best[name] = min(best[name], time.perf_counter() - start)
-    figures = {f"{name}_ms": round(1000 * seconds, 2) for name, seconds in best.items()}
-    print(json.dumps(figures | {"ratio": round(best["products"] / best["torchvision"], 3)}))
+    milliseconds = {f"{name}_ms": round(1000 * seconds, 2) for name, seconds in best.items()}
+    emit("roi_align", milliseconds | {"ratio": round(best["products"] / best["torchvision"], 3)})
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ round counts, since other work on the machine only ever adds time.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 
+from emit import emit
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.dataset import encode
 from spnet.synthetic.scenario import CAMERAS, SIZE, TRAIN, fine_tuning_scenes, pretraining_scenes
@@ -54,7 +54,7 @@ def main() -> None:
             best[name] = min(best[name], seconds_each(iter(images), count))
     report = {f"{name}_per_second": round(1 / seconds, 1) for name, seconds in best.items()}
     ratios = {f"{name}_to_encoding": round(best[name] / best["encoding_alone"], 1) for name in list(best)[:2]}
-    print(json.dumps({"size": SIZE, **report, **ratios}))
+    emit("synthetic", {"size": SIZE, **report, **ratios})
 
 
 if __name__ == "__main__":

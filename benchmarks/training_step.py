@@ -4,7 +4,6 @@ Prints one JSON line: milliseconds of both, and of the floor, which is backbone,
 alone, forward and backward; medians of rounds, after as many steps as make the gradients of easy anchors tiny.
 """
 
-import json
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from emit import emit
 from spnet.config.presets import get_preset
 from spnet.synthetic import prepare_synthetic
 from spnet.training.cpu import flush_denormals
@@ -51,9 +51,12 @@ def main() -> None:
         milliseconds(step, batches)
     without = median(step, batches)
     with flush_denormals():
-        figures = {"floor_ms": median(floor, batches), "step_ms": median(step, batches), "without_ms": without}
-    ratios = {"ratio": figures["step_ms"] / figures["floor_ms"], "saved": 1 - figures["step_ms"] / without}
-    print(json.dumps({name: round(value, 3) for name, value in (figures | ratios).items()}))
+        times = {"floor_ms": median(floor, batches), "step_ms": median(step, batches), "without_ms": without}
+    ratios = {
+        "ratio": times["step_ms"] / times["floor_ms"],
+        "saved": 1 - times["step_ms"] / without,
+    }
+    emit("training_step", {name: round(value, 3) for name, value in (times | ratios).items()})
 
 
 def prepare(folder: Path) -> tuple[TrainingModule, list[SceneBatch]]:
