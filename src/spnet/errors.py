@@ -1,4 +1,4 @@
-"""The one exception that means: the person at the keyboard can mend this."""
+"""The exception for users' mistakes, which the command line reports without a traceback."""
 
 
 class UserError(ValueError):

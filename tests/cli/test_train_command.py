@@ -54,7 +54,7 @@ def test_what_is_shown_is_a_file_to_train_from(tmp_path: Path, capsys: pytest.Ca
 
 MISTAKES = [
     ([], "which configuration? choose spnet-s, spnet-l, spnet-tiny, or --resume RUN"),
-    (["spnet-m"], "configuration 'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-tiny"),
+    (["spnet-m"], "preset 'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-tiny"),
     (["spnet-s", "spnet-l"], "configuration (options): 'spnet-l' is no option; expected --KEY VALUE"),
     (["spnet-s", "--model.nope", "1"], "configuration (options): unknown key model.nope; choose "),
     (["spnet-s", "--model.cascade_steps", "two"], "model.cascade_steps is 'two': should be a valid integer"),

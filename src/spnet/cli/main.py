@@ -14,7 +14,7 @@ COMMANDS = ("demo", "prepare", "inspect", "train", "evaluate", "score", "convert
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, like everything else that refuses something; `--help` has the usage."""
+    """Report a mistake in one line; `--help` has the usage."""
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"unrecognized arguments: {' '.join(keys)} (see spnet {parsed.command} --help)")
         parsed.run(parsed)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, `head` for example, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
         print(f"spnet {parsed.command}: error: {error}", file=sys.stderr)

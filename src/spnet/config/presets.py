@@ -1,4 +1,4 @@
-"""The named configurations: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, for either stage."""
+"""Presets: the paper's SPNet-S and SPNet-L, and SPNet-tiny for CPUs, for either stage."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ from spnet.errors import UserError
 
 
 def pretraining(model: ModelConfig, pathway: PathwayName) -> RunConfig:
-    """COCOPersons pre-training (SPEC section 3): two views, the person queue, a slower backbone ("Mixed LR")."""
+    """COCOPersons pre-training (docs/method.md, "Training"): two views, a teacher, a slower backbone ("Mixed LR")."""
     return RunConfig(
         stage="pretrain",
         model=model,
@@ -38,7 +38,7 @@ def finetuning(model: ModelConfig, pathway: PathwayName) -> RunConfig:
 
 
 def with_pathway(run: RunConfig, pathway: PathwayName) -> RunConfig:
-    """The run along either pathway; a query is looked for in another view of its scene (supplementary section 9.1)."""
+    """Set the pathway of a run; query-centric, another view of each scene is searched (supplementary section 9.1)."""
     augmentation = run.data.augmentation
     if pathway == "query":
         augmentation = replace(augmentation, num_views=max(2, augmentation.num_views))
@@ -64,7 +64,7 @@ def spnet_l(stage: Stage, pathway: PathwayName) -> RunConfig:
 def spnet_tiny(stage: Stage, pathway: PathwayName) -> RunConfig:
     """SPNet-tiny: a small random backbone and small crops; trains on two CPU cores in minutes."""
     backbone = BackboneConfig("resnet10t", "none", 0.0, {"channels": [32, 64, 64, 128], "stem_width": 24})
-    # crops that hold everyone shrink people: scenes at test time are smaller too
+    # crops that hold all boxes shrink people: scenes at test time are smaller too
     inference = InferenceConfig(min_size=390, max_size=520)
     model = ModelConfig(backbone, location_dim=64, reid_dim=64, inference=inference)
     if stage == "pretrain":
@@ -97,5 +97,5 @@ def get_preset(name: str, stage: Stage, pathway: PathwayName | None = None) -> R
         UserError: an unknown name, with the choices.
     """
     if name not in PRESETS:
-        raise UserError(f"configuration {name!r} is unknown; choose {', '.join(PRESETS)}")
+        raise UserError(f"preset {name!r} is unknown; choose {', '.join(PRESETS)}")
     return PRESETS[name](stage, pathway or ("query" if stage == "pretrain" else "object"))
