@@ -1,13 +1,13 @@
 """How long does it take to score a search, and how far is that from the matrix product it cannot do without?
 
-    python benchmarks/evaluator.py            all cases, each in a process of its own, one JSON line each
-    python benchmarks/evaluator.py prw_128    one case
+    python benchmarks/evaluator.py                   all cases, each in a process of its own, one JSON line each
+    python benchmarks/evaluator.py --case prw_128    one case
 
 The detections are random, with the numbers of PRW and CUHK-SYSU: persons have an embedding, their boxes noisy copies.
 One core, processor time, the best of several runs: other work on the machine only ever adds time.
 """
 
-import json
+import argparse
 import subprocess
 import sys
 import time
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emit import emit
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.retrieval import CHUNK, evaluate
@@ -46,11 +47,14 @@ CASES = {
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(sys.argv[1], CASES[sys.argv[1]])))
+    parser = argparse.ArgumentParser(description="Time the evaluator; one JSON line a case.")
+    parser.add_argument("--case", choices=CASES, help="measure this one only")
+    case = parser.parse_args().case
+    if case:
+        emit(f"evaluator_{case}", measure(case, CASES[case]))
         return
     for name in CASES:
-        subprocess.run([sys.executable, __file__, name], check=True)
+        subprocess.run([sys.executable, __file__, "--case", name], check=True)
 
 
 def measure(name: str, case: Case) -> dict[str, float | str]:

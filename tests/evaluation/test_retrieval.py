@@ -1,13 +1,16 @@
 """The search ranking, against the plain oracle and by hand."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from evaluation_oracle import random_gallery, search
 
 from spnet.errors import UserError
-from spnet.evaluation import similarity
+from spnet.evaluation import retrieval, similarity
 from spnet.evaluation.arrays import EvaluationArrays, ground_truth_detections
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
@@ -175,3 +178,44 @@ def test_unknown_choices_are_refused() -> None:
         evaluate(arrays, protocol, mode="strict")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="chunk is 0"):
         evaluate(arrays, protocol, chunk=0)
+
+
+@pytest.mark.parametrize("block", [1, 7, 2**17])
+@pytest.mark.parametrize("few", [0, 1 / 128, 1])
+def test_counts_are_those_of_plain_comparisons(block: int, few: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ties, infinities, thresholds that nothing reaches and thresholds that are missing (NaN)."""
+    monkeypatch.setattr(retrieval, "BLOCK", block)
+    monkeypatch.setattr(retrieval, "FEW", few)
+    random = np.random.default_rng(0)
+    values = random.integers(-3, 4, (9, 50)).astype(np.float32)
+    values[:, 40:] = -np.inf
+    thresholds = random.integers(-4, 6, (9, 5)).astype(np.float32)
+    thresholds[random.random(thresholds.shape) < 0.3] = np.nan
+    thresholds[3] = np.nan
+    expected = (values[:, None, :] >= thresholds[:, :, None]).sum(axis=2)
+    np.testing.assert_array_equal(retrieval.count_at_least(torch.from_numpy(values), thresholds), expected)
+    by_level = retrieval.count_by_level(torch.from_numpy(values), torch.from_numpy(thresholds))
+    np.testing.assert_array_equal(by_level.numpy(), expected)
+
+
+def test_counting_nothing() -> None:
+    assert retrieval.count_at_least(torch.zeros(3, 4), np.zeros((3, 0), np.float32)).shape == (3, 0)
+    np.testing.assert_array_equal(retrieval.count_at_least(torch.zeros(2, 0), np.zeros((2, 1), np.float32)), [[0], [0]])
+
+
+def test_rows_of_similarities_are_never_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speed of a sort differs between CPUs by a factor of ten: only the matches are sorted."""
+    arrays, protocol = random_gallery(3)
+    numbers: list[int] = []
+    for module, name in ((np, "sort"), (np, "argsort"), (torch, "sort"), (torch, "argsort"), (torch, "topk")):
+        original = getattr(module, name)
+
+        def counted(values: Any, *arguments: Any, original: Any = original, **options: Any) -> Any:
+            numbers.append(math.prod(values.shape))
+            return original(values, *arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+    evaluate(arrays, protocol)
+    queries = len(protocol.queries)
+    assert numbers
+    assert max(numbers) < queries * len(arrays.det_box)

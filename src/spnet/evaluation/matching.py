@@ -27,7 +27,7 @@ class Candidates:
     entry: np.ndarray  # (M,) int64, the scene in the galleries
     box: np.ndarray  # (M,) int64, row of the annotated box
     detection: np.ndarray  # (M,) int64, row
-    wanted: np.ndarray  # (C,) int64, how many matches there should be
+    num_relevant: np.ndarray  # (C,) int64, how many matches there should be
 
 
 class OccurrenceIndex:
@@ -64,10 +64,10 @@ class OccurrenceIndex:
         searched = (entry >= 0) & (scene != galleries.own_scene[query + first])
         query, appearance, entry = query[searched], appearance[searched], entry[searched]
         matches = galleries.times_listed[entry] if self._mode == "published" else self._boxes[appearance]
-        wanted = np.bincount(query, matches, minlength=last - first).astype(np.int64)
+        num_relevant = np.bincount(query, matches, minlength=last - first).astype(np.int64)
         starts, counts = self._on_appearance
         place, pair = concat_ranges(starts[appearance], counts[appearance])
-        return Candidates(query[place], place, entry[place], self._box[pair], self._detection[pair], wanted)
+        return Candidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
 
 
 def best_matches(candidates: Candidates, similarity: np.ndarray) -> np.ndarray:

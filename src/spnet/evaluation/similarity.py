@@ -40,6 +40,7 @@ class GallerySimilarity:
             order = order if self._repeats is None else order[kept]
         self._embeddings = self._normalized(arrays.det_emb[order])
         self._queries = self._normalized(arrays.gt_emb[galleries.query_box])
+        self._product = torch.empty(0, device=self._device)  # new memory takes as long as the product
 
     def queries_at_once(self, chunk: int) -> int:
         """How many queries to ask `rows` for so that about `chunk` numbers are held at a time."""
@@ -51,7 +52,10 @@ class GallerySimilarity:
         return self._entry_column[entry] + self._place[detection]
 
     def rows(self, first: int, last: int) -> Tensor:
-        """Similarities of queries first..last−1, float32 (C, K), −inf where a column is not of the query's gallery."""
+        """Similarities of queries first..last−1, float32 (C, K), −inf where a column is not of the query's gallery.
+
+        The next call overwrites them.
+        """
         rows = self._whole_product(first, last) if self._whole else self._listed_products(first, last)
         query = np.arange(first, last)
         entry = self._galleries.find(query, self._galleries.own_scene[query])
@@ -84,7 +88,8 @@ class GallerySimilarity:
             self.width = int(self._sizes.max(initial=0))
 
     def _whole_product(self, first: int, last: int) -> Tensor:
-        rows = self._queries[first:last] @ self._embeddings.T
+        rows = self._product.resize_(last - first, len(self._embeddings))
+        torch.mm(self._queries[first:last], self._embeddings.T, out=rows)
         if self._repeats is not None:
             rows = rows[:, self._tensor(self._repeats)]
         if self._scores is not None:

@@ -60,7 +60,7 @@ def rank_queries(
         rows = np.flatnonzero(searched[scene])
         rows = rows[np.argsort(-similarity[rows], kind="stable")][:keep]
         shown = (arrays.det_image[rows], arrays.det_box[rows], arrays.det_score[rows], similarity[rows], is_match[rows])
-        rankings.append(Ranked(box, int(candidates.wanted[0]), int(searched.sum()), *shown))
+        rankings.append(Ranked(box, int(candidates.num_relevant[0]), int(searched.sum()), *shown))
     return rankings
 
 
