@@ -114,3 +114,12 @@ def test_images_are_normalized_and_their_padding_is_zero() -> None:
 def test_images_that_are_normalized_already_pass_unchanged() -> None:
     images = torch.randn(1, 3, 32, 32)
     assert torch.equal(normalize_images(images, torch.tensor([[10, 10]])), images)
+
+
+@pytest.mark.parametrize("name", ["efficientvit_b0", "repvit_m0_9"])
+def test_backbones_without_stochastic_depth(name: str) -> None:
+    """Their constructors do not know the word."""
+    channels = Backbone(BackboneConfig(name, "none", 0.0)).channels
+    assert len(channels) == 3
+    with pytest.raises(UserError, match=r"has no stochastic depth: set model\.backbone\.drop_path 0"):
+        Backbone(BackboneConfig(name, "none", 0.1))

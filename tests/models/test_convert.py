@@ -166,3 +166,11 @@ def test_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(source, "there.safetensors' exists; choose another file", capsys, tmp_path / "there.safetensors")
     assert (tmp_path / "there.safetensors").read_text() == "precious"
     assert_refused(source, "net.pth' must end in .safetensors", capsys, tmp_path / "net.pth")
+
+
+def test_the_gallery_filter_is_left_out_with_a_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Released checkpoints can hold that of an earlier paper, off in every configuration."""
+    state = make_state("spnet_s_pretrain_qc")
+    state |= {"model.head.gfn.lut": torch.zeros(3), "model.head.gfn.projector.weight": torch.zeros(2, 2)}
+    assert run(save(tmp_path / "gfn.ckpt", state), tmp_path / "net.safetensors") == 0
+    assert "; 2 tensors of the gallery filter (head.gfn.*) left out; convnext_tiny" in capsys.readouterr().out

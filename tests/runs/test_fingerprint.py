@@ -32,6 +32,7 @@ OTHERS: dict[str, Any] = {
     "model.backbone.name": "resnet10t",
     "model.backbone.weights": "timm",
     "model.backbone.drop_path": 0.25,
+    "model.backbone.semantic_weight": 0.6,
     "model.backbone.model_kwargs": {"depths": (1, 1, 2, 1)},
     "model.heads": "separate",
     "model.cascade_steps": 1,

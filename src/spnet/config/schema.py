@@ -45,6 +45,8 @@ class BackboneConfig(_Schema):
     """stochastic depth, also in the region head's copy of the last stage"""
     model_kwargs: dict[str, Any] = field(default_factory=dict)
     """further arguments of `timm.create_model`"""
+    semantic_weight: Share | None = None
+    """of a Swin that starts from SOLIDER's weights (a local file): 0.6 in the authors' configurations"""
 
 
 @dataclass(frozen=True)

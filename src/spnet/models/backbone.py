@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
 from spnet.models.pretrained import first_line, load_pretrained, timm_tag
+from spnet.models.solider import add_merging_bias
 from spnet.models.swin import use_any_size
 
 STRIDES = (8, 16, 32)
@@ -74,8 +75,11 @@ def _create(config: BackboneConfig, with_classifier: bool) -> Any:
         options = {"strict_img_size": False, "always_partition": True, **options}
     if not with_classifier:
         options["num_classes"] = 0
+    options["drop_path_rate"] = config.drop_path
     try:
-        net = timm.create_model(name, pretrained=tag is not None, drop_path_rate=config.drop_path, **options)
+        net = _create_model(name, tag is not None, options)
+    except UserError:
+        raise
     except (RuntimeError, TypeError, ValueError, LookupError, OSError, AssertionError) as error:
         close = timm.list_models(config.name.split("_")[0] + "*")[:8]
         raise UserError(
@@ -83,7 +87,21 @@ def _create(config: BackboneConfig, with_classifier: bool) -> Any:
             f"{first_line(error)}; timm has, e.g., {close}"
         ) from error
     use_any_size(net)
+    if config.semantic_weight is not None:
+        add_merging_bias(net)
     return net
+
+
+def _create_model(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
+    """`timm.create_model`; without stochastic depth, also for the models that do not know the word."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        if options.pop("drop_path_rate"):
+            raise UserError(f"backbone {name!r} has no stochastic depth: set model.backbone.drop_path 0") from error
+        return timm.create_model(name, pretrained=pretrained, **options)
 
 
 def _drop_classifier(net: Any, indices: list[int]) -> list[str]:

@@ -56,6 +56,9 @@ _BACKBONE_PLACES = r"^((?:teacher\.)?backbone\.net|initial_backbone\.net)\.(.*)$
 _STAGE_PLACES = r"^((?:teacher\.)?reid|locations\.\d+)\.pooling\.last_stage\.stage\.0\.(.*)$"
 
 
+GALLERY_FILTER = "head.gfn."  # of an earlier paper, off in every configuration of this one
+
+
 def _owner(match: re.Match[str]) -> str:
     return "teacher." if match[1] else ""
 
@@ -69,6 +72,7 @@ def released_to_ours(state: State, origin: str = "checkpoint") -> State:
         UserError: names that are not of this release, listed; names `origin`.
     """
     state = {name.removeprefix("model."): value for name, value in state.items()}
+    state = {name: value for name, value in state.items() if not name.startswith(GALLERY_FILTER)}
     renamed: State = {}
     unknown: list[str] = []
     for name, value in state.items():

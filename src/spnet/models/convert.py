@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spnet.config.schema import PathwayName
-from spnet.models.checkpoint_conversion import infer_config, released_to_ours
+from spnet.models.checkpoint_conversion import GALLERY_FILTER, infer_config, released_to_ours
 from spnet.models.checkpoints import CLASSIFIER, load_state, save_weights
 from spnet.models.pretrained import State, read_state
 from spnet.models.spnet import SPNet
@@ -17,7 +17,7 @@ def convert_released(source: Path, output: Path, pathway: PathwayName | None, lo
     Args:
         source: a Lightning file with `state_dict`, or a plain table of tensors.
         output: the weights file to make.
-        pathway: how it was trained; told from the bridge if not given, which query-centric training leaves at zero.
+        pathway: how it was trained; if not given, query-centric where the bridge is zero, as that training leaves it.
         logit_sign: sign of the class logit, which shapes do not show.
 
     Raises:
@@ -31,8 +31,10 @@ def convert_released(source: Path, output: Path, pathway: PathwayName | None, lo
     line = load_state(network, own, str(source), _has_no_counterpart)
     trained = pathway or _trained_path(own)
     save_weights(output, network, trained)
+    filters = sum(name.removeprefix("model.").startswith(GALLERY_FILTER) for name in released)
+    left_out = f"; {filters} tensors of the gallery filter ({GALLERY_FILTER}*) left out" if filters else ""
     return (
-        f"{line}; {config.backbone.name}, {config.heads} heads, {config.cascade_steps} cascade steps, "
+        f"{line}{left_out}; {config.backbone.name}, {config.heads} heads, {config.cascade_steps} cascade steps, "
         f"D {config.location_dim}, E {config.reid_dim}, {trained}-centric -> {output}"
     )
 

@@ -12,6 +12,7 @@ from torchvision.models import get_model_weights
 
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
+from spnet.models.solider import is_solider, solider_to_timm
 
 State = dict[str, Tensor]
 
@@ -99,7 +100,7 @@ def load_pretrained(net: nn.Module, config: BackboneConfig, dropped: Collection[
     if config.weights == "none" or timm_tag(config) is not None:
         return
     state = _torchvision_classifier(config) if config.weights == "imagenet" else read_state(Path(config.weights))
-    state = torchvision_to_timm(state)
+    state = _to_timm(state, config)
     own = net.state_dict()
     problems = {
         # old files count no batches, and load_state_dict() knows that
@@ -111,6 +112,18 @@ def load_pretrained(net: nn.Module, config: BackboneConfig, dropped: Collection[
         found = "; ".join(f"{len(names)} keys {kind}, e.g. {names[:3]}" for kind, names in problems.items() if names)
         raise UserError(f"backbone weights {config.weights!r} do not fit {config.name!r}: {found}")
     net.load_state_dict({name: state[name] for name in own if name in state})
+
+
+def _to_timm(state: State, config: BackboneConfig) -> State:
+    """Any known names -> timm's. Raises UserError for SOLIDER's weights without a semantic weight."""
+    if not is_solider(state):
+        return torchvision_to_timm(state)
+    if config.semantic_weight is None:
+        raise UserError(
+            f"backbone weights {config.weights!r} are SOLIDER's: give model.backbone.semantic_weight, 0.6 in the "
+            "authors' configurations"
+        )
+    return solider_to_timm(state, config.semantic_weight)
 
 
 def _torchvision_classifier(config: BackboneConfig) -> State:
