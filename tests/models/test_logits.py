@@ -8,6 +8,7 @@ from scipy.stats import chi
 
 from miniature import make_config
 from spnet.models.logits import NormLogit, chi_moments, offset_norm
+from spnet.models.norm import FP32BatchNorm1d
 
 
 @pytest.mark.parametrize("dims", [2, 8, 128, 2048, 65536])
@@ -74,3 +75,22 @@ def test_norm_of_offsets_has_a_finite_gradient_at_zero() -> None:
 def test_norm_of_half_precision_is_summed_in_float32() -> None:
     offsets = torch.full((1, 2048), 300.0, dtype=torch.float16)  # its square is beyond float16
     assert offset_norm(offsets).item() == pytest.approx(300 * math.sqrt(2048), rel=1e-6)
+
+
+def test_observed_statistics_are_those_of_a_batch_norm_in_training() -> None:
+    torch.manual_seed(0)
+    ours, theirs = FP32BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    for _ in range(3):
+        norms, valid = 3 + torch.randn(40), torch.rand(40) < 0.6
+        ours.observe(norms[:, None], valid)
+        theirs(norms[valid][:, None])
+    for name, value in theirs.named_buffers():
+        torch.testing.assert_close(ours.get_buffer(name), value, msg=name)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_is_learnt_from_fewer_than_two(count: int) -> None:
+    norm = FP32BatchNorm1d(1)
+    norm.observe(torch.full((5, 1), 7.0), torch.arange(5) < count)
+    assert (norm.get_buffer("running_mean").item(), norm.get_buffer("running_var").item()) == (0, 1)
+    assert norm.get_buffer("num_batches_tracked").item() == 0

@@ -291,3 +291,18 @@ def test_oim_learns_in_as_many_rounds_as_an_identity_has_samples() -> None:
     per_round = calls(2, 3) - calls(2, 2)
     assert calls(2, 9) - calls(2, 2) == 7 * per_round
     assert per_round < 25
+
+
+@pytest.mark.parametrize("config", [OBJECT, QUERY], ids=["object", "query"])
+def test_batch_logits_learn_from_anchors_and_score_by_the_candidates_statistics(config: ObjectiveConfig) -> None:
+    """Step 0 has two normalizations: one takes the anchor loss, the other follows the sampled candidates."""
+    network = make_network(logit_norm="batch").train()
+    objective = SPNetLoss(config, network, identities=2).train()
+    torch.stack(list(objective(network, make_batch()).values())).sum().backward()
+    trained, scoring = network.anchor_logit.norm, network.logits[0].norm
+    assert trained.weight.grad is not None
+    assert trained.weight.grad.abs() > 0
+    assert scoring.weight.grad is None
+    assert not scoring.weight.requires_grad
+    assert scoring.running_mean != 0
+    assert scoring.running_mean != trained.running_mean

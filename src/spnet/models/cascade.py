@@ -51,6 +51,7 @@ def train_steps(
     targets: Targets,
 ) -> list[CascadeStage]:
     """Step 0 on the anchors, then every cascade step on the boxes of the step before."""
+    network.observe_candidates(candidates.offsets, candidates.valid)
     steps = [CascadeStage(candidates, None, decode(network.boxes[0](candidates.offsets), candidates.boxes))]
     for number in range(1, network.config.cascade_steps + 1):
         boxes = clip(steps[-1].decoded.detach(), features.sizes[candidates.scene])

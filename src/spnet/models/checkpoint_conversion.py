@@ -31,7 +31,7 @@ _MODULES: tuple[tuple[str, _Replacement], ...] = (
     (r"^head\.bridge_layer\.(\d+)\.linear\.", lambda m: f"bridges.{m[1]}."),
     (r"^head\.regression_head\.(\d+)\.tfm\.", lambda m: f"boxes.{m[1]}.mlp."),
     (r"^head\.regression_head\.(\d+)\.head\.", lambda m: f"boxes.{m[1]}.deltas."),
-    (r"^head\.anchor_classification_head\.logits\.norm\.", lambda m: "logits.0.norm."),
+    (r"^head\.anchor_classification_head\.logits\.norm\.", lambda m: "anchor_logit.norm."),
     (r"^head\.classification_head\.(\d+)\.head\.norm\.", lambda m: f"logits.{m[1]}.norm."),
     (r"^head\.(moco_)?align_emb_head\.emb_head\.head\.", lambda m: f"{_owner(m)}reid.pooling.last_stage.stage.0."),
     (r"^head\.(moco_)?align_emb_head\.nae_head\.projectors\.feat_res4\.", lambda m: f"{_owner(m)}reid.project_input."),
@@ -50,8 +50,8 @@ _MODULES: tuple[tuple[str, _Replacement], ...] = (
     (r"^head\.reid_loss\.(?:train_reid_loss\.)?emb_cq$", lambda m: "memory.embeddings"),
     (r"^head\.reid_loss\.(?:train_reid_loss\.)?label_cq$", lambda m: "memory.persons"),
 )
-# state without a counterpart: a second memory for validation, ages that nothing reads, the first step's unused logit
-_UNUSED = r"^head\.reid_loss\..*(test_reid_loss|age_cq)|^head\.classification_head\.0\.|^lwf_backbone\.fpn\."
+# state without a counterpart: a second memory for validation, ages that nothing reads
+_UNUSED = r"^head\.reid_loss\..*(test_reid_loss|age_cq)|^lwf_backbone\.fpn\."
 _BACKBONE_PLACES = r"^((?:teacher\.)?backbone\.net|initial_backbone\.net)\.(.*)$"
 _STAGE_PLACES = r"^((?:teacher\.)?reid|locations\.\d+)\.pooling\.last_stage\.stage\.0\.(.*)$"
 

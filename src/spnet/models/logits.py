@@ -27,6 +27,11 @@ class NormLogit(nn.Module):
         self.mean, self.deviation = chi_moments(config.location_dim)
         self.norm = FP32BatchNorm1d(1) if config.logit_norm == "batch" else None
 
+    def observe(self, norms: Tensor, valid: Tensor) -> None:
+        """Let BatchNorm's running statistics follow the valid (M,) of norms (M,), for logits at test time."""
+        if self.norm is not None:
+            self.norm.observe(norms[:, None], valid)
+
     def forward(self, norms: Tensor) -> Tensor:
         """Norms of any shape -> logits of the same shape, float32."""
         norms = norms.float()

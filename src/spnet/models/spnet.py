@@ -11,7 +11,7 @@ from spnet.models.backbone import Backbone, normalize_images
 from spnet.models.boxes import BoxHead
 from spnet.models.fpn import FeatureMaps, FeaturePyramid
 from spnet.models.heads import AnchorHead, AnchorTable, LocationHead, ReidHead
-from spnet.models.logits import NormLogit
+from spnet.models.logits import NormLogit, offset_norm
 from spnet.models.pathways import ObjectPathway, QueryPathway
 
 
@@ -44,7 +44,11 @@ class SPNet(nn.Module):
             LocationHead(self.backbone.copy_last_stage(), channels, config.location_dim) for _ in range(heads)
         )
         self.bridges = nn.ModuleList(_zero_linear(config.location_dim) for _ in steps)
+        # with BatchNorm, step 0 has two: that of all anchors is trained by their loss; the candidates' keeps
+        # statistics alone in training, and scores at test time
+        self.anchor_logit = NormLogit(config)
         self.logits = nn.ModuleList(NormLogit(config) for _ in steps)
+        self.logits[0].requires_grad_(False)
         self.boxes = nn.ModuleList(BoxHead(config.location_dim) for _ in steps)
         self.to(memory_format=torch.channels_last)  # what convolutions are fastest in, on CPUs and GPUs
 
@@ -69,6 +73,10 @@ class SPNet(nn.Module):
         """Location embeddings (R, D) of boxes: x_a of a cascade step (1..n), or x_q with step 1."""
         head = self.reid if self.config.heads == "shared" else self.locations[step - 1]
         return cast(Tensor, head(features, boxes, scene))
+
+    def observe_candidates(self, offsets: Tensor, valid: Tensor) -> None:
+        """Let step 0's test-time logit follow the norms of sampled candidates, x_o (M, D), where valid (M,)."""
+        cast(NormLogit, self.logits[0]).observe(offset_norm(offsets), valid)
 
     def object_pathway(self, samples: int = 0) -> ObjectPathway:
         """The path that finds every person; `samples` candidates a scene in training."""

@@ -121,7 +121,7 @@ class SPNetLoss(nn.Module):
         distances = pathway.distances(anchors, groups)
         matches = pathway.match(anchors, targets, groups)
         counted = (matches != IGNORED) & groups.valid[:, None]
-        losses["anchor_class"] = anchor_focal_loss(network.logits[0](distances), matches >= 0, counted)
+        losses["anchor_class"] = anchor_focal_loss(network.anchor_logit(distances), matches >= 0, counted)
         index, valid = pathway.sample_anchors(matches, distances, anchors, targets, groups)
         candidates = gather_candidates(pathway, anchors, groups, index, valid, matches)
         steps = train_steps(network, pathway, features, candidates, groups, targets)
