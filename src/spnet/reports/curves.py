@@ -21,7 +21,7 @@ STYLE: Any = {  # Any: what type the keys have depends on the version of matplot
     "svg.fonttype": "none",
     "svg.hashsalt": "spnet",
     "font.family": "sans-serif",
-    "font.size": 10,
+    "font.size": 11,
     "axes.edgecolor": GRAY,
     "grid.color": GRAY,
     "xtick.color": GRAY,
