@@ -43,8 +43,9 @@ def test_figures_are_percent_by_the_papers_names(tmp_path: Path) -> None:
 def test_figures_of_a_real_evaluation(small_data: Path, small_run: Path, tmp_path: Path) -> None:
     from spnet.evaluation.runner import evaluate_weights
 
-    report, folder = evaluate_weights(small_run, split="test", output=tmp_path / "out")
-    figures = read_metrics(folder / "metrics.json", "test")
+    evaluation = evaluate_weights(small_run, split="test", output=tmp_path / "out")
+    report = evaluation.report
+    figures = read_metrics(evaluation.folder / "metrics.json", "test")
     result = report.searches["test"]
     assert figures["mAP"] == pytest.approx(100 * result["detected"].mean_average_precision)
     assert figures["GT mAP"] == pytest.approx(100 * result["ground_truth"].mean_average_precision)

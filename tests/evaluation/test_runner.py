@@ -48,7 +48,8 @@ def figures(file: Path) -> dict[str, Any]:
 
 
 def test_a_run_is_measured_on_its_own_data(small_run: Path, small_data: Path, tmp_path: Path) -> None:
-    report, folder = evaluate_weights(small_run, output=tmp_path / "out")
+    result = evaluate_weights(small_run, output=tmp_path / "out")
+    report, folder = result.report, result.folder
     assert folder == tmp_path / "out"
     assert sorted(path.name for path in folder.iterdir()) == ["detections.npz", "metrics.json"]
     assert list(report.searches) == ["test"]
@@ -180,18 +181,20 @@ def test_query_centric_by_the_definition(annotations: Annotations, protocol: Pro
 
 def test_several_protocols_and_the_query_path(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     names = ["listed", "test"]
-    report, folder = evaluate_weights(small_run, protocols=names, pathway="query", output=tmp_path / "out")
+    result = evaluate_weights(small_run, protocols=names, pathway="query", output=tmp_path / "out")
+    report, folder = result.report, result.folder
+    assert result.arrays is None
     assert list(report.searches) == names
     assert [path.name for path in folder.iterdir()] == ["metrics.json"]
-    single, _ = evaluate_weights(small_run, protocols=["test"], pathway="query", output=tmp_path / "single")
-    assert single.searches["test"]["detected"].average_precisions == pytest.approx(
+    single = evaluate_weights(small_run, protocols=["test"], pathway="query", output=tmp_path / "single")
+    assert single.report.searches["test"]["detected"].average_precisions == pytest.approx(
         report.searches["test"]["detected"].average_precisions
     )
 
 
 def test_results_lie_with_the_run_or_the_weights(small_run: Path, small_data: Path, tmp_path: Path) -> None:
-    _, folder = evaluate_weights(small_run, pathway="query")
+    folder = evaluate_weights(small_run, pathway="query").folder
     assert folder == small_run / "evaluation" / "data-test-query"
     save_weights(tmp_path / "net.safetensors", load_network(small_run), "object")
-    _, folder = evaluate_weights(tmp_path / "net.safetensors", small_data)
+    folder = evaluate_weights(tmp_path / "net.safetensors", small_data).folder
     assert folder == tmp_path / "evaluation" / "data-test-object"

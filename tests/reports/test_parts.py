@@ -9,7 +9,7 @@ from spnet.evaluation.arrays import read_arrays
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import read_protocols
 from spnet.evaluation.retrieval import evaluate
-from spnet.reports.curves import Curve, Panel, plot_curves, read_curve, running_mean
+from spnet.reports.curves import LossCurve, LossPanel, plot_curves, read_curve, running_mean
 from spnet.reports.images import Region, region_around
 from spnet.reports.ranking import evenly_by_value, rank_queries
 
@@ -29,7 +29,7 @@ def test_rankings_are_those_that_were_scored(name: str, mode: Mode) -> None:
         assert arrays.gt_image[ranked.query_box] not in ranked.image
         assert ranked.gallery >= len(np.unique(ranked.image))
         precision = np.cumsum(ranked.is_match) / (np.arange(len(ranked.is_match)) + 1)
-        average = precision[ranked.is_match].sum() / max(1, ranked.wanted)
+        average = precision[ranked.is_match].sum() / max(1, ranked.num_relevant)
         assert average == pytest.approx(scored.average_precisions[query], abs=1e-9)
 
 
@@ -38,7 +38,7 @@ def test_rankings_are_cut() -> None:
     (whole,) = rank_queries(arrays, protocol, np.array([2]), 100)
     (cut,) = rank_queries(arrays, protocol, np.array([2]), 3)
     np.testing.assert_array_equal(cut.box, whole.box[:3])
-    assert cut.wanted == whole.wanted
+    assert cut.num_relevant == whole.num_relevant
 
 
 def test_queries_are_taken_evenly_from_best_to_worst() -> None:
@@ -84,12 +84,21 @@ def test_curve_is_read_from_a_run(tmp_path: Path) -> None:
     assert not len(read_curve(tmp_path / "nowhere").steps)
 
 
-def test_curves_are_one_svg_element_that_stands_in_a_page() -> None:
-    curve = Curve(np.arange(5), np.array([8.0, 4.0, 2.0, 1.0, 0.5]))
-    drawn = plot_curves([Panel("one", {"first": curve, "second": curve}), Panel("two", {"third": curve})])
-    assert drawn.startswith("<svg")
-    assert drawn.rstrip().endswith("</svg>")
-    for text in ("one", "two", "first", "second"):
-        assert f">{text}</text>" in drawn
-    assert ">third<" not in drawn  # a single curve needs no legend
-    assert drawn == plot_curves([Panel("one", {"first": curve, "second": curve}), Panel("two", {"third": curve})])
+def test_a_panel_is_one_svg_element_that_stands_in_a_page() -> None:
+    curve = LossCurve(np.arange(5), np.array([8.0, 4.0, 2.0, 1.0, 0.5]))
+    both = LossPanel("one", {"first": curve, "second": curve})
+    svg = plot_curves(both)
+    assert svg.startswith("<svg")
+    assert svg.rstrip().endswith("</svg>")
+    for text in ("first", "second", "step"):
+        assert f">{text}</text>" in svg
+    assert ">third<" not in plot_curves(LossPanel("two", {"third": curve}))  # a single curve needs no legend
+    assert svg == plot_curves(both)
+
+
+def test_names_of_curves_are_text() -> None:
+    curve = LossCurve(np.arange(2), np.array([2.0, 1.0]))
+    svg = plot_curves(LossPanel("runs", {"<script>": curve, "a & b": curve}))
+    assert "&lt;script&gt;" in svg
+    assert "a &amp; b" in svg
+    assert "<script" not in svg

@@ -1,11 +1,12 @@
-"""`spnet evaluate RUN_OR_WEIGHTS`: a network measured on a prepared data set, along either path."""
+"""`spnet evaluate RUN_OR_WEIGHTS`: evaluate a network on a prepared data set, along either pathway."""
 
 import argparse
 from pathlib import Path
 
 from spnet.errors import UserError
 
-SUMMARY = "measure a run or a weights file: recall, AP, mAP, top-k, GT mAP"
+REPORT = "report.html"
+SUMMARY = "evaluate a run or a weights file: recall, AP, mAP, top-k, GT mAP"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detections",
         type=Path,
         metavar="FILE.npz",
-        help="measure these saved detections instead of running the network",
+        help="evaluate these saved detections instead of running the network",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
-        help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATH)",
+        help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATHWAY)",
     )
     parser.add_argument("--report", action="store_true", help="write report.html there too: searches in images")
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Find, measure, print, write. Raises UserError."""
+    """Evaluate, print the metrics, and write the page if asked. Raises UserError."""
     from rich.console import Console
 
     from spnet.cli.score import check_device
@@ -57,9 +58,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--batch-size {arguments.batch_size} must be 1 or more, --num-workers {arguments.num_workers} 0 or more"
         )
+    if arguments.report and arguments.pathway == "query":
+        raise UserError("--report needs --pathway object: there is no page for --pathway query")
     if arguments.device is not None:
         check_device(arguments.device)
-    report, output = evaluate_weights(
+    result = evaluate_weights(
         arguments.weights,
         data=arguments.data,
         split=arguments.split,
@@ -72,8 +75,12 @@ def run(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         num_workers=arguments.num_workers,
         device=arguments.device,
-        page=arguments.report,
     )
-    Console().print(as_table(report))
-    print(as_text(report))
-    print(f"results: {output}")
+    if arguments.report:
+        from spnet.reports.context import evaluation_context
+        from spnet.reports.render import write_report_page
+
+        write_report_page(result.folder / REPORT, evaluation_context(result, arguments.weights))
+    Console().print(as_table(result.report))
+    print(as_text(result.report))
+    print(f"results: {result.folder}")

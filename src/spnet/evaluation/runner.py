@@ -2,27 +2,38 @@
 
 OUTPUT/metrics.json       every figure, per query too
 OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
-OUTPUT/report.html        the same to look at, if it is asked for
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from spnet.config.schema import PathwayName
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
 from spnet.errors import UserError
-from spnet.evaluation.arrays import read_arrays, write_arrays
+from spnet.evaluation.arrays import EvaluationArrays, read_arrays, write_arrays
 from spnet.evaluation.extract import ExtractionConfig, default_device, extract_arrays
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure, write_report
 from spnet.models.checkpoints import load_network
 from spnet.models.spnet import SPNet
-from spnet.reports.evaluation_page import write_evaluation_page
 from spnet.runs.folder import read_run_config, split_file
 from spnet.runs.record import annotations_digest, hardware, now
 
 DETECTIONS = "detections.npz"
 METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The metrics of a network on a split, what they were computed from, and the folder they were written to."""
+
+    report: Report
+    folder: Path
+    data: Path  # the prepared data set
+    annotations: Annotations
+    protocols: dict[str, Protocol]
+    arrays: EvaluationArrays | None  # None along the query pathway, which keeps no detections
 
 
 def evaluate_weights(
@@ -38,9 +49,8 @@ def evaluate_weights(
     batch_size: int = 4,
     num_workers: int = 0,
     device: str | None = None,
-    page: bool = False,
-) -> tuple[Report, Path]:
-    """Measure a network on a split; returns the figures and the folder they were written to.
+) -> EvaluationResult:
+    """Evaluate a network on a split, and write its metrics and detections.
 
     Args:
         weights: a finished run's folder or a weights file.
@@ -55,39 +65,35 @@ def evaluate_weights(
         batch_size: scenes at once.
         num_workers: processes that read images.
         device: cpu or cuda; cuda if there is one.
-        page: write a page with images too (object-centric).
 
     Raises:
         UserError: anything that is missing or does not fit, by name.
     """
-    _refuse(weights, pathway, page, detections)
+    _refuse(weights, pathway, detections)
     root = data or _own_data(weights)
     file = split_file(root, split)
     annotations = read_annotations(file)
     chosen = _protocols(root, protocols or [split])
     folder = _no_file(output or evaluation_folder(weights, root, split, pathway))
+    arrays = None
     if detections is not None:
-        report = measure(read_arrays(detections), chosen)
+        arrays = read_arrays(detections)
+        report = measure(arrays, chosen)
     else:
         check_images_exist(annotations)
         network = load_network(weights)
         inference = network.config.inference
         sides = (min_size or inference.min_size, max_size or inference.max_size)
         how = ExtractionConfig(*sides, batch_size, num_workers, device or default_device())
-        report = _run(network, annotations, chosen, how, pathway, folder)
+        report, arrays = _run(network, annotations, chosen, how, pathway, folder)
     folder.mkdir(parents=True, exist_ok=True)
     about = {"annotations": annotations_digest(file), "pathway": pathway, "hardware": hardware(), "date": now()}
     write_report(folder / METRICS, report, about)
-    if page:
-        arrays = read_arrays(detections or folder / DETECTIONS)
-        write_evaluation_page(folder / "report.html", weights, root, annotations, chosen, report, arrays)
-    return report, folder
+    return EvaluationResult(report, folder, root, annotations, chosen, arrays)
 
 
-def _refuse(weights: Path, pathway: PathwayName, page: bool, detections: Path | None) -> None:
+def _refuse(weights: Path, pathway: PathwayName, detections: Path | None) -> None:
     """Raise UserError for what does not go together."""
-    if page and pathway == "query":
-        raise UserError("--report needs --pathway object: there is no page for --pathway query")
     if detections is not None and pathway == "query":
         raise UserError("--detections are of everyone in a scene: they cannot be measured along --pathway query")
     if not weights.exists():
@@ -113,14 +119,14 @@ def _run(
     how: ExtractionConfig,
     pathway: PathwayName,
     folder: Path,
-) -> Report:
+) -> tuple[Report, EvaluationArrays | None]:
     if pathway == "query":
-        return evaluate_query_pathway(network, annotations, protocols, how)
+        return evaluate_query_pathway(network, annotations, protocols, how), None
     arrays = extract_arrays(network, annotations, how)
     report = measure(arrays, protocols)
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / DETECTIONS, arrays)
-    return report
+    return report, arrays
 
 
 def _own_data(weights: Path) -> Path:

@@ -133,7 +133,7 @@ def train(config: RunConfig, fingerprint: str, found: Found) -> None:
 
 def measure(run: Path, wanted: Measurement) -> None:
     """Evaluate a finished run. Raises UserError."""
-    _, folder = evaluate_weights(run, wanted.data, wanted.split, pathway=wanted.pathway, num_workers=0)
+    folder = evaluate_weights(run, wanted.data, wanted.split, pathway=wanted.pathway, num_workers=0).folder
     if wanted.speed:
         network = load_network(run)
         annotations = read_annotations(split_file(wanted.data, wanted.split))

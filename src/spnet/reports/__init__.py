@@ -1,1 +1,1 @@
-"""HTML report pages that open from disk."""
+"""Report pages: one HTML file each, from Jinja2 templates, that opens from disk."""

@@ -1,81 +1,87 @@
-"""Loss curves of training runs, as images inside a page."""
+"""Loss curves of training runs as SVG for a page."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-CURVES = Path("logs") / "metrics.csv"
-COLOURS = ("#2f6fde", "#d9822b", "#5a9e6f", "#8a63c9")
+LOSSES = Path("logs") / "metrics.csv"
+COLORS = ("#2f6fde", "#d9822b", "#5a9e6f", "#8a63c9")
+GRAY = "#8b95a5"  # seen on white and on black; text has no color of its own, so that it takes the page's
+STYLE: Any = {  # Any: what type the keys have depends on the version of matplotlib
+    "svg.fonttype": "none",
+    "svg.hashsalt": "spnet",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.edgecolor": GRAY,
+    "grid.color": GRAY,
+    "xtick.color": GRAY,
+    "ytick.color": GRAY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+}
 SMOOTHING = 0.1  # share of a curve that its running mean spans
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """A loss over the steps of a run."""
 
-    steps: np.ndarray  # (T,)
-    losses: np.ndarray  # (T,)
+    steps: npt.NDArray[np.int64]  # (T,)
+    losses: npt.NDArray[np.float64]  # (T,)
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Curves that can be compared, since they are of the same loss."""
+class LossPanel:
+    """Curves of the same loss by name, to be compared on the same axes."""
 
     title: str
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, LossCurve]
 
 
-def read_curve(run: Path, name: str = "loss/total") -> Curve:
-    """A loss that a run logged in its metrics.csv; empty if there is none."""
-    if not (run / CURVES).is_file():
-        return Curve(np.zeros(0, np.int64), np.zeros(0))
-    with (run / CURVES).open(newline="") as stream:
-        rows = [(int(row["step"]), float(row[name])) for row in csv.DictReader(stream) if row.get(name)]
-    return Curve(np.array([step for step, _ in rows], np.int64), np.array([loss for _, loss in rows]))
+def read_curve(run: Path, name: str = "loss/total") -> LossCurve:
+    """Read a loss from a run's metrics.csv; empty where the run logged none."""
+    rows: list[tuple[int, float]] = []
+    if (run / LOSSES).is_file():
+        with (run / LOSSES).open(newline="") as stream:
+            rows = [(int(row["step"]), float(row[name])) for row in csv.DictReader(stream) if row.get(name)]
+    return LossCurve(np.array([step for step, _ in rows], np.int64), np.array([loss for _, loss in rows], np.float64))
 
 
-def plot_curves(panels: Sequence[Panel]) -> str:
-    """The panels side by side as one SVG element: each curve faint, its running mean strong."""
-    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "spnet", "font.family": "sans-serif", "font.size": 10}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.9 * len(panels), 3.4), layout="constrained")
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            _draw_panel(axes, panel)
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = drawing.getvalue()
-    return text[text.index("<svg") :]
+def plot_curves(panel: LossPanel) -> str:
+    """Plot a panel as one SVG element: every curve faint, its running mean strong."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, curve) in enumerate(panel.curves.items()):
+            color = COLORS[number % len(COLORS)]
+            axes.plot(curve.steps, curve.losses, color=color, alpha=0.3, linewidth=1)
+            axes.plot(curve.steps, running_mean(curve.losses), color=color, linewidth=2, label=name)
+        axes.set(xlabel="step", ylabel="loss, all parts", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.grid(alpha=0.3, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(panel.curves) > 1:
+            axes.legend(frameon=False)
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = svg.getvalue()
+    return re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])  # of several panels, these ids would be the same
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    for number, (name, curve) in enumerate(panel.curves.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(curve.steps, curve.losses, color=colour, alpha=0.25, linewidth=1)
-        axes.plot(curve.steps, running_mean(curve.losses), color=colour, linewidth=2, label=name)
-    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss, all parts")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(panel.curves) > 1:
-        axes.legend(frameon=False)
-
-
-def running_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of the values (T,) around each place, over fewer at the ends."""
+def running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the mean of the values (T,) around each place, over fewer at the ends."""
     reach = int(len(values) * SMOOTHING / 2)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))

@@ -1,12 +1,13 @@
-"""Parts of scenes as images inside a page: JPEG data, with boxes drawn over it that stay sharp at any size."""
+"""Scenes and crops of scenes as JPEG data, with boxes that a page renders over them as vectors, sharp at any size."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 
 from spnet.data.decode import read_image
@@ -14,15 +15,17 @@ from spnet.data.schema import Annotations
 from spnet.errors import UserError
 
 JPEG_QUALITY = 85
+SCENE_SIDE = 900  # pixels, longer side of a whole scene, at most
+CROP_SIDE = 280
 CONTEXT = 1.5  # height of a crop in heights of its box
-TALLNESS = 4 / 3  # of a crop
+ASPECT = 4 / 3  # height of a crop by its width
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A box drawn over an image; `kind` is a class of the page's style, `title` shows under the mouse."""
+class BoxOverlay:
+    """A box over an image; `kind` is a class of the style sheet, `title` shows under the mouse."""
 
-    box: np.ndarray  # (4,) pixels xyxy of the scene
+    box: npt.NDArray[np.floating[Any]]  # (4,) pixels xyxy of the scene
     kind: str
     title: str = ""
 
@@ -37,69 +40,68 @@ class Region:
     height: int
 
 
-class SceneImages:
-    """The image files of a split, by scene id."""
+@dataclass(frozen=True)
+class SceneImage:
+    """A region of a scene as a JPEG data URI, and the boxes over it."""
+
+    name: str  # of the file, relative to the image root
+    region: Region
+    uri: str
+    overlays: Sequence[BoxOverlay]
+
+
+class SceneReader:
+    """Reads scenes of a split by their id, as images of a page.
+
+    Its methods raise UserError for an id the annotations do not have, and for an image that is missing or broken.
+    """
 
     def __init__(self, annotations: Annotations) -> None:
         self._annotations = annotations
         self._rows = {scene: row for row, scene in enumerate(annotations.scene_ids.tolist())}
 
-    def name(self, scene: int) -> str:
-        """The scene's file. Raises UserError for an id the annotations do not have."""
-        return self._annotations.file_names[self._row(scene)]
+    def whole(self, scene: int, overlays: Sequence[BoxOverlay]) -> SceneImage:
+        """Return a whole scene, at most SCENE_SIDE pixels wide and high."""
+        _, (width, height) = self._record(scene)
+        return self._read(scene, Region(0, 0, width, height), overlays, SCENE_SIDE)
 
-    def size(self, scene: int) -> tuple[int, int]:
-        """Width and height in pixels. Raises UserError for an id the annotations do not have."""
-        width, height = self._annotations.sizes[self._row(scene)].tolist()
-        return width, height
+    def crop(self, scene: int, overlay: BoxOverlay) -> SceneImage:
+        """Return the surroundings of a box, at most CROP_SIDE pixels wide and high."""
+        _, size = self._record(scene)
+        return self._read(scene, region_around(overlay.box, size), [overlay], CROP_SIDE)
 
-    def draw(self, scene: int, region: Region | None, marks: Sequence[Mark], longest: int, label: str) -> str:
-        """A region of a scene (None: all of it) as SVG, its longer side at most `longest` pixels, with marks over it.
-
-        Raises UserError for an unknown scene, or an image that is missing or broken.
-        """
-        size = self.size(scene)
-        pixels, _ = read_image(self._annotations.image_root / self.name(scene), size)
-        region = region or Region(0, 0, *size)
+    def _read(self, scene: int, region: Region, overlays: Sequence[BoxOverlay], longest: int) -> SceneImage:
+        name, size = self._record(scene)
+        pixels, _ = read_image(self._annotations.image_root / name, size)
         part = pixels[region.top : region.top + region.height, region.left : region.left + region.width]
-        return _svg(region, _jpeg(part, longest), marks, label)
+        return SceneImage(name, region, jpeg_uri(part, longest), overlays)
 
-    def _row(self, scene: int) -> int:
+    def _record(self, scene: int) -> tuple[str, tuple[int, int]]:
+        """File name, and width and height in pixels."""
         if scene not in self._rows:
             raise UserError(f"scene {scene} of the detections is not in the annotations: they are of another split")
-        return self._rows[scene]
+        row = self._rows[scene]
+        width, height = self._annotations.sizes[row].tolist()
+        return self._annotations.file_names[row], (width, height)
 
 
-def region_around(box: np.ndarray, size: tuple[int, int]) -> Region:
-    """An upright region around a box (4,), pixels xyxy, inside a scene of this width and height."""
+def region_around(box: npt.NDArray[np.floating[Any]], size: tuple[int, int]) -> Region:
+    """Return an upright region around a box (4,), pixels xyxy, inside a scene of this width and height."""
     left, top, right, bottom = box.tolist()
-    height = max((bottom - top) * CONTEXT, (right - left) * CONTEXT * TALLNESS, 8.0)
-    width = min(round(height / TALLNESS), size[0])
+    height = max((bottom - top) * CONTEXT, (right - left) * CONTEXT * ASPECT, 8.0)
+    width = min(round(height / ASPECT), size[0])
     height = min(round(height), size[1])
     x = round((left + right - width) / 2)
     y = round((top + bottom - height) / 2)
     return Region(min(max(x, 0), size[0] - width), min(max(y, 0), size[1] - height), width, height)
 
 
-def _jpeg(pixels: np.ndarray, longest: int) -> str:
-    """Pixels (H, W, 3), made smaller if need be, as a data URI; a browser makes small ones larger by itself."""
-    scale = longest / max(pixels.shape[:2])
+def jpeg_uri(pixels: npt.NDArray[np.uint8], longest: int) -> str:
+    """Encode pixels (H, W, 3) as a data URI, reduced to `longest` pixels if need be; browsers enlarge by themselves."""
+    height, width, _ = pixels.shape
+    scale = longest / max(height, width)
     if scale < 1:
-        height, width, _ = pixels.shape
-        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+        reduced = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = np.asarray(cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA), np.uint8)
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=JPEG_QUALITY, colorspace="RGB")
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-
-
-def _svg(region: Region, uri: str, marks: Sequence[Mark], label: str) -> str:
-    place = f'x="{region.left}" y="{region.top}" width="{region.width}" height="{region.height}"'
-    view = f"{region.left} {region.top} {region.width} {region.height}"
-    shapes = "".join(map(_rectangle, marks))
-    return f'<svg viewBox="{view}" role="img" aria-label="{escape(label)}"><image {place} href="{uri}"/>{shapes}</svg>'
-
-
-def _rectangle(mark: Mark) -> str:
-    left, top, right, bottom = mark.box.tolist()
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-    return f'<rect class="{escape(mark.kind)}" {place}><title>{escape(mark.title)}</title></rect>'

@@ -1,4 +1,4 @@
-"""What of an evaluation is worth looking at: queries from good to bad, and who was found for each, judged as scored."""
+"""Rankings for a page: queries from best to worst, and the most similar detections of each, judged as scored."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from spnet.evaluation.ragged import index_of
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedQuery:
     """The K detections of a gallery that are most similar to one query, best first."""
 
     query_box: int  # row of the annotated boxes
-    wanted: int  # boxes of the person in the gallery
+    num_relevant: int  # boxes of the person in the gallery
     gallery: int  # scenes of the gallery
     image: np.ndarray  # (K,) int64, id of the scene
     box: np.ndarray  # (K, 4) pixels xyxy
@@ -25,7 +25,7 @@ class Ranked:
 
 
 def evenly_by_value(values: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` rows of `values` (N,), evenly over their order from highest to lowest, both ends included."""
+    """Choose at most `count` rows of `values` (N,), evenly over their descending order, both ends included."""
     order = np.argsort(-values, kind="stable")
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
     return order[places]
@@ -38,14 +38,14 @@ def rank_queries(
     keep: int,
     mode: Mode = "published",
     score_threshold: float = 0.5,
-) -> list[Ranked]:
-    """The rankings of some queries, rows (Q,) of the protocol, cut to `keep` detections.
+) -> list[RankedQuery]:
+    """Rank the gallery of some queries, rows (Q,) of the protocol, and keep the first `keep` detections.
 
     Raises UserError where the protocol names what `arrays` lacks.
     """
     arrays = confident_detections(arrays, score_threshold)
     galleries = resolve(protocol, arrays)
-    appearances = OccurrenceIndex(arrays, mode)
+    occurrences = OccurrenceIndex(arrays, mode)
     scene = index_of(arrays.image_ids, arrays.det_image)
     embeddings, annotated = _normalized(arrays.det_emb), _normalized(arrays.gt_emb)
     everywhere = np.arange(len(arrays.image_ids))
@@ -54,13 +54,13 @@ def rank_queries(
         box, own = int(galleries.query_box[query]), galleries.own_scene[query]
         searched = (galleries.find(np.full(len(everywhere), query), everywhere) >= 0) & (everywhere != own)
         similarity = embeddings @ annotated[box]
-        candidates = appearances.candidates(galleries, query, query + 1)
+        candidates = occurrences.candidates(galleries, query, query + 1)
         is_match = np.zeros(len(scene), bool)
         is_match[candidates.detection[best_matches(candidates, similarity[candidates.detection])]] = True
         rows = np.flatnonzero(searched[scene])
         rows = rows[np.argsort(-similarity[rows], kind="stable")][:keep]
         shown = (arrays.det_image[rows], arrays.det_box[rows], arrays.det_score[rows], similarity[rows], is_match[rows])
-        rankings.append(Ranked(box, int(candidates.num_relevant[0]), int(searched.sum()), *shown))
+        rankings.append(RankedQuery(box, int(candidates.num_relevant[0]), int(searched.sum()), *shown))
     return rankings
 
 

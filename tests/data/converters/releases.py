@@ -14,7 +14,7 @@ PARITY = Path(__file__).parents[2] / "parity"
 SOURCES = {
     "cuhk-sysu": PARITY / "native" / "CUHK-SYSU",
     "prw": PARITY / "native" / "PRW-v16.04.20",
-    "cocopersons": PARITY / "coco",
+    "cocopersons": Path(__file__).parent / "coco",
 }
 
 

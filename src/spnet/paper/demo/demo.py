@@ -40,8 +40,8 @@ from spnet.paper.demo.networks import (
 )  # fmt: skip
 from spnet.paper.demo.options import Demo
 from spnet.paper.demo.phases import Phases
-from spnet.reports.context import Measured
-from spnet.reports.page import write_report_page
+from spnet.reports.context import EvaluatedModel
+from spnet.reports.render import write_report_page
 from spnet.runs.record import versions
 from spnet.synthetic import check_counts, prepare_synthetic
 
@@ -107,13 +107,13 @@ def _report(phases: Phases, demo: Demo) -> dict[str, Any]:
     measured = {}
     for name in NETWORKS:
         arrays = read_arrays(evaluated / name / DETECTIONS)
-        measured[name] = Measured(NETWORKS[name], measure(arrays, protocols), arrays)
+        measured[name] = EvaluatedModel(NETWORKS[name], measure(arrays, protocols), arrays)
     runs = [demo.output / "pretrain", *(demo.output / "finetune" / name for name in NETWORKS)]
     subject = demo_context(annotations, protocols[SPLIT], list(measured.values()), runs, phases.seconds, demo.seed)
     write_report_page(demo.output / "report.html", subject)
     seconds = phases.seconds | {"report": round(time.monotonic() - started, 1)}
     metrics: dict[str, Any] = {
-        name: {KEYS[figure]: value for figure, value in one.figures(SPLIT).items()} for name, one in measured.items()
+        name: {KEYS[figure]: value for figure, value in one.metrics(SPLIT).items()} for name, one in measured.items()
     }
     metrics |= {
         "seconds": seconds | {"total": round(sum(seconds.values()), 1)},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from spnet.data.schema import Annotations
 from spnet.evaluation.protocols import Protocol
-from spnet.reports.context import Measured, ReportContext
-from spnet.reports.curves import Panel, read_curve
+from spnet.reports.context import EvaluatedModel, ReportContext
+from spnet.reports.curves import LossPanel, read_curve
 from spnet.runs.record import hardware
 
 CLOSING = (
@@ -21,12 +21,12 @@ CLOSING = (
 def demo_context(
     annotations: Annotations,
     protocol: Protocol,
-    measured: Sequence[Measured],
+    models: Sequence[EvaluatedModel],
     runs: Sequence[Path],
     seconds: Mapping[str, float],
     seed: int,
 ) -> ReportContext:
-    """The page of the demo: `measured` are both networks, `runs` the pre-training and then those of both."""
+    """The page of the demo: `models` are both networks, `runs` the pre-training and then those of both."""
     scenes, people = len(annotations.scene_ids), len(protocol.queries)
     lead = (
         "A small Swap Path Network learned to find one given person among everyone on drawn streets (query-centric, "
@@ -41,10 +41,10 @@ def demo_context(
         "machine": hardware(),
         **{name.replace("_", " "): f"{value:.0f} s" for name, value in seconds.items()},
     }
-    tuning = {one.name: read_curve(run) for one, run in zip(measured, runs[1:], strict=True)}
+    tuning = {one.name: read_curve(run) for one, run in zip(models, runs[1:], strict=True)}
     panels = [
-        Panel("pre-training, query-centric", {"pre-training": read_curve(runs[0])}),
-        Panel("fine-tuning, object-centric", tuning),
+        LossPanel("pre-training, query-centric", {"pre-training": read_curve(runs[0])}),
+        LossPanel("fine-tuning, object-centric", tuning),
     ]
     title = "Person search on drawn streets"
-    return ReportContext(title, lead, annotations, "test", protocol, measured, facts, panels, CLOSING)
+    return ReportContext(title, lead, annotations, "test", protocol, models, facts, panels, CLOSING)

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,12 +18,12 @@ from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.extract import annotation_columns
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
-from spnet.reports.context import Measured, ReportContext
-from spnet.reports.curves import Curve, Panel
-from spnet.reports.page import report_page, write_report_page
+from spnet.reports.context import EvaluatedModel, ReportContext
+from spnet.reports.curves import LossCurve, LossPanel
+from spnet.reports.render import render_page, write_report_page
 from spnet.synthetic import prepare_synthetic
 
-VOID = {"meta", "image", "rect", "path", "use", "br"}
+VOID = {"meta", "image", "rect", "path", "use", "br", "wbr"}
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +33,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_subject(
+def make_context(
     data: Path, detections: int | None = None, names: tuple[str, ...] = ("trained", "other")
 ) -> ReportContext:
     annotations = read_annotations(data / "annotations" / "test.json")
     protocol = read_protocols(data / "retrieval" / "test.json")["test"]
-    measured = []
+    models = []
     for seed, name in enumerate(names):
         arrays = make_arrays(annotations, seed, detections)
-        measured.append(Measured(name, measure(arrays, {"test": protocol}), arrays))
-    curve = Curve(np.arange(10, 100, 10), np.linspace(9, 1, 9))
+        models.append(EvaluatedModel(name, measure(arrays, {"test": protocol}), arrays))
+    curve = LossCurve(np.arange(10, 100, 10), np.linspace(9, 1, 9))
     panels = [
-        Panel("training", {"trained": curve}),
-        Panel("nothing was logged", {"x": Curve(np.zeros(0), np.zeros(0))}),
+        LossPanel("training", {"trained": curve}),
+        LossPanel("nothing was logged", {"x": LossCurve(np.zeros(0), np.zeros(0))}),
     ]
     return ReportContext(
-        "<b>A & B</b>", "lead", annotations, "test", protocol, measured, {"seed": "0"}, panels, "closing words"
+        "<b>A & B</b>", "lead", annotations, "test", protocol, models, {"seed": "0"}, panels, "closing words"
     )
 
 
@@ -101,7 +102,7 @@ def read(page: str) -> Reader:
 
 
 def test_page_is_well_formed_and_refers_to_nothing_outside(data: Path) -> None:
-    page = report_page(make_subject(data))
+    page = render_page(make_context(data))
     reader = read(page)
     assert not reader.open
     assert len(reader.references) > 20
@@ -111,16 +112,16 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(data: Path) -> None:
 
 
 def test_images_are_those_of_the_scenes(data: Path) -> None:
-    subject = make_subject(data)
-    last = re.findall(r'href="data:image/jpeg;base64,([^"]+)"', report_page(subject))[-1]
+    context = make_context(data)
+    last = re.findall(r'href="data:image/jpeg;base64,([^"]+)"', render_page(context))[-1]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(last))), float)
-    scenes = [Image.open(subject.annotations.image_root / name) for name in subject.annotations.file_names]
+    scenes = [Image.open(context.annotations.image_root / name) for name in context.annotations.file_names]
     difference = [np.abs(shown - np.asarray(scene, float)).mean() for scene in scenes]
     assert min(difference) < 6 < np.median(difference)
 
 
-def test_right_and_wrong_are_marked_by_colour_and_by_word(data: Path) -> None:
-    page = report_page(make_subject(data))
+def test_right_and_wrong_are_marked_by_color_and_by_word(data: Path) -> None:
+    page = render_page(make_context(data))
     for kind, word in (("right", "✓ right"), ("wrong", "✗ wrong")):
         cards = page.count(f'class="card {kind}"')
         assert cards == page.count(f"<span>{word}</span>") > 0
@@ -128,10 +129,10 @@ def test_right_and_wrong_are_marked_by_colour_and_by_word(data: Path) -> None:
     assert page.count('class="card right"') + page.count('class="card wrong"') == 4 * 8
 
 
-def test_figures_and_texts_are_on_the_page(data: Path) -> None:
-    subject = make_subject(data)
-    page = report_page(subject)
-    first, second = (measured.figures("test") for measured in subject.measured)
+def test_metrics_and_texts_are_on_the_page(data: Path) -> None:
+    context = make_context(data)
+    page = render_page(context)
+    first, second = (model.metrics("test") for model in context.models)
     for name in first:
         assert f"{first[name]:.1%}" in page
         assert f"{100 * (first[name] - second[name]):+.1f} points" in page
@@ -142,44 +143,61 @@ def test_figures_and_texts_are_on_the_page(data: Path) -> None:
 
 
 def test_one_network_is_compared_with_none(data: Path) -> None:
-    page = report_page(make_subject(data, names=("only",)))
+    page = render_page(make_context(data, names=("only",)))
     assert not read(page).open
     assert "points" not in page
 
 
 def test_nobody_detected_is_said(data: Path) -> None:
-    page = report_page(make_subject(data, detections=0))
+    page = render_page(make_context(data, detections=0))
     assert not read(page).open
     assert page.count("nobody was detected") == 4
     assert "✗ wrong</span>" not in page
 
 
 def test_detections_of_another_split_are_refused(data: Path) -> None:
-    subject = make_subject(data)
+    context = make_context(data)
     other = read_annotations(data / "annotations" / "train.json")
     with pytest.raises(UserError, match="is not in the annotations"):
-        report_page(replace(subject, annotations=other))
+        render_page(replace(context, annotations=other))
 
 
 def test_a_missing_image_leaves_no_page(data: Path, tmp_path: Path) -> None:
-    subject = make_subject(data)
-    moved = replace(subject, annotations=replace(subject.annotations, image_root=tmp_path / "nowhere"))
+    context = make_context(data)
+    moved = replace(context, annotations=replace(context.annotations, image_root=tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"nowhere.*\.jpg"):
         write_report_page(tmp_path / "report.html", moved)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_page_is_written(data: Path, tmp_path: Path) -> None:
-    write_report_page(tmp_path / "report.html", make_subject(data))
+    write_report_page(tmp_path / "report.html", make_context(data))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_protocol_is_that_of_the_page(data: Path) -> None:
-    subject = make_subject(data)
-    one = Protocol(subject.protocol.queries[:1])
-    arrays = subject.measured[0].arrays
-    measured = Measured("one", measure(arrays, {"single": one}), arrays)
-    page = report_page(replace(subject, protocol_name="single", protocol=one, measured=[measured]))
+    context = make_context(data)
+    one = Protocol(context.protocol.queries[:1])
+    arrays = context.models[0].arrays
+    model = EvaluatedModel("one", measure(arrays, {"single": one}), arrays)
+    page = render_page(replace(context, protocol_name="single", protocol=one, models=[model]))
     assert page.count('class="card query"') == 1
     assert "protocol single: 1 queries" in page
+
+
+def test_scenes_of_sequences_are_shown_with_their_paths(data: Path, tmp_path: Path) -> None:
+    """Sequences number their frames alike, so a file's name alone says little."""
+    context = make_context(data)
+    names = tuple(f"seq<{row}>/{row % 2:06d}.jpg" for row in range(len(context.annotations.file_names)))
+    for old, new in zip(context.annotations.file_names, names, strict=True):
+        (tmp_path / new).parent.mkdir()
+        shutil.copy(context.annotations.image_root / old, tmp_path / new)
+    page = render_page(
+        replace(context, annotations=replace(context.annotations, image_root=tmp_path, file_names=names))
+    )
+    reader = read(page)
+    assert not reader.open
+    shown = re.findall(r"seq&lt;(\d+)&gt;/<wbr>(\d{6})\.jpg", page)
+    assert len(set(shown)) > len({frame for _, frame in shown}) == 2
+    assert len(shown) == page.count("<figcaption>") - 1  # all but the caption of the curves
