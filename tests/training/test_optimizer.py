@@ -1,4 +1,4 @@
-"""Parameter groups and the learning rate by step, to SPEC section 3 and supplementary Table 7."""
+"""Parameter groups and the learning rate by step, to docs/method.md, "Training", and supplementary Table 7."""
 
 import math
 

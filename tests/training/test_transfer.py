@@ -1,4 +1,4 @@
-"""From pre-training to fine-tuning: every row of SPEC "Weights from pre-training", key by key."""
+"""From pre-training to fine-tuning: every rule of docs/method.md, "Training", key by key."""
 
 import re
 from dataclasses import replace

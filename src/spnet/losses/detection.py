@@ -1,4 +1,4 @@
-"""Losses of detection (SPEC section 3): focal over anchors, cross-entropy of a cascade step, generalized IoU."""
+"""Losses of detection (docs/method.md, "Training"): focal, cross-entropy of a cascade step, generalized IoU."""
 
 import torch
 from torch import Tensor

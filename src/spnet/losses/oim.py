@@ -1,11 +1,19 @@
-"""Online instance matching: the re-id loss and memory of fine-tuning (SPEC section 3)."""
+"""Online instance matching: the re-id loss and memory of fine-tuning (docs/method.md, "Training")."""
+
+from collections.abc import Sequence
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from spnet.config.schema import ObjectiveConfig
+from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, register, target_rows
+from spnet.types import SceneBatch
 
-class OIM(nn.Module):
+
+@register("oim")
+class OIM(ReidLoss):
     """A table of known identities and a circular queue of unknown persons; samples are classified among all of them.
 
     Args:
@@ -29,6 +37,19 @@ class OIM(nn.Module):
         self.register_buffer("table", torch.zeros(identities, dims))
         self.register_buffer("queue", torch.zeros(queue_size, dims))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def from_config(cls, config: ObjectiveConfig, identities: int, dims: int) -> Self:
+        return cls(identities, dims, config.queue_size, config.logit_scale, config.oim_momentum)
+
+    def step(
+        self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+    ) -> Tensor:
+        """The loss against what was remembered before this step, then the update."""
+        identity = batch.targets.identity[target_rows(regions)]
+        loss: Tensor = self(embeddings, identity)
+        self.update(embeddings, identity)
+        return loss
 
     def forward(self, embeddings: Tensor, identity: Tensor) -> Tensor:
         """The loss of samples (R, E) with identities (R,), -1 unknown: mean over all samples, 0 for unknown ones."""

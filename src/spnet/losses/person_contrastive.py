@@ -1,15 +1,22 @@
-"""The person queue: the re-id loss and memory of pre-training, fed by a teacher (SPEC section 3)."""
+"""The person queue: the re-id loss and memory of pre-training, filled by a teacher (docs/method.md, "Training")."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
+from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, register, target_rows
+from spnet.types import SceneBatch
 
 EMPTY = -1
 
 
-class PersonContrastiveMemory(nn.Module):
+@register("contrastive")
+class PersonContrastiveMemory(ReidLoss):
     """A ring of one teacher embedding a person; every student embedding is classified among all persons in it.
 
     Args:
@@ -17,6 +24,8 @@ class PersonContrastiveMemory(nn.Module):
         dims: E.
         logit_scale: inverse temperature of the cosines.
     """
+
+    needs_teacher: ClassVar[bool] = True
 
     embeddings: Tensor  # (L, E) unit rows
     persons: Tensor  # (L,) int64, EMPTY where nothing is
@@ -28,6 +37,21 @@ class PersonContrastiveMemory(nn.Module):
         self.register_buffer("embeddings", torch.zeros(size, dims))
         self.register_buffer("persons", torch.full((size,), EMPTY))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def from_config(cls, config: ObjectiveConfig, identities: int, dims: int) -> Self:
+        return cls(config.queue_size, dims, config.logit_scale)
+
+    def step(
+        self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+    ) -> Tensor:
+        """The teacher's embeddings enter the queue first: every student embedding finds its own person there."""
+        if teacher is None:
+            raise RuntimeError("the person queue is filled by a teacher")
+        person = batch.targets.person[target_rows(regions)]
+        self.update(teacher(batch, [part.places for part in regions]), person)
+        loss: Tensor = self(embeddings, person)
+        return loss
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, person: Tensor) -> None:

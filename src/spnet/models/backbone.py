@@ -20,7 +20,7 @@ STRIDES = (8, 16, 32)
 
 
 class Backbone(nn.Module):
-    """A timm model seen as the stages C3, C4, C5 (SPEC section 2).
+    """A timm model seen as the stages C3, C4, C5 (docs/method.md, "Network").
 
     Args:
         config: name, weights and stochastic depth.

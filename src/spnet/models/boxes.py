@@ -9,7 +9,7 @@ MAX_LOG_SCALE = math.log(1000 / 16)  # torchvision's bound: an anchor grows at m
 
 
 class BoxHead(nn.Module):
-    """Box deltas from an offset embedding: 4 x (Linear, ReLU), Linear to 4 (SPEC section 2)."""
+    """Box deltas from an offset embedding: 4 x (Linear, ReLU), Linear to 4 (docs/method.md, "Network")."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The three embedders: anchors of the whole features, regions for re-id, regions for location (SPEC section 2)."""
+"""The three embedders (docs/method.md, "Network"): anchors of all features, regions for re-id, regions for location."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which anchors and boxes belong to which annotated box (SPEC section 3, "Matching"), without a loop over scenes."""
+"""Which anchors and boxes belong to which annotated box (docs/method.md, "Training"); no loop over scenes."""
 
 import torch
 from torch import Tensor

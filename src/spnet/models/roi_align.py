@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-SAMPLES = 2  # a side of each bin (SPEC section 2)
+SAMPLES = 2  # a side of each bin (docs/method.md, "Network")
 
 
 def align_regions(features: Tensor, boxes: Tensor, scene: Tensor, scale: float, size: int) -> Tensor:

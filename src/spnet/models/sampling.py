@@ -11,7 +11,7 @@ from spnet.types import Groups, Targets
 
 
 def sample_balanced(matches: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` anchors a scene at random, at most half of them positive (SPEC section 3, "OC candidates").
+    """Draw `count` anchors a scene at random, at most half of them positive (docs/method.md, "Training").
 
     Args:
         matches: (B, A) row of the target, BACKGROUND or IGNORED.

@@ -1,7 +1,6 @@
-"""What a training step minimises: every loss of SPEC section 3, from one batch."""
+"""What a training step minimizes: every loss of docs/method.md, "Training", from one batch."""
 
 import copy
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -11,8 +10,7 @@ from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 from spnet.losses.distillation import distillation_loss
-from spnet.losses.oim import OIM
-from spnet.losses.person_contrastive import PersonContrastiveMemory
+from spnet.losses.reid import Regions, build_reid_loss
 from spnet.models.backbone import Backbone, normalize_images
 from spnet.models.boxes import clip, overlaps
 from spnet.models.cascade import CascadeStage, gather_candidates, train_steps
@@ -27,20 +25,6 @@ from spnet.types import SceneBatch, Targets
 Losses = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Regions:
-    """Boxes whose re-id embeddings are trained together: one run of the head, with its own batch statistics."""
-
-    boxes: Tensor  # (R, 4)
-    scene: Tensor  # (R,)
-    target: Tensor  # (R,) row of the targets
-
-    @property
-    def places(self) -> tuple[Tensor, Tensor]:
-        """What the head needs: boxes and scenes."""
-        return self.boxes, self.scene
-
-
 class SPNetLoss(nn.Module):
     """The losses and everything they remember between steps: re-id memory, teacher, the backbone's initial classifier.
 
@@ -50,7 +34,7 @@ class SPNetLoss(nn.Module):
         identities: known identities of the data (rows of the OIM table).
 
     Raises:
-        UserError: `lwf` without a classifier.
+        UserError: `lwf` without a classifier, or an unknown re-id loss.
     """
 
     repeated: Tensor  # () int64, boxes so far that were no query of their scene, having the same person in it
@@ -58,13 +42,8 @@ class SPNetLoss(nn.Module):
     def __init__(self, config: ObjectiveConfig, network: SPNet, identities: int) -> None:
         super().__init__()
         self.config = config
-        dims = network.config.reid_dim
-        self.memory: OIM | PersonContrastiveMemory
-        if config.reid_loss == "oim":
-            self.memory = OIM(identities, dims, config.queue_size, config.logit_scale, config.oim_momentum)
-        else:
-            self.memory = PersonContrastiveMemory(config.queue_size, dims, config.logit_scale)
-        self.teacher = Teacher(network, config.ema_decay) if config.reid_loss == "contrastive" else None
+        self.memory = build_reid_loss(config.reid_loss, config, identities, network.config.reid_dim)
+        self.teacher = Teacher(network, config.ema_decay) if self.memory.needs_teacher else None
         self.initial_backbone = _frozen_copy(network.backbone) if config.lwf else None
         self.register_buffer("repeated", torch.zeros((), dtype=torch.int64), persistent=False)
 
@@ -76,7 +55,7 @@ class SPNetLoss(nn.Module):
         return self
 
     def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
-        """The losses of a batch by name; their sum is to be minimised. Updates the re-id memory."""
+        """The losses of a batch by name; their sum is to be minimized. Updates the re-id memory."""
         losses: Losses = {}
         targets = batch.targets
         features = self._features(network, batch, losses)
@@ -91,7 +70,7 @@ class SPNetLoss(nn.Module):
                 detected = self._reid_boxes(last, features, targets)
                 regions.insert(0, detected)
                 embeddings.insert(0, network.embed(features, *detected.places))
-        losses["reid"] = self._reid(torch.cat(embeddings), regions, batch)
+        losses["reid"] = self.memory.step(torch.cat(embeddings), batch, regions, self.teacher)
         return losses
 
     def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> FeatureMaps:
@@ -147,20 +126,6 @@ class SPNetLoss(nn.Module):
         # how many boxes qualify decides shapes: here, and in the memories' updates, a step waits for the GPU
         index = qualifies.nonzero()[:, 0]
         return Regions(boxes[index], candidates.scene[index], candidates.target[index])
-
-    def _reid(self, embeddings: Tensor, regions: list[Regions], batch: SceneBatch) -> Tensor:
-        """The re-id loss of all regions' embeddings (R, E), and the update of its memory."""
-        targets = batch.targets
-        row = torch.cat([part.target for part in regions])
-        if isinstance(self.memory, OIM):
-            loss = self.memory(embeddings, targets.identity[row])
-            self.memory.update(embeddings, targets.identity[row])
-            return loss
-        if self.teacher is None:
-            raise RuntimeError("the person queue needs a teacher")
-        taught = self.teacher(batch, [part.places for part in regions])
-        self.memory.update(taught, targets.person[row])
-        return self.memory(embeddings, targets.person[row])
 
 
 def _target_boxes(step: CascadeStage, targets: Targets) -> Tensor:

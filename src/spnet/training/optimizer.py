@@ -1,4 +1,4 @@
-"""Parameter groups, AdamW, and the learning rate by step (SPEC section 3; supplementary Table 7, bottom)."""
+"""Parameter groups, AdamW, and the learning rate by step (supplementary Table 7, bottom)."""
 
 import math
 from collections.abc import Callable

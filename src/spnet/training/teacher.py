@@ -1,6 +1,7 @@
 """The teacher: a slowly following copy of backbone, pyramid and re-id head that fills the person queue."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from timm.layers import DropPath
@@ -12,9 +13,10 @@ from spnet.types import SceneBatch
 
 
 class Teacher(nn.Module):
-    """Exponential moving average of the student (SPEC section 3); gives re-id embeddings, takes no gradient.
+    """Keep an exponential moving average of the student (docs/method.md, "Training"), which gives re-id embeddings.
 
-    Its BatchNorm uses batch statistics, like the student's; stochastic depth is off, so that its targets are steady.
+    It takes no gradient. Its BatchNorm uses batch statistics, like the student's; stochastic depth is off, so that its
+    targets are steady.
 
     Args:
         student: the network it copies.
@@ -33,7 +35,7 @@ class Teacher(nn.Module):
                 module.drop_prob = 0.0
 
     @torch.no_grad()
-    def forward(self, batch: SceneBatch, runs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(self, batch: SceneBatch, runs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
         stages = self.backbone(normalize_images(batch.images, batch.sizes))
         features = self.fpn(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))

@@ -1,4 +1,4 @@
-"""From pre-training to fine-tuning: which weights go where (SPEC section 3; supplementary section 9.2)."""
+"""From pre-training to fine-tuning: which weights go where (docs/method.md, "Training"; supplementary section 9.2)."""
 
 import re
 from dataclasses import replace
