@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATH)",
     )
     parser.add_argument("--report", action="store_true", help="write report.html there too: searches in images")
+    parser.add_argument("--latency", action="store_true", help="measure the time of a scene too (latency.json)")
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
     parser.add_argument("--num-workers", type=int, default=1, help="processes that read images (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -76,4 +77,24 @@ def run(arguments: argparse.Namespace) -> None:
     )
     Console().print(as_table(report))
     print(as_text(report))
+    if arguments.latency:
+        print(f"latency: {_measure_latency(arguments, output):.1f} ms a scene")
     print(f"results: {output}")
+
+
+def _measure_latency(arguments: argparse.Namespace, output: Path) -> float:
+    """Milliseconds of a scene, object-centric; written to `output`, too."""
+    from spnet.data.schema import read_annotations
+    from spnet.evaluation.extract import ExtractionConfig, default_device
+    from spnet.evaluation.latency import LATENCY, measure_latency, write_latency
+    from spnet.models.checkpoints import load_network
+    from spnet.runs.folder import read_run_config, split_file
+
+    network = load_network(arguments.weights)
+    inference = network.config.inference
+    sides = (arguments.min_size or inference.min_size, arguments.max_size or inference.max_size)
+    root = arguments.data or Path(read_run_config(arguments.weights).data.root)
+    how = ExtractionConfig(*sides, device=arguments.device or default_device())
+    latency = measure_latency(network, read_annotations(split_file(root, arguments.split)), how)
+    write_latency(output / LATENCY, latency)
+    return latency.milliseconds

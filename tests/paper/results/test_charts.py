@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from spnet.errors import UserError
+from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.results.charts import draw, make_figure
 from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome
-from spnet.paper.rows.figures import PAPER_TABLES
 
 FIGURE7 = {"Baseline": 20.0, "Uniform LR, QC": 24.0, "Uniform LR, OC": 22.0, "Frozen-BB, OC": 30.0}
 
@@ -50,17 +50,17 @@ def test_baseline_is_a_line_across_and_the_papers_figures_are_markers() -> None:
 
 
 def test_the_papers_figures_are_not_drawn_over_other_data() -> None:
-    figure = make_figure(outcome_of("figure7", FIGURE7, data="drawn streets"))
+    figure = make_figure(outcome_of("figure7", FIGURE7, data="synthetic scenes"))
     assert not [line for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["QC", "OC", "no pre-training"]
 
 
 def test_an_axis_that_does_not_start_at_zero_says_so() -> None:
     alike = dict.fromkeys(FIGURE7, 60.0)
-    axes = panels(outcome_of("figure7", alike, data="drawn streets"))[0]
+    axes = panels(outcome_of("figure7", alike, data="synthetic scenes"))[0]
     assert axes.get_ylabel() == "mAP (%), axis from 57"
     assert axes.get_ylim()[0] == 57
-    apart = panels(outcome_of("figure7", FIGURE7 | {"Uniform LR, QC": 2.0}, data="drawn streets"))[0]
+    apart = panels(outcome_of("figure7", FIGURE7 | {"Uniform LR, QC": 2.0}, data="synthetic scenes"))[0]
     assert apart.get_ylabel() == "mAP (%)"
     assert apart.get_ylim()[0] == 0
 
@@ -79,11 +79,11 @@ def test_lines_go_over_the_share_of_the_boxes() -> None:
     assert axes.get_title(loc="left") == "CUHK-SYSU"
 
 
-CHARTS = [key for key, exhibit in PAPER_TABLES.items() if exhibit.chart]
+CHARTS = [key for key, table in PAPER_TABLES.items() if table.chart]
 
 
 @pytest.mark.parametrize("key", CHARTS)
-@pytest.mark.parametrize("data", [None, "drawn streets"])
+@pytest.mark.parametrize("data", [None, "synthetic scenes"])
 def test_panels_without_figures_say_so(key: str, data: str | None) -> None:
     for axes in panels(outcome_of(key, {}, data=data)):
         assert texts(axes) == ["nothing is measured yet"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from spnet.paper.results.metrics import METRICS, figure, format_mean_std
+from spnet.paper.results.metrics import METRICS, format_mean_std, format_metric
 from spnet.paper.results.outcomes import Outcome, RowOutcome
 
 Columns = tuple[tuple[str, tuple[str, ...]], ...]
@@ -64,7 +64,7 @@ def make_grid(outcome: Outcome) -> Grid:
     notes = {row.name: list(_notes(row, outcome.rows, own)) for row in outcome.rows}
     lines = []
     for row in outcome.rows:
-        cells = [figure(metric, row.paper.get(data, {}).get(metric)) for data, metric in paper]
+        cells = [format_metric(metric, row.paper.get(data, {}).get(metric)) for data, metric in paper]
         cells += [format_mean_std(metric, seeds_of(row, data, metric)) for data, metric in own]
         lines.append(Line(row.name, tuple(cells), bool(notes[row.name])))
         lines += _gains_after(row, outcome, paper, own)
@@ -137,17 +137,17 @@ def _paper_gain(
     high: Mapping[str, Mapping[str, float]], low: Mapping[str, Mapping[str, float]], data: str, metric: str
 ) -> str:
     ends = high.get(data, {}).get(metric), low.get(data, {}).get(metric)
-    return figure(metric, None if ends[0] is None or ends[1] is None else ends[0] - ends[1], signed=True)
+    return format_metric(metric, None if ends[0] is None or ends[1] is None else ends[0] - ends[1], signed=True)
 
 
 def _own_gain(high: RowOutcome, low: RowOutcome, data: str, metric: str, seeds: int) -> str:
     """Mean and spread of the differences seed by seed; where seeds are missing there are no pairs, and only a mean."""
     first, second = seeds_of(high, data, metric), seeds_of(low, data, metric)
     if not first or not second:
-        return figure(metric, None)
+        return format_metric(metric, None)
     if len(first) == len(second) == seeds:
         return format_mean_std(metric, [a - b for a, b in zip(first, second, strict=True)], signed=True)
-    return figure(metric, sum(first) / len(first) - sum(second) / len(second), signed=True)
+    return format_metric(metric, sum(first) / len(first) - sum(second) / len(second), signed=True)
 
 
 def column_titles(grid: Grid) -> list[str]:

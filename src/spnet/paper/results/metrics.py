@@ -39,7 +39,7 @@ METRICS = {
 }
 
 
-def figure(metric: str, value: float | None, signed: bool = False) -> str:
+def format_metric(metric: str, value: float | None, signed: bool = False) -> str:
     """A figure as it is printed: `41.3`; `—` where there is none. Times say their unit, `2.5 h` or `3.0 min`.
 
     Args:
@@ -51,7 +51,7 @@ def figure(metric: str, value: float | None, signed: bool = False) -> str:
 
 
 def format_mean_std(metric: str, values: Sequence[float], signed: bool = False) -> str:
-    """Figures of several seeds as mean and standard deviation, `41.3 ± 2.1`; of one seed as `figure`."""
+    """Figures of several seeds as mean and standard deviation, `41.3 ± 2.1`; of one seed as `format_metric`."""
     known = mean_std(values)
     if known is None:
         return NOTHING

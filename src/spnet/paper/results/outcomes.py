@@ -1,4 +1,4 @@
-"""What came out of an exhibit's runs, as it is written to a file, drawn, and put beside the paper's figures."""
+"""What came out of a table's runs, as it is written to a file, drawn, and put beside the paper's figures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,13 +34,13 @@ class RowOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An exhibit with everything that is known of it.
+    """A table with everything that is known of it.
 
     Args:
-        key, title, note, chart, gains: the exhibit's.
+        key, title, note, chart, gains: the table's.
         paper_columns: data sets and metrics of the paper.
-        own_columns: data sets and metrics of our runs; drawn streets stand for both data sets at small scale.
-        rows: in the exhibit's order.
+        own_columns: data sets and metrics of our runs; synthetic scenes stand for both data sets at small scale.
+        rows: in the table's order.
         facts: scale, seeds, data, hardware, versions, date, seconds: what a reader must know, by name.
     """
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from spnet.config.presets import with_pathway
-from spnet.config.schema import PathwayName, RunConfig
+from spnet.config.schema import BackboneConfig, PathwayName, RunConfig
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, one after the other. Data sets and seeds come later (`experiments/running/plan.py`).
+    """What is trained, one after the other. Data sets and seeds come later (`paper/plan.py`).
 
     Args:
         pretrain: on boxes alone; None: the fine-tuning starts from the backbone's initial weights.
@@ -39,6 +39,11 @@ def without_pretraining(recipe: Recipe) -> Recipe:
 def without_finetuning(recipe: Recipe) -> Recipe:
     """The pre-training alone."""
     return replace(recipe, finetune=None)
+
+
+def on_backbone(backbone: BackboneConfig) -> Patch:
+    """Another backbone, or one that starts from other weights."""
+    return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=backbone))
 
 
 def random_backbone(recipe: Recipe) -> Recipe:
@@ -112,7 +117,7 @@ def mixed_lr(recipe: Recipe) -> Recipe:
 
 
 def with_lwf(recipe: Recipe) -> Recipe:
-    """Pre-training with the loss against lwf the classifier (Table 7, "LwF")."""
+    """Pre-training with the loss of learning without forgetting the classifier (Table 7, "LwF")."""
     return _in_pretraining(recipe, lambda run: with_objective(run, lwf=True))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.rows.recipes import with_objective
+from spnet.paper.recipes import with_objective
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SearchData:
         key: what it is called on the command line.
         title: what the paper calls it.
         split: trained on.
-        queue_size: unknown persons that OIM remembers (SPEC section 3).
+        queue_size: unknown persons that OIM remembers.
         test: the split and the retrieval protocol of the published figures.
     """
 
@@ -56,8 +56,8 @@ class SearchData:
 COCOPERSONS = BoxData("cocopersons", "COCOPersons", "train")
 CUHK_SYSU = SearchData("cuhk-sysu", "CUHK-SYSU", "trainval", 5000)
 PRW = SearchData("prw", "PRW", "trainval", 500)
-SYNTHETIC_BOXES = BoxData("synthetic", "drawn streets (boxes)", "pretrain")
-DRAWN = SearchData("synthetic", "drawn streets", "train", 256)
+SYNTHETIC_BOXES = BoxData("synthetic", "synthetic scenes (boxes)", "pretrain")
+SYNTHETIC = SearchData("synthetic", "synthetic scenes", "train", 256)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Sources:
 
     Args:
         boxes: the data of pre-training.
-        search: the data of fine-tuning and test, by the paper's title; drawn streets stand for all of them.
+        search: the data of fine-tuning and test, by the paper's title; synthetic scenes stand for all of them.
         roots: prepared data sets by key.
     """
 
@@ -90,5 +90,6 @@ def real_sources(roots: Mapping[str, Path]) -> Sources:
 
 
 def synthetic_sources(root: Path) -> Sources:
-    """Drawn streets in the place of all of them."""
-    return Sources(SYNTHETIC_BOXES, {data.title: DRAWN for data in (CUHK_SYSU, PRW)}, {DRAWN.key: root})
+    """Synthetic scenes in the place of all of them."""
+    titles = (CUHK_SYSU.title, PRW.title, SYNTHETIC.title)
+    return Sources(SYNTHETIC_BOXES, dict.fromkeys(titles, SYNTHETIC), {SYNTHETIC.key: root})

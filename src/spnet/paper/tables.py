@@ -3,8 +3,8 @@
 Sources: the supplementary, Tables 4 to 9; SPNet-L's search figures are those of the paper's abstract.
 """
 
-from spnet.paper.rows.paper_table import Figures, PaperTable, Row, spnet_l, spnet_l_resnet, spnet_s
-from spnet.paper.rows.recipes import (
+from spnet.paper.paper_table import Figures, PaperTable, Row, spnet_l, spnet_l_resnet, spnet_s
+from spnet.paper.recipes import (
     architecture,
     finetune_pathway,
     frozen_backbone,

@@ -1,7 +1,7 @@
 """Which rows are one training, and which start from one pre-training: what is shared is run once."""
 
-from spnet.paper.rows.figures import PAPER_TABLES
-from spnet.paper.rows.scales import paper_scale
+from spnet.paper.figures import PAPER_TABLES
+from spnet.paper.scales import paper_scale
 
 SCALE = paper_scale()
 
@@ -11,8 +11,8 @@ def sharing(stage: str, key: str, name: str) -> set[tuple[str, str]]:
     (wanted,) = [row.recipe(SCALE) for row in PAPER_TABLES[key].rows if row.name == name]
     return {
         (other, row.name)
-        for other, exhibit in PAPER_TABLES.items()
-        for row in exhibit.rows
+        for other, table in PAPER_TABLES.items()
+        for row in table.rows
         for recipe in [row.recipe(SCALE)]
         if recipe.pretrain == wanted.pretrain and (stage == "pretrain" or recipe.finetune == wanted.finetune)
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spnet.paper.rows.recipes import Patch, Recipe, apply
+from spnet.paper.recipes import Patch, Recipe, apply
 
 Figures = Mapping[str, Mapping[str, float]]  # data set -> metric -> figure, as printed: percent, hours, milliseconds
 
@@ -14,13 +14,13 @@ class Scale:
     """How large everything is: the base recipes that the rows change.
 
     Args:
-        name: `paper`, or `small` for one CPU or GPU and drawn data.
+        name: `paper`, or `small` for one CPU or GPU and synthetic scenes.
         spnet_s: SPNet-S, pre-trained query-centric on all boxes, fine-tuned object-centric.
         spnet_l: SPNet-L, the same way.
         spnet_l_resnet: SPNet-L with a ResNet-50.
     """
 
-    name: Literal["paper", "small", "miniature"]
+    name: str
     spnet_s: Recipe
     spnet_l: Recipe
     spnet_l_resnet: Recipe

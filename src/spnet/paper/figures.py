@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from spnet.config.schema import PathwayName
 from spnet.errors import UserError
-from spnet.paper.rows.paper_table import Figures, PaperTable, Row, Scale, spnet_s
-from spnet.paper.rows.recipes import (
+from spnet.paper.paper_table import Figures, PaperTable, Row, Scale, spnet_s
+from spnet.paper.recipes import (
     Patch,
     Recipe,
     architecture,
@@ -19,7 +19,7 @@ from spnet.paper.rows.recipes import (
     with_lwf,
     without_pretraining,
 )
-from spnet.paper.rows.tables import BASELINE, CUHK, OURS_OC, OURS_QC, PRW, SEARCH, TABLES, both
+from spnet.paper.tables import BASELINE, CUHK, OURS_OC, OURS_QC, PRW, SEARCH, TABLES, both
 
 PATHS: dict[str, PathwayName] = {"QC": "query", "OC": "object"}
 OPTIMIZATIONS: dict[str, tuple[Patch, ...]] = {
@@ -104,10 +104,10 @@ FRACTIONS_STUDY = PaperTable(
     chart="lines",
 )
 
-PAPER_TABLES = {exhibit.key: exhibit for exhibit in (*TABLES, FIGURE7, FIGURE8, FRACTIONS_STUDY)}
+PAPER_TABLES = {table.key: table for table in (*TABLES, FIGURE7, FIGURE8, FRACTIONS_STUDY)}
 
 
-def exhibit(key: str) -> PaperTable:
+def get_table(key: str) -> PaperTable:
     """A table or figure by its key. Raises UserError with the choices."""
     if key not in PAPER_TABLES:
         raise UserError(f"there is no table or figure {key!r}; choose {', '.join(PAPER_TABLES)}")

@@ -10,11 +10,11 @@ import pytest
 
 from golden import assert_golden
 from spnet.config.schema import RunConfig
-from spnet.paper.rows.datasets import COCOPERSONS, CUHK_SYSU, PRW
-from spnet.paper.rows.figures import PAPER_TABLES
-from spnet.paper.rows.paper_table import Row
-from spnet.paper.rows.recipes import Recipe
-from spnet.paper.rows.scales import paper_scale
+from spnet.paper.datasets import COCOPERSONS, CUHK_SYSU, PRW
+from spnet.paper.figures import PAPER_TABLES
+from spnet.paper.paper_table import Row
+from spnet.paper.recipes import Recipe
+from spnet.paper.scales import paper_scale
 
 GOLDEN = Path(__file__).parent / "resolved_rows.json"
 SCALE = paper_scale()
@@ -75,9 +75,9 @@ def resolved() -> dict[str, dict[str, Any]]:
         "SPNet-S, fine-tuning": fields_of(FINETUNE),
         "data sets": sets,
     }
-    for key, exhibit in PAPER_TABLES.items():
-        rows = {row.name: changes(key, row.name) for row in exhibit.rows}
-        assert len(rows) == len(exhibit.rows)
+    for key, table in PAPER_TABLES.items():
+        rows = {row.name: changes(key, row.name) for row in table.rows}
+        assert len(rows) == len(table.rows)
         content[key] = {name: {"pre-training": before, "fine-tuning": after} for name, (before, after) in rows.items()}
     return content
 
@@ -172,7 +172,7 @@ LARGE = (
 RESNET = {"model.backbone.name": "resnet50", "model.backbone.drop_path": 0.0}
 UNIFORM = {"optimizer.backbone_lr": None, "optimizer.backbone_weight_decay": None}
 SEP, C2, REP = {"model.heads": "separate"}, {"model.cascade_steps": 2}, {"weights.replicate": True}
-# exhibit, row: what pre-training changes (None: there is none), what fine-tuning changes
+# table, row: what pre-training changes (None: there is none), what fine-tuning changes
 EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "main": {"SPNet-S": ({}, {}), "SPNet-L": (LARGE_BACKBONE, LARGE)},
     "table4": {

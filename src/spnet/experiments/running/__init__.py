@@ -1,1 +1,0 @@
-"""From rows to finished runs: what is needed, what there is, and who does the rest."""
