@@ -26,7 +26,7 @@ def miniature_scale(classifier: Path) -> Scale:
     small_backbone = BackboneConfig("convnext_tiny", str(classifier), 0.0, BACKBONE | {"num_classes": CLASSES})
     small = Recipe(_miniature("pretrain", small_backbone), _miniature("finetune", small_backbone))
     large = apply(_on_backbone(small, LARGE_BACKBONE), architecture("separate", 2, wide=True), replicated)
-    return Scale("miniature", small, large, _on_backbone(large, RESNET))
+    return Scale("miniature", small, large, _on_backbone(large, RESNET), small)
 
 
 def write_classifier(file: Path) -> Path:

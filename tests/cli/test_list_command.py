@@ -60,5 +60,5 @@ def test_experiments_refuses_what_there_is_not(option: str, value: str, capsys: 
     assert main(["list", option, value]) == 2
     error = capsys.readouterr().err
     assert error.startswith("spnet list: error: there is no table or figure '")
-    assert "choose main, table4" in error
+    assert "choose main, table3, table4" in error
     assert error.count("\n") == 1

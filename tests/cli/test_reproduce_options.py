@@ -53,7 +53,7 @@ def test_print_config_of_synthetic_scenes_renders_nothing(
 
 REAL = ["cocopersons=a", "prw=b"]
 MISTAKES = [
-    (["table10", "--data", *REAL], "there is no table or figure 'table10'; choose main, table4, table5"),
+    (["table10", "--data", *REAL], "there is no table or figure 'table10'; choose main, table3, table4"),
     (["table9", "--data", *REAL, "--rows", "Best"], "table9 has no row 'Best'; choose 'BatchNorm Logits (+)', "),
     (
         ["table5", "--data", "coco=a"],
@@ -77,6 +77,8 @@ MISTAKES = [
     (["table5", "--data", *REAL, "--jobs", "0"], "--jobs 0: must be 1 or more"),
     (["table5", "--data", *REAL, "--jobs", "two"], "argument --jobs: invalid int value: 'two'"),
     (["table5", "--data", *REAL, "--slurm", "gpu"], "--slurm gpu: expected KEY=VALUE"),
+    (["table3", "--data", *REAL, "--backbone-weights", "a=b"], "--backbone-weights a: unknown; choose solider, "),
+    (["table3", "--data", *REAL, "--backbone-weights", "solider"], "--backbone-weights solider: expected KEY=VALUE"),
     (["table5", "--data", *REAL, "--what"], "unrecognized arguments: --what"),
 ]
 

@@ -88,14 +88,14 @@ def test_figures_drawn_without_numbers_have_only_those_known_from_tables() -> No
     }
     tables = {name: figures for key in ("table5", "table6", "table8") for name, figures in printed(key).items()}
     baseline, oc, qc = (tables[name] for name in ("Baseline", "OC Original", "QC Original"))
-    large = {"CUHK-SYSU": {"mAP": 96.4}, "PRW": {"mAP": 61.2}}
+    large = {"CUHK-SYSU": {"mAP": 96.4, "top-1": 97.0}, "PRW": {"mAP": 61.2, "top-1": 90.9}}
     assert {place: paper for place, paper in known.items() if paper} == {
         ("figure7", "Baseline"): {"PRW": baseline["PRW"]},
         ("figure7", "Mixed LR, QC"): {"PRW": qc["PRW"]},
         ("figure7", "Mixed LR, OC"): {"PRW": oc["PRW"]},
         ("figure8", "c0-share-d128, no pre-training"): {"CUHK-SYSU": baseline["CUHK-SYSU"]},
         ("figure8", "c0-share-d128, PT"): {"CUHK-SYSU": qc["CUHK-SYSU"]},
-        ("fractions", "Baseline"): baseline,
+        ("fractions", "Baseline"): {"CUHK-SYSU": baseline["CUHK-SYSU"]},
         ("table7", "SPNet-S: c0-share-d128"): qc,
         ("table7", "SPNet-L: c2-sep-d2048"): large,
         ("table7", "Mixed LR"): qc,
@@ -125,3 +125,14 @@ def test_every_figure_has_a_column_and_a_metric() -> None:
         names = {row.name for row in table.rows}
         assert all({more, less} <= names for _, more, less in table.gains)
         assert all((row.at is not None) == (table.chart is not None) for row in table.rows)
+
+
+def test_figure_8_has_11_bars_and_the_fractions_five_points_of_each_pathway() -> None:
+    assert len(PAPER_TABLES["figure8"].rows) == 11
+    assert len(PAPER_TABLES["fractions"].rows) == 1 + 5 * 2
+    assert PAPER_TABLES["fractions"].columns == (("CUHK-SYSU", SEARCH),)
+
+
+def test_the_papers_metrics_of_table_3_are_not_known() -> None:
+    assert {row.name: row.paper for row in PAPER_TABLES["table3"].rows if row.paper} == {}
+    assert "not known" in PAPER_TABLES["table3"].note

@@ -87,7 +87,7 @@ def test_drawn_streets_stand_for_all_data_sets(synthetic_data: Path) -> None:
 def test_subsets_are_pretrained_on(miniature: Scale, synthetic_data: Path) -> None:
     plan = plan_of("fractions", miniature, synthetic_data)
     splits = {run.config.data.train_split for run in plan.trainings() if run.config.data.unique_id_per_box}
-    assert splits == {f"p{percent}" for percent in range(20, 200, 20)}
+    assert splits == {f"p{percent}" for percent in (20, 60, 100, 140, 180)}
     assert {run.config.data.train_split for run in plan_of("table8", miniature, synthetic_data).trainings()} == {
         "pretrain",
         "train",
@@ -286,3 +286,15 @@ def test_a_pretraining_is_not_needed_once_all_that_starts_from_it_is_finished(
     assert before not in plan.needed(RunIndex(tmp_path))
     hours = plan_of("table4", miniature, synthetic_data)  # asks for the pre-training itself
     assert before in hours.needed(RunIndex(tmp_path))
+
+
+def test_weights_that_are_not_given_are_named_and_the_other_rows_stay(
+    miniature: Scale, synthetic_data: Path, tmp_path: Path
+) -> None:
+    sources = replace(synthetic_sources(synthetic_data), weights={"solider-cocopersons": tmp_path / "none.pth"})
+    plan = make_plan(get_table("table3"), miniature, sources, (0,))
+    assert {cell.row.name: cell.problem for cell in plan.cells if cell.problem} == {
+        "SOLIDER": "backbone weights 'solider' are not given: --backbone-weights solider=FILE",
+        "SOLIDER, COCOPersons": f"--backbone-weights solider-cocopersons={tmp_path / 'none.pth'}: no such file",
+    }
+    assert len(plan.cells) == 6

@@ -17,7 +17,7 @@ SUMMARY = "list the paper's tables and figures: command, cost, the paper's metri
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet list`."""
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--table", metavar="N", help="this table alone: 4 to 9, main, speed, fractions")
+    chosen.add_argument("--table", metavar="N", help="this table alone: 3 to 9, main, speed, fractions")
     chosen.add_argument("--figure", metavar="N", help="this figure alone: 7 or 8")
     parser.add_argument(
         "--results",

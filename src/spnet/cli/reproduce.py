@@ -51,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="hand the runs to SLURM; parameters of submitit, as slurm_partition=gpu timeout_min=2880",
     )
+    parser.add_argument(
+        "--backbone-weights",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help="weights that rows of Table 3 start from: solider=FILE, solider-cocopersons=FILE",
+    )
     parser.add_argument("--print-config", action="store_true", help="print the plan and every resolved configuration")
 
 
@@ -91,9 +98,10 @@ def make_setting(arguments: argparse.Namespace) -> "Setting":
         if name in data:
             raise UserError(f"--data {name}: given twice")
         data[name] = root
-    slurm = None if arguments.slurm is None else dict(map(_slurm, arguments.slurm))
+    slurm = None if arguments.slurm is None else dict(_pair("--slurm", text) for text in arguments.slurm)
+    weights = {name: Path(file) for name, file in (_pair("--backbone-weights", t) for t in arguments.backbone_weights)}
     seeds = tuple(dict.fromkeys(arguments.seeds))
-    return Setting(data, arguments.scale, seeds, arguments.runs, arguments.jobs, slurm)
+    return Setting(data, arguments.scale, seeds, arguments.runs, arguments.jobs, slurm, weights)
 
 
 def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:
@@ -131,8 +139,8 @@ def _data(text: str) -> tuple[str, Path | None]:
     return name, Path(value) if equals else None
 
 
-def _slurm(text: str) -> tuple[str, str]:
+def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--slurm {text}: expected KEY=VALUE")
+        raise UserError(f"{option} {text}: expected KEY=VALUE")
     return name, value

@@ -28,5 +28,5 @@ def _finetuning(run: RunConfig | None, title: str) -> float:
 
 def _size(run: RunConfig) -> str:
     """Which of the paper's two sizes a run comes nearest to, by its backbone."""
-    large = run.model.backbone.name in ("convnext_base", "resnet50")
+    large = run.model.backbone.name in ("convnext_base", "resnet50", "swin_base_patch4_window7_224")
     return "SPNet-L" if large else "SPNet-S"

@@ -1,12 +1,12 @@
 """The data sets of the paper by name, and what a fine-tuning on each of them sets for itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.recipes import with_objective
+from spnet.paper.recipes import with_model, with_objective
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class SearchData:
         return replace(run, data=replace(run.data, root=str(root), train_split=self.split))
 
 
+# SOLIDER's weights (LUPerson), and the same fine-tuned on crops of COCOPersons: files that the user has
+USER_WEIGHTS = ("solider", "solider-cocopersons")
 COCOPERSONS = BoxData("cocopersons", "COCOPersons", "train")
 CUHK_SYSU = SearchData("cuhk-sysu", "CUHK-SYSU", "trainval", 5000)
 PRW = SearchData("prw", "PRW", "trainval", 500)
@@ -68,11 +70,24 @@ class Sources:
         boxes: the data of pre-training.
         search: the data of fine-tuning and test, by the paper's title; synthetic scenes stand for all of them.
         roots: prepared data sets by key.
+        weights: files of backbone weights, by the names that rows have for them.
     """
 
     boxes: BoxData
     search: Mapping[str, SearchData]
     roots: Mapping[str, Path]
+    weights: Mapping[str, Path] = field(default_factory=dict)
+
+    def with_weights(self, run: RunConfig) -> RunConfig:
+        """The run with the user's file for its backbone, if it starts from one. Raises UserError for one not given."""
+        name = run.model.backbone.weights
+        if name not in USER_WEIGHTS:
+            return run
+        if name not in self.weights:
+            raise UserError(f"backbone weights {name!r} are not given: --backbone-weights {name}=FILE")
+        if not self.weights[name].is_file():
+            raise UserError(f"--backbone-weights {name}={self.weights[name]}: no such file")
+        return with_model(run, backbone=replace(run.model.backbone, weights=str(self.weights[name])))
 
     def root(self, data: BoxData | SearchData) -> Path:
         """The folder of a data set. Raises UserError for one that was not named or is not prepared."""

@@ -145,10 +145,12 @@ def _cell(row: Row, title: str, scale: Scale, sources: Sources, seed: int) -> Ce
     try:
         before = None
         if recipe.pretrain is not None:
-            before = _training(sources.boxes.pretraining(recipe.pretrain, sources.root(sources.boxes)), seed)
+            pretrain = sources.with_weights(recipe.pretrain)
+            before = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
         if data is None or recipe.finetune is None:
             return Cell(row, title, seed, before)
-        run = _training(data.finetuning(recipe.finetune, sources.root(data)), seed, before)
+        finetune = sources.with_weights(recipe.finetune)
+        run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
     except UserError as error:
         return Cell(row, title, seed, None, data, str(error))
     return Cell(row, title, seed, run, data)

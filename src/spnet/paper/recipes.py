@@ -46,9 +46,14 @@ def on_backbone(backbone: BackboneConfig) -> Patch:
     return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=backbone))
 
 
-def random_backbone(recipe: Recipe) -> Recipe:
-    """The backbone starts from random weights too (Table 5, "Random Init.")."""
-    return _in_both(recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, weights="none")))
+def backbone_from(weights: str) -> Patch:
+    """The backbone's initial weights: a name of the configuration, or one that stands for a file of the user's."""
+    return lambda recipe: _in_both(
+        recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, weights=weights))
+    )
+
+
+random_backbone = backbone_from("none")  # Table 5, "Random Init."
 
 
 def pretrain_pathway(pathway: PathwayName) -> Patch:
@@ -64,6 +69,15 @@ def finetune_pathway(pathway: PathwayName) -> Patch:
 def pretrained_on(split: str) -> Patch:
     """Another part of the pre-training data: p20 to p180."""
     return lambda recipe: _in_pretraining(recipe, lambda run: replace(run, data=replace(run.data, train_split=split)))
+
+
+def pretrained_for(share: float) -> Patch:
+    """Another number of epochs of pre-training, as a share of the usual one."""
+
+    def shorter(run: RunConfig) -> RunConfig:
+        return with_optimizer(run, epochs=max(1, round(share * run.optimizer.epochs)))
+
+    return lambda recipe: _in_pretraining(recipe, shorter)
 
 
 def reid_only(recipe: Recipe) -> Recipe:

@@ -1,11 +1,20 @@
 """One table or figure of the paper from nothing to its outcome: data, plan, runs, metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spnet.errors import UserError
-from spnet.paper.datasets import COCOPERSONS, CUHK_SYSU, PRW, SYNTHETIC, Sources, real_sources, synthetic_sources
+from spnet.paper.datasets import (
+    COCOPERSONS,
+    CUHK_SYSU,
+    PRW,
+    SYNTHETIC,
+    USER_WEIGHTS,
+    Sources,
+    real_sources,
+    synthetic_sources,
+)
 from spnet.paper.execute import JOBS, make_jobs
 from spnet.paper.measurements import evaluator_mismatches
 from spnet.paper.paper_table import PaperTable, Scale
@@ -34,6 +43,7 @@ class Setting:
         runs: folder of runs; those below it are used again.
         at_once: jobs side by side on this machine.
         slurm: parameters of submitit; not None: hand the jobs to a cluster.
+        weights: files of backbone weights that rows start from (`USER_WEIGHTS`), by name.
     """
 
     data: Mapping[str, Path | None]
@@ -42,9 +52,12 @@ class Setting:
     runs: Path = Path("runs")
     at_once: int = 1
     slurm: Mapping[str, str] | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
+        if unknown := sorted(self.weights.keys() - set(USER_WEIGHTS)):
+            raise UserError(f"--backbone-weights {unknown[0]}: unknown; choose {', '.join(USER_WEIGHTS)}, with =FILE")
         _sources(self.data, self.runs)
 
     @property
@@ -55,7 +68,8 @@ class Setting:
     def plan(self, table: PaperTable) -> Plan:
         """All runs that a table needs."""
         scale: Scale = paper_scale() if self.scale == "paper" else small_scale(self.classifier)
-        return make_plan(table, scale, _sources(self.data, self.runs), self.seeds)
+        sources = replace(_sources(self.data, self.runs), weights=self.weights)
+        return make_plan(table, scale, sources, self.seeds)
 
 
 def _sources(data: Mapping[str, Path | None], runs: Path) -> Sources:

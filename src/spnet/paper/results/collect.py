@@ -1,4 +1,4 @@
-"""Collects the figures of a plan's runs into an outcome, with what is missing said by name."""
+"""Collects the metrics of a plan's runs into an outcome, with what is missing said by name."""
 
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
@@ -33,28 +33,28 @@ def _row(row: Row, plan: Plan, runs: RunIndex) -> RowOutcome:
     problems: list[str] = []
     for cell in (cell for cell in plan.cells if cell.row is row):
         try:
-            figures = _figures(cell, plan, runs)
+            metrics = _metrics(cell, plan, runs)
         except UserError as error:
             problems.append(f"{cell.column}, seed {cell.seed}: {error}")
             continue
-        for metric, value in figures.items():
+        for metric, value in metrics.items():
             own.setdefault(cell.column, {}).setdefault(metric, []).append(value)
     return RowOutcome(row.name, row.paper, own, row.at, tuple(problems))
 
 
-def _figures(cell: Cell, plan: Plan, runs: RunIndex) -> dict[str, float]:
-    """Figures of one cell by metric, its table's alone. Raises UserError if they are not there."""
+def _metrics(cell: Cell, plan: Plan, runs: RunIndex) -> dict[str, float]:
+    """Metrics of one cell by metric, its table's alone. Raises UserError if they are not there."""
     if cell.training is None:
         raise UserError(cell.problem)
     found = cell.training.find(runs)
     if found.state != RunState.FINISHED:
         raise UserError(_why_missing(cell.training, runs))
     wanted = measurement_of(cell, plan)
-    figures = read_measurement(found.folder, wanted) if wanted else {}
+    metrics = read_measurement(found.folder, wanted) if wanted else {}
     if found.record:
-        figures["hours"] = found.record.seconds / 3600
+        metrics["hours"] = found.record.seconds / 3600
     names = dict(own_columns(plan.table, plan.sources))[cell.column]
-    return {name: figures[name] for name in names if name in figures}
+    return {name: metrics[name] for name in names if name in metrics}
 
 
 def _why_missing(training: Training, runs: RunIndex) -> str:

@@ -1,4 +1,4 @@
-"""What a result's table says, before it is written in any language: headings, lines of printed figures, footnotes."""
+"""What a result's table says, before it is written in any language: headings, lines of printed metrics, footnotes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Line:
 
     Args:
         name: of the row.
-        cells: a printed figure a column.
+        cells: a printed value a column.
         noted: there is a footnote on it.
         gain: the difference of two rows.
     """
@@ -49,7 +49,7 @@ class Grid:
         headings: of all columns, the paper's first.
         lines: from top to bottom.
         footnotes: each with the name of the row it is on.
-        seeds: what our figures are: a mean of how many.
+        seeds: what our metrics are: a mean of how many.
     """
 
     headings: tuple[Heading, ...]
@@ -59,7 +59,7 @@ class Grid:
 
 
 def make_grid(outcome: Outcome) -> Grid:
-    """The table of a result; the paper's columns are those in which it has a figure."""
+    """The table of a result; the paper's columns are those in which it has a value."""
     paper, own = _known_of_paper(outcome), _pairs(outcome.own_columns)
     notes = {row.name: list(_notes(row, outcome.rows, own)) for row in outcome.rows}
     lines = []
@@ -74,7 +74,7 @@ def make_grid(outcome: Outcome) -> Grid:
 
 
 def seeds_of(row: RowOutcome, data: str, metric: str) -> Sequence[float]:
-    """Our figures of a row, one a seed; none if nothing was measured."""
+    """Our values of a row, one a seed; none if nothing was measured."""
     return row.own.get(data, {}).get(metric, ())
 
 

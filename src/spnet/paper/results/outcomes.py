@@ -1,4 +1,4 @@
-"""What came out of a table's runs, as it is written to a file, drawn, and put beside the paper's figures."""
+"""What came out of a table's runs, as it is written to a file, plotted, and put beside the paper's metrics."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from typing import Any
 from spnet.errors import UserError
 from spnet.files import atomic_write
 
-Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a figure a seed, those there are
+Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a value a seed, those there are
 
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """One row: the paper's figures and ours, in the same units (percent, hours, milliseconds).
+    """One row: the paper's metrics and ours, in the same units (percent, hours, milliseconds).
 
     Args:
         name: the row's.
         paper: data set -> metric -> the paper's figure.
         own: data set -> metric -> ours, one a finished seed.
         at: for figures: the place on the axis, and the series.
-        problems: what keeps figures from being there, a line each, with the name of the run.
+        problems: what keeps metrics from being there, a line each, with the name of the run.
     """
 
     name: str
