@@ -8,10 +8,10 @@ from typing import Any
 SUMMARY = "show all of it on synthetic scenes: pre-train, fine-tune, search, report"
 
 DESCRIPTION = (
-    "Renders a synthetic data set, trains a classifier of rendered objects for all backbones to start from (as the paper's "
-    "start from ImageNet's), pre-trains spnet-tiny query-centric, fine-tunes it object-centric, fine-tunes once more "
-    "without pre-training to compare, searches both for people never seen, and writes OUTPUT/metrics.json and "
-    "OUTPUT/report.html. Interrupted, the same command goes on; what is finished is not done again."
+    "Renders a synthetic data set, trains a classifier of rendered objects for all backbones to start from (as the "
+    "paper's start from ImageNet's), pre-trains spnet-tiny query-centric, fine-tunes it object-centric, fine-tunes "
+    "once more without pre-training to compare, searches both for people never seen, and writes OUTPUT/metrics.json "
+    "and OUTPUT/report.html. Interrupted, the same command goes on; what is finished is not done again."
 )
 
 COUNTS = (
