@@ -11,7 +11,7 @@ from miniature_scale import make_synthetic_data, miniature_scale, write_classifi
 from reproducing import command, shrink_small_scale
 from small_dataset import make_dataset, options
 from spnet.cli.main import main
-from spnet.paper.rows.paper_table import Scale
+from spnet.paper.paper_table import Scale
 
 # sums of several threads are not the same to the bit each time; for what the tests start, too
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -3,34 +3,38 @@
 import json
 import os
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.evaluation.runner import METRICS, evaluation_folder
 from spnet.models.checkpoints import WEIGHTS_NAME
-from spnet.paper.execute import Measurement
+from spnet.paper.measurements import Measurement
 from spnet.paper.plan import Plan, Training
-from spnet.runs.folder import LAST, split_file
+from spnet.runs.folder import LAST, split_file, write_config
 from spnet.runs.record import RunRecord, annotations_digest, write_record
 from spnet.training.module import TrainingModule
 
 
 def finish(folder: Path, training: Training, seconds: float = 1800) -> Path:
     """A run that is finished."""
-    folder.mkdir(parents=True)
+    begin(folder, training)
     write_record(folder, RunRecord(training.fingerprint, "finished", seconds=seconds, steps=9))
-    (folder / WEIGHTS_NAME).touch()
+    save_file({"weight": torch.zeros(1)}, folder / WEIGHTS_NAME)
     return folder
 
 
 def interrupt(folder: Path, training: Training) -> Path:
     """A run with a checkpoint."""
+    begin(folder, training)
     (folder / LAST).parent.mkdir(parents=True)
-    write_record(folder, RunRecord(training.fingerprint))
-    (folder / LAST).touch()
+    with zipfile.ZipFile(folder / LAST, "w") as archive:
+        archive.writestr("data", "nothing")
     return folder
 
 
@@ -41,9 +45,22 @@ def diverge(folder: Path, training: Training) -> Path:
     return folder
 
 
+def fail(folder: Path, training: Training) -> Path:
+    """A run that an error ended."""
+    interrupt(folder, training)
+    write_record(folder, RunRecord(training.fingerprint, "failed", "an image is missing"))
+    return folder
+
+
+def damage(folder: Path, training: Training) -> Path:
+    """A run whose weights are cut off."""
+    (finish(folder, training) / WEIGHTS_NAME).write_bytes(b"cut off")
+    return folder
+
+
 def begin(folder: Path, training: Training) -> Path:
     """A run that was killed before its first checkpoint."""
-    folder.mkdir(parents=True)
+    write_config(folder, training.config)
     write_record(folder, RunRecord(training.fingerprint))
     return folder
 
@@ -53,7 +70,7 @@ def finish_all(plan: Plan, runs: Path) -> dict[str, Path]:
     return {run.fingerprint: finish(runs / f"run{number}", run) for number, run in enumerate(plan.trainings())}
 
 
-def note_figures(run: Path, wanted: Measurement, mean: float = 0.5, version: int = EVALUATOR_VERSION) -> Path:
+def note_metrics(run: Path, wanted: Measurement, mean: float = 0.5, version: int = EVALUATOR_VERSION) -> Path:
     """An evaluation whose mAP is `mean`, on the annotations there are; returns its file."""
     search = {"mAP": mean, "top1": 0.25, "top5": 0.75, "top10": 1}
     section = {"detection": {"recall@0.5": 0.9, "ap@0.5": 0.85}, "detected": search, "ground_truth": search}

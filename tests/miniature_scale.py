@@ -10,8 +10,8 @@ from spnet.config.io import override
 from spnet.config.presets import get_preset
 from spnet.config.schema import BackboneConfig, RunConfig, Stage
 from spnet.models.backbone import Backbone
-from spnet.paper.rows.paper_table import Scale
-from spnet.paper.rows.recipes import Recipe, apply, architecture, replicated, with_model
+from spnet.paper.paper_table import Scale
+from spnet.paper.recipes import Recipe, apply, architecture, replicated, with_model
 
 CLASSES = 5
 LARGE_BACKBONE = BackboneConfig("convnext_tiny", "none", 0.0, BACKBONE | {"dims": [8, 12, 16, 32]})
@@ -26,7 +26,7 @@ def miniature_scale(classifier: Path) -> Scale:
     small_backbone = BackboneConfig("convnext_tiny", str(classifier), 0.0, BACKBONE | {"num_classes": CLASSES})
     small = Recipe(_miniature("pretrain", small_backbone), _miniature("finetune", small_backbone))
     large = apply(_on_backbone(small, LARGE_BACKBONE), architecture("separate", 2, wide=True), replicated)
-    return Scale("miniature", small, large, _on_backbone(large, RESNET))
+    return Scale("miniature", small, large, _on_backbone(large, RESNET), small)
 
 
 def write_classifier(file: Path) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spnet.cli.main import main
-from spnet.paper.rows.figures import PAPER_TABLES
+from spnet.paper.figures import PAPER_TABLES
 
 
 def test_experiments_lists_everything(
@@ -15,9 +15,9 @@ def test_experiments_lists_everything(
     monkeypatch.chdir(tmp_path)
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for key, exhibit in PAPER_TABLES.items():
+    for key, table in PAPER_TABLES.items():
         assert f"  spnet reproduce {key} --data synthetic --scale small\n" in printed
-        for row in exhibit.rows:
+        for row in table.rows:
             assert row.name in printed
     assert main(["list", "--table", "8", "--results", str(made / "results")]) == 0
     printed = capsys.readouterr().out
@@ -60,5 +60,5 @@ def test_experiments_refuses_what_there_is_not(option: str, value: str, capsys: 
     assert main(["list", option, value]) == 2
     error = capsys.readouterr().err
     assert error.startswith("spnet list: error: there is no table or figure '")
-    assert "choose main, table4" in error
+    assert "choose main, table3, table4" in error
     assert error.count("\n") == 1

@@ -1,7 +1,6 @@
 """`spnet reproduce` as a person types it: a table from nothing, nothing done twice, and what is missing said."""
 
 import json
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from fake_runs import diverge, interrupt_step
 from miniature_scale import miniature_scale
 from reproducing import command, forbid_training
 from spnet.cli.main import main
+from spnet.evaluation import runner
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.paper import execute, reproduce
+from spnet.paper import reproduce
+from spnet.paper.datasets import synthetic_sources
+from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.plan import make_plan
-from spnet.paper.process_pool import Job
+from spnet.paper.process_pool import Job, run_jobs
 from spnet.paper.results.outcomes import read_outcome
-from spnet.paper.rows.datasets import synthetic_sources
-from spnet.paper.rows.figures import PAPER_TABLES
 from spnet.runs.record import RECORD_NAME
 
 pytestmark = pytest.mark.usefixtures("small_scale_is_miniature")
@@ -32,9 +32,9 @@ def test_a_table_from_nothing(made: Path) -> None:
     assert [row.name for row in outcome.rows] == ROWS
     for row in outcome.rows:
         assert row.problems == ()
-        (figures,) = row.own.values()
-        assert set(figures) == {"mAP", "top-1"}
-        assert all(len(values) == 2 and all(0 <= value <= 100 for value in values) for values in figures.values())
+        (metrics,) = row.own.values()
+        assert set(metrics) == {"mAP", "top-1"}
+        assert all(len(values) == 2 and all(0 <= value <= 100 for value in values) for values in metrics.values())
     assert outcome.rows[0].paper == {"CUHK-SYSU": {"mAP": 91.9, "top-1": 93.2}, "PRW": {"mAP": 52.7, "top-1": 86.6}}
     assert outcome.facts["seeds"] == "0, 1"
     assert outcome.facts["training"].startswith("10 runs, ")
@@ -62,7 +62,7 @@ def test_a_second_call_trains_nothing(
         shutil.move(run, tmp_path / "runs" / "sorted" / f"number {number}")
     data = shutil.copytree(synthetic_data, tmp_path / "data")
     forbid_training(monkeypatch)
-    monkeypatch.setattr(execute, "measure", lambda run, wanted: pytest.fail("nothing is to be measured"))
+    monkeypatch.setattr(runner, "evaluate_weights", lambda *_, **__: pytest.fail("nothing is to be measured"))
     assert main(command(data, tmp_path, "--seeds", "0", "1")) == 0
     printed = capsys.readouterr().out
     assert printed.count("  finished     seed ") == 9
@@ -104,10 +104,10 @@ def test_what_is_missing_is_said_and_the_rest_is_written(
     assert f"not done: {waiting.after.name}: {runs / 'gone'}: training diverged: at step 7; remove" in printed
     assert f"not done: {waiting.name}: {waiting.after.name} failed\n" in printed
     rows = {row.name: row for row in read_outcome(tmp_path / "results" / "table8.json").rows}
-    assert rows["OC-FT"].problems == (f"drawn streets, seed 0: {runs / damaged.name}: missing",)
-    assert rows["QC-FT+PT"].problems == (f"drawn streets, seed 1: {runs / 'gone'}: training diverged: at step 7",)
+    assert rows["OC-FT"].problems == (f"synthetic scenes, seed 0: {runs / damaged.name}: missing",)
+    assert rows["QC-FT+PT"].problems == (f"synthetic scenes, seed 1: {runs / 'gone'}: training diverged: at step 7",)
     assert rows["OC-FT+PT"].problems == ()
-    assert [len(row.own["drawn streets"]["mAP"]) for row in rows.values()] == [1, 2, 2, 1]
+    assert [len(row.own["synthetic scenes"]["mAP"]) for row in rows.values()] == [1, 2, 2, 1]
     assert (runs / damaged.name / "weights.safetensors").is_file()
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_call_goes_on(
     assert read_outcome(tmp_path / "results" / "table8.json").rows[0].problems == ()
 
 
-def test_figures_of_another_evaluator_are_told_and_measured_again(
+def test_metrics_of_another_evaluator_are_said_and_measured_again(
     made: Path,
     synthetic_data: Path,
     tmp_path: Path,
@@ -151,7 +151,7 @@ def test_a_chart_is_drawn_and_several_are_made_at_once(
     made: Path, synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any of their runs: what there is not is said, and the files are there."""
-    monkeypatch.setattr(reproduce, "run_jobs", lambda jobs, at_once: {job.name: "not today" for job in jobs})
+    monkeypatch.setattr(reproduce, "run_jobs", lambda jobs, at_once, logs: {job.name: "not today" for job in jobs})
     assert main(["reproduce", "figure7", *command(synthetic_data, tmp_path, table="speed")[1:]]) == 0
     names = {file.name for file in (tmp_path / "results").iterdir()}
     assert names == {f"{key}.{kind}" for key in ("speed", "figure7") for kind in ("md", "tex", "json")} | {
@@ -169,37 +169,42 @@ def test_results_that_cannot_be_written_are_refused(
     assert capsys.readouterr().err == f"spnet reproduce: error: {tmp_path / 'results'}: cannot be made: File exists\n"
 
 
-def test_two_at_once(synthetic_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each line of a process says whose it is."""
+def test_two_at_once(
+    synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In processes of their own, each with a log."""
+    monkeypatch.setattr(reproduce, "run_jobs", run_jobs)
     rows = ["--rows", "OC-FT", "QC-FT"]
     assert main(command(synthetic_data, tmp_path, "--jobs", "2", *rows)) == 0
     outcome = read_outcome(tmp_path / "results" / "table8.json")
     assert [row.problems for row in outcome.rows] == [(), ()]
-    assert [len(row.own["drawn streets"]["mAP"]) for row in outcome.rows] == [1, 1]
-    printed = capfd.readouterr()
-    for run in (tmp_path / "runs").glob("finetune-*"):
-        assert f"{run.name}: training\n{run.name}: measuring on data\n" in "".join(
-            line for line in printed.out.splitlines(keepends=True) if line.startswith(run.name)
-        )
-        assert f"{run.name}: epoch 1/1" in printed.err
+    assert [len(row.own["synthetic scenes"]["mAP"]) for row in outcome.rows] == [1, 1]
+    printed = capfd.readouterr().out
+    runs = list((tmp_path / "runs").glob("finetune-*"))
+    assert len(runs) == 2
+    for run in runs:
+        log = tmp_path / "runs" / "jobs" / f"{run.name}.log"
+        assert f"{run.name}: started; log: {log}\n" in printed
+        assert f"{run.name}: done in " in printed
+        assert "epoch 1/1" in log.read_text()
 
 
 def test_handed_to_a_cluster(
     synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole jobs travel: they can be pickled, and come after their pre-training."""
+    """Commands travel, and come after their pre-training."""
     handed: list[Any] = []
 
     def submit(jobs: list[Job], folder: Path, options: dict[str, str]) -> dict[str, str]:
-        handed.extend([folder, options, *pickle.loads(pickle.dumps(jobs))])
+        handed.extend([folder, options, *jobs])
         return {job.name: str(100 + row) for row, job in enumerate(jobs)}
 
     monkeypatch.setattr(reproduce, "submit", submit)
     rows = ["--rows", "OC-FT+PT", "--slurm", "slurm_partition=gpu", "timeout_min=60"]
     assert main(command(synthetic_data, tmp_path, *rows)) == 0
-    folder, options, before, after = handed
+    folder, options, before, after, evaluation = handed
     assert folder == tmp_path / "runs" / "slurm"
     assert options == {"slurm_partition": "gpu", "timeout_min": "60"}
-    assert after.after == (before.name,)
+    assert (after.after, evaluation.after) == ((before.name,), (after.name,))
     assert f"{before.name}: job 100\n{after.name}: job 101\n" in capsys.readouterr().out
     assert "missing" in read_outcome(tmp_path / "results" / "table8.json").rows[0].problems[0]

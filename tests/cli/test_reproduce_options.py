@@ -9,12 +9,12 @@ import yaml
 from spnet.cli.main import main
 from spnet.config.io import parse
 from spnet.config.schema import RunConfig
-from spnet.paper.rows.figures import PAPER_TABLES
+from spnet.paper.figures import PAPER_TABLES
 
 pytestmark = pytest.mark.usefixtures("small_scale_is_miniature")
 
 
-def test_dry_run_shows_every_configuration_without_data(
+def test_print_config_shows_every_configuration_without_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -39,7 +39,7 @@ def test_dry_run_shows_every_configuration_without_data(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_dry_run_of_drawn_streets_draws_nothing(
+def test_print_config_of_synthetic_scenes_renders_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -47,13 +47,13 @@ def test_dry_run_of_drawn_streets_draws_nothing(
     assert main(["reproduce", "table9", *rows, "--data", "synthetic", "--scale", "small", "--print-config"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("--- # ") == 1
-    assert "--- # table9, FixedNorm Logits (-): fine-tuning on drawn streets\n" in printed
+    assert "--- # table9, FixedNorm Logits (-): fine-tuning on synthetic scenes\n" in printed
     assert list(tmp_path.iterdir()) == []
 
 
 REAL = ["cocopersons=a", "prw=b"]
 MISTAKES = [
-    (["table10", "--data", *REAL], "there is no table or figure 'table10'; choose main, table4, table5"),
+    (["table10", "--data", *REAL], "there is no table or figure 'table10'; choose main, table3, table4"),
     (["table9", "--data", *REAL, "--rows", "Best"], "table9 has no row 'Best'; choose 'BatchNorm Logits (+)', "),
     (
         ["table5", "--data", "coco=a"],
@@ -66,7 +66,10 @@ MISTAKES = [
         ["table5", "--data", "synthetic", "prw=a"],
         "--data synthetic stands for all data sets: it cannot be given",
     ),
-    (["table5", "--data", "synthetic=none"], "--data synthetic=none: there is nothing; without =DIR streets are drawn"),
+    (
+        ["table5", "--data", "synthetic=none"],
+        "--data synthetic=none: there is nothing; without =DIR scenes are rendered",
+    ),
     (["table5"], "the following arguments are required: --data"),
     (["table5", "--data", *REAL, "--scale", "large"], "argument --scale: invalid choice: 'large' (choose from "),
     (["table5", "--data", *REAL, "--seeds", "0", "-1"], "--seeds -1: must be 0 or more"),
@@ -74,6 +77,8 @@ MISTAKES = [
     (["table5", "--data", *REAL, "--jobs", "0"], "--jobs 0: must be 1 or more"),
     (["table5", "--data", *REAL, "--jobs", "two"], "argument --jobs: invalid int value: 'two'"),
     (["table5", "--data", *REAL, "--slurm", "gpu"], "--slurm gpu: expected KEY=VALUE"),
+    (["table3", "--data", *REAL, "--backbone-weights", "a=b"], "--backbone-weights a: unknown; choose solider, "),
+    (["table3", "--data", *REAL, "--backbone-weights", "solider"], "--backbone-weights solider: expected KEY=VALUE"),
     (["table5", "--data", *REAL, "--what"], "unrecognized arguments: --what"),
 ]
 

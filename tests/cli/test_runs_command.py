@@ -1,9 +1,8 @@
 """`spnet runs` as a person types it: everything there is in one table, what is wrong below it, exit status 0."""
 
+import csv
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 from rich.console import Console
@@ -12,13 +11,12 @@ from invented_runs import evaluate, interrupt, make_run
 from spnet.cli import runs as runs_command
 from spnet.cli.main import main
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.paper.results.runs_columns import COLUMNS, lines_of
-from spnet.paper.results.runs_table import collect_runs
+from spnet.paper.results.runs_table import COLUMNS, list_runs
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Three runs, the second with figures of another evaluator, the third interrupted."""
+    """Three runs, the second with metrics of another evaluator, the third interrupted."""
     folder = tmp_path / "some runs"
     evaluate(make_run(folder / "a", seed="1"), mAP=0.3)
     evaluate(make_run(folder / "b"), mAP=0.4, version=EVALUATOR_VERSION + 1)
@@ -52,66 +50,31 @@ def test_one_run_has_all_its_columns(runs: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_links_lead_to_configuration_and_weights(runs: Path) -> None:
-    table, _ = runs_command._table(lines_of(collect_runs(runs)))
+    table, _ = runs_command._table(list_runs(runs)[0])
     links = {segment.style.link for segment in Console(width=300).render(table) if segment.style and segment.style.link}
     files = [*runs.glob("*/config.yaml"), *runs.glob("*/weights.safetensors")]
     assert links == {file.as_uri() for file in files}
     assert len(links) == 5
 
 
-class Page(HTMLParser):
-    """What a browser would show of the page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.values: list[list[str | None]] = []
-        self.links: list[str] = []
-        self.outside: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        if tag == "tr":
-            self.rows.append([])
-            self.values.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.values[-1].append(given.get("data-value", given.get("data-first")))
-        elif tag == "a":
-            self.links.append(given["href"] or "")
-        self.outside += [value or "" for name, value in attributes if name in ("src", "integrity") or tag == "link"]
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data.strip()
-
-
-def test_page(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = runs.parent / "pages" / "runs.html"
-    file.parent.mkdir()
-    assert main(["runs", str(runs), "--sort", "mAP", "--html", str(file)]) == 0
-    assert capsys.readouterr().out.endswith(f"page: {file}\n")
-    page = Page(file.read_text())
-    assert page.rows[0] == [*COLUMNS, "files"]
-    assert [row[0] for row in page.rows[1:]] == ["b", "a", "c & d"]
-    mean = list(COLUMNS).index("mAP")
-    assert [row[mean] for row in page.rows] == ["mAP", "40.0*", "30.0", "20.0"]
-    assert [row[mean] for row in page.values] == ["descending", "40.0", "30.0", "20.0"]
-    assert page.values[0][list(COLUMNS).index("hours")] == "ascending"
-    assert page.outside == []
-    assert len(page.links) == 5
-    for link in page.links:
-        assert (file.parent / unquote(link)).is_file()
-    assert "<li>c &amp; d: interrupted after step 120" in file.read_text()
-    assert list(file.parent.iterdir()) == [file]
+def test_csv_has_all_columns_and_values_as_they_are(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = runs.parent / "runs.csv"
+    assert main(["runs", str(runs), "--sort", "mAP", "--csv", str(file)]) == 0
+    assert capsys.readouterr().out.endswith(f"table: {file}\n")
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == [*COLUMNS, "folder"]
+    assert [row["run"] for row in rows] == ["b", "a", "c & d"]
+    assert [float(row["mAP"]) for row in rows] == pytest.approx([40, 30, 20])
+    assert [row["hours"] for row in rows] == ["2.5", "2.5", ""]
+    assert [row["folder"] for row in rows] == [str(runs / row["run"]) for row in rows]
 
 
 MISTAKES = [
     (["{}/missing"], "missing: no such folder"),
     (["{}/a/logs"], "no run is there"),
     (["{}", "--sort", "x"], "--sort x: there is no such column; choose 'run', "),
-    (["{}", "--html", "{}/no/page.html"], "page.html: cannot be written"),
+    (["{}", "--csv", "{}/no/runs.csv"], "runs.csv: cannot be written"),
 ]
 
 

@@ -50,15 +50,17 @@ def test_what_is_shown_is_a_file_to_train_from(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "shown.yaml").write_text(shown := capsys.readouterr().out)
     assert show(capsys, "spnet-tiny", "--config", str(tmp_path / "shown.yaml")) == get_preset("spnet-l", "pretrain")
     assert shown == to_yaml(get_preset("spnet-l", "pretrain"))
+    assert show(capsys, "--config", str(tmp_path / "shown.yaml")) == get_preset("spnet-l", "pretrain")
 
 
 MISTAKES = [
-    ([], "which configuration? choose spnet-s, spnet-l, spnet-tiny, or --resume RUN"),
+    ([], "which preset? choose spnet-s, spnet-l, spnet-tiny, --config FILE or --resume RUN"),
     (["spnet-m"], "preset 'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-tiny"),
     (["spnet-s", "spnet-l"], "configuration (options): 'spnet-l' is no option; expected --KEY VALUE"),
     (["spnet-s", "--model.nope", "1"], "configuration (options): unknown key model.nope; choose "),
     (["spnet-s", "--model.cascade_steps", "two"], "model.cascade_steps is 'two': should be a valid integer"),
     (["spnet-s", "--config", "none.yaml"], "configuration 'none.yaml' cannot be read: No such file or directory"),
+    (["--config", "x.yaml", "--stage", "pretrain"], "--stage and --pathway belong to a NAME; with --config alone set "),
     (["spnet-s", "--resume", "runs/x"], "--resume runs/x goes on as the run was configured: drop spnet-s"),
     (["--resume", "runs/x"], "'runs/x' is no run: it has no config.yaml"),
 ]

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from fake_runs import begin, diverge, finish, finish_all, interrupt
+from fake_runs import begin, damage, diverge, fail, finish, finish_all, interrupt
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
 from spnet.config.schema import RunConfig
+from spnet.paper.datasets import real_sources, synthetic_sources
+from spnet.paper.figures import PAPER_TABLES, get_table
+from spnet.paper.paper_table import Scale
 from spnet.paper.plan import Plan, Training, make_plan, own_columns, own_titles
+from spnet.paper.recipes import Recipe
 from spnet.paper.reproduce import only_rows
-from spnet.paper.rows.datasets import real_sources, synthetic_sources
-from spnet.paper.rows.figures import PAPER_TABLES, exhibit
-from spnet.paper.rows.paper_table import Scale
-from spnet.paper.rows.recipes import Recipe
-from spnet.paper.run_index import Runs, needed_trainings
+from spnet.runs.index import RunIndex, RunState
 
 
 def plan_of(key: str, scale: Scale, data: Path, seeds: tuple[int, ...] = (0,), rows: tuple[str, ...] = ()) -> Plan:
-    one = exhibit(key)
+    one = get_table(key)
     return make_plan(only_rows(one, rows) if rows else one, scale, synthetic_sources(data), seeds)
 
 
@@ -53,7 +53,7 @@ def test_a_shared_pretraining_is_planned_once_and_first(miniature: Scale, synthe
 
 
 def test_every_row_has_a_cell_for_each_data_set_and_seed(miniature: Scale, released: dict[str, Path]) -> None:
-    plan = make_plan(exhibit("table4"), miniature, real_sources(released), (3, 5))
+    plan = make_plan(get_table("table4"), miniature, real_sources(released), (3, 5))
     cells = [(cell.row.name, cell.column, cell.seed) for cell in plan.cells]
     three = ("COCOPersons", "CUHK-SYSU", "PRW")
     rows = {"SPNet-S, QC": three, "SPNet-S, OC": three[:1], "SPNet-L, QC": three, "SPNet-L, OC": three[:1]}
@@ -62,7 +62,7 @@ def test_every_row_has_a_cell_for_each_data_set_and_seed(miniature: Scale, relea
 
 def test_each_data_set_sets_its_own(miniature: Scale, released: dict[str, Path]) -> None:
     """SPEC section 3: 5,000 unknown persons of CUHK-SYSU are remembered, 500 of PRW."""
-    plan = make_plan(exhibit("table5"), miniature, real_sources(released), (0,))
+    plan = make_plan(get_table("table5"), miniature, real_sources(released), (0,))
     queues = {}
     for cell in plan.cells:
         assert cell.training is not None
@@ -75,11 +75,11 @@ def test_each_data_set_sets_its_own(miniature: Scale, released: dict[str, Path])
 
 def test_drawn_streets_stand_for_all_data_sets(synthetic_data: Path) -> None:
     sources = synthetic_sources(synthetic_data)
-    assert own_titles(PAPER_TABLES["table5"], sources) == ["drawn streets"]
-    assert own_columns(PAPER_TABLES["table5"], sources) == (("drawn streets", ("mAP", "GT mAP", "AP@0.5")),)
+    assert own_titles(PAPER_TABLES["table5"], sources) == ["synthetic scenes"]
+    assert own_columns(PAPER_TABLES["table5"], sources) == (("synthetic scenes", ("mAP", "GT mAP", "AP@0.5")),)
     assert own_columns(PAPER_TABLES["table4"], sources) == (
-        ("drawn streets (boxes)", ("hours",)),
-        ("drawn streets", ("hours",)),
+        ("synthetic scenes (boxes)", ("hours",)),
+        ("synthetic scenes", ("hours",)),
     )
     assert own_columns(PAPER_TABLES["figure7"], real_sources({})) == (("PRW", ("mAP", "top-1")),)
 
@@ -87,7 +87,7 @@ def test_drawn_streets_stand_for_all_data_sets(synthetic_data: Path) -> None:
 def test_subsets_are_pretrained_on(miniature: Scale, synthetic_data: Path) -> None:
     plan = plan_of("fractions", miniature, synthetic_data)
     splits = {run.config.data.train_split for run in plan.trainings() if run.config.data.unique_id_per_box}
-    assert splits == {f"p{percent}" for percent in range(20, 200, 20)}
+    assert splits == {f"p{percent}" for percent in (20, 60, 100, 140, 180)}
     assert {run.config.data.train_split for run in plan_of("table8", miniature, synthetic_data).trainings()} == {
         "pretrain",
         "train",
@@ -99,14 +99,14 @@ def test_runs_are_found_after_they_were_renamed_and_moved(
 ) -> None:
     plan = plan_of("table8", miniature, synthetic_data)
     first, second, *_ = plan.trainings()
-    assert Runs(tmp_path / "runs").find(first).folder == tmp_path / "runs" / first.name
+    assert first.find(RunIndex(tmp_path / "runs")).folder == tmp_path / "runs" / first.name
     finish(tmp_path / "runs" / first.name, first)
-    assert Runs(tmp_path / "runs").find(first).state == "finished"
+    assert first.find(RunIndex(tmp_path / "runs")).state == "finished"
     shutil.move(tmp_path / "runs" / first.name, tmp_path / "elsewhere" / "of" / "another name")
-    found = Runs(tmp_path / "elsewhere").find(first)
+    found = first.find(RunIndex(tmp_path / "elsewhere"))
     assert (found.state, found.folder) == ("finished", tmp_path / "elsewhere" / "of" / "another name")
-    assert Runs(tmp_path / "elsewhere").find(second).state == "missing"
-    assert Runs(tmp_path / "runs").find(first).state == "missing"
+    assert second.find(RunIndex(tmp_path / "elsewhere")).state == "missing"
+    assert first.find(RunIndex(tmp_path / "runs")).state == "missing"
 
 
 def test_a_moved_data_set_finds_its_runs(miniature: Scale, synthetic_data: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_moved_data_set_finds_its_runs(miniature: Scale, synthetic_data: Path,
     here, there = (plan_of("table5", miniature, data) for data in (synthetic_data, tmp_path / "another name"))
     assert digests(here) == digests(there)
     finish_all(here, tmp_path / "runs")
-    assert {Runs(tmp_path / "runs").find(run).state for run in there.trainings()} == {"finished"}
+    assert {run.find(RunIndex(tmp_path / "runs")).state for run in there.trainings()} == {"finished"}
 
 
 def test_changed_annotations_are_another_training(miniature: Scale, synthetic_data: Path, tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_changed_annotations_are_another_training(miniature: Scale, synthetic_da
     finish_all(plan, tmp_path / "runs")
     change_box(data / "annotations" / "train.json")
     states = {
-        run.name: Runs(tmp_path / "runs").find(run).state for run in plan_of("table8", miniature, data).trainings()
+        run.name: run.find(RunIndex(tmp_path / "runs")).state for run in plan_of("table8", miniature, data).trainings()
     }
     assert {state for name, state in states.items() if name.startswith("pretrain")} == {"finished"}
     assert {state for name, state in states.items() if name.startswith("finetune")} == {"missing"}
     change_box(data / "annotations" / "pretrain.json")
     plan = plan_of("table8", miniature, data)
-    assert {Runs(tmp_path / "runs").find(run).state for run in plan.trainings()} == {"missing"}
+    assert {run.find(RunIndex(tmp_path / "runs")).state for run in plan.trainings()} == {"missing"}
 
 
 def change_box(file: Path) -> None:
@@ -176,7 +176,14 @@ def test_another_classifier_is_another_start(miniature: Scale, synthetic_data: P
     assert [row for row, depends in by_row[0].items() if depends == by_row[2][row]] == ["Random Init."]
 
 
-STATES = {"finished": finish, "interrupted": interrupt, "diverged": diverge, "missing": begin}
+STATES = {
+    "finished": finish,
+    "diverged": diverge,
+    "interrupted": interrupt,
+    "failed": fail,
+    "started": begin,
+    "damaged": damage,
+}
 
 
 @pytest.mark.parametrize("first", STATES)
@@ -185,11 +192,15 @@ def test_the_better_of_two_runs_counts(first: str, second: str, training: Traini
     """In whichever order they are found."""
     STATES[first](tmp_path / "a", training)
     STATES[second](tmp_path / "b", training)
-    best = next(state for state in ("finished", "diverged", "interrupted", "missing") if state in (first, second))
-    found = Runs(tmp_path).find(training)
+    best = next(state for state in STATES if state in (first, second))
+    found = training.find(RunIndex(tmp_path))
     assert found.state == best
     assert found.folder == tmp_path / ("a" if first == best else "b")
-    assert found.reason == ("training diverged: at step 7" if best == "diverged" else "")
+    assert bool(found.reason) == (best in ("diverged", "failed", "damaged"))
+
+
+def test_every_state_has_a_run_that_is_in_it() -> None:
+    assert [*STATES, "missing"] == list(RunState)
 
 
 @pytest.fixture
@@ -202,11 +213,11 @@ def test_damaged_records_are_named_and_the_rest_is_found(content: str, training:
     finish(tmp_path / "a", training)
     finish(tmp_path / "b", training)
     (tmp_path / "a" / "run.json").write_text(content, encoding="latin-1")
-    runs = Runs(tmp_path)
-    (problem,) = runs.problems
+    runs = RunIndex(tmp_path)
+    (problem,) = runs.runs[0].problems
     assert problem.startswith(f"{tmp_path / 'a' / 'run.json'}: no record of a run")
     assert "\n" not in problem
-    assert runs.find(training).folder == tmp_path / "b"
+    assert training.find(runs).folder == tmp_path / "b"
 
 
 def problems_of(plan: Plan) -> dict[str, set[str]]:
@@ -218,7 +229,7 @@ def test_a_data_set_that_is_not_given_is_named_and_the_other_columns_stay(
     miniature: Scale, released: dict[str, Path]
 ) -> None:
     given = {name: data for name, data in released.items() if name != "prw"}
-    plan = make_plan(exhibit("table5"), miniature, real_sources(given), (0,))
+    plan = make_plan(get_table("table5"), miniature, real_sources(given), (0,))
     missing = "data set 'prw' is not prepared: give --data prw=DIR (see spnet prepare)"
     assert problems_of(plan) == {"CUHK-SYSU": {""}, "PRW": {missing}}
     assert len(plan.trainings()) == 6
@@ -226,7 +237,7 @@ def test_a_data_set_that_is_not_given_is_named_and_the_other_columns_stay(
 
 def test_without_boxes_to_pretrain_on_the_baselines_stay(miniature: Scale, released: dict[str, Path]) -> None:
     given = {name: data for name, data in released.items() if name != "cocopersons"}
-    plan = make_plan(exhibit("table5"), miniature, real_sources(given), (0,))
+    plan = make_plan(get_table("table5"), miniature, real_sources(given), (0,))
     assert {cell.row.name for cell in plan.cells if not cell.problem} == {"Random Init.", "Classifier"}
     missing = "data set 'cocopersons' is not prepared: give --data cocopersons=DIR (see spnet prepare)"
     assert {cell.problem for cell in plan.cells if cell.problem} == {missing}
@@ -251,7 +262,7 @@ def test_data_that_cannot_be_used_is_named(
         file.with_name("test.json").write_text("{}")
     else:
         file.write_text("{" if damage == "annotations" else "[]")
-    plan = make_plan(exhibit("table9"), miniature, real_sources({**released, "prw": prw}), (0,))
+    plan = make_plan(get_table("table9"), miniature, real_sources({**released, "prw": prw}), (0,))
     problems = problems_of(plan)
     assert problems["CUHK-SYSU"] == {""}
     (problem,) = problems["PRW"]
@@ -267,11 +278,23 @@ def test_a_pretraining_is_not_needed_once_all_that_starts_from_it_is_finished(
     folders = finish_all(plan, tmp_path)
     (before,) = [run for run in plan.trainings() if run.config.data.unique_id_per_box]
     shutil.rmtree(folders[before.fingerprint])
-    assert before not in needed_trainings(plan, Runs(tmp_path))
+    assert before not in plan.needed(RunIndex(tmp_path))
     one = next(run for run in plan.trainings() if run.after)
     shutil.rmtree(folders[one.fingerprint])
-    assert before in needed_trainings(plan, Runs(tmp_path))
+    assert before in plan.needed(RunIndex(tmp_path))
     diverge(folders[one.fingerprint], one)
-    assert before not in needed_trainings(plan, Runs(tmp_path))
+    assert before not in plan.needed(RunIndex(tmp_path))
     hours = plan_of("table4", miniature, synthetic_data)  # asks for the pre-training itself
-    assert before in needed_trainings(hours, Runs(tmp_path))
+    assert before in hours.needed(RunIndex(tmp_path))
+
+
+def test_weights_that_are_not_given_are_named_and_the_other_rows_stay(
+    miniature: Scale, synthetic_data: Path, tmp_path: Path
+) -> None:
+    sources = replace(synthetic_sources(synthetic_data), weights={"solider-cocopersons": tmp_path / "none.pth"})
+    plan = make_plan(get_table("table3"), miniature, sources, (0,))
+    assert {cell.row.name: cell.problem for cell in plan.cells if cell.problem} == {
+        "SOLIDER": "backbone weights 'solider' are not given: --backbone-weights solider=FILE",
+        "SOLIDER, COCOPersons": f"--backbone-weights solider-cocopersons={tmp_path / 'none.pth'}: no such file",
+    }
+    assert len(plan.cells) == 6

@@ -1,17 +1,15 @@
-"""Jobs in turn and side by side: order, what goes wrong said by name, and Ctrl-C that reaches every process once."""
+"""Jobs in turn and side by side: order, logs, what goes wrong said by name, and Ctrl-C that reaches each once."""
 
 import os
+import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-import toy_jobs
-from toy_jobs import PATIENCE, count_threads, crash, end, kill, meet, note, refuse, speak, take_part
+from toy_jobs import PATIENCE, toy
 
 from spnet.paper.process_pool import Job, run_jobs
 
@@ -19,94 +17,95 @@ from spnet.paper.process_pool import Job, run_jobs
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_predecessors_come_first(at_once: int, tmp_path: Path) -> None:
     file = tmp_path / "order"
-    jobs = [Job("a", partial(note, file, "a")), Job("b", partial(note, file, "b"), ("a",))]
-    jobs.append(Job("c", partial(note, file, "c"), ("a", "b")))
-    assert run_jobs(jobs, at_once) == {}
+    jobs = [Job("a", toy("note", file, "a")), Job("b", toy("note", file, "b"), ("a",))]
+    jobs.append(Job("c", toy("note", file, "c"), ("a", "b")))
+    assert run_jobs(jobs, at_once, tmp_path / "logs") == {}
     assert file.read_text() == "a\nb\nc\n"
 
 
-def test_nothing_to_do() -> None:
-    assert run_jobs([], 1) == run_jobs([], 2) == {}
+def test_nothing_to_do(tmp_path: Path) -> None:
+    assert run_jobs([], 1, tmp_path) == run_jobs([], 2, tmp_path) == {}
 
 
 def test_two_are_done_at_the_same_time(tmp_path: Path) -> None:
     """Each waits for the other."""
     one, other = tmp_path / "one", tmp_path / "other"
-    jobs = [Job("one", partial(meet, one, other)), Job("other", partial(meet, other, one))]
-    assert run_jobs(jobs, 2) == {}
+    jobs = [Job("one", toy("meet", one, other)), Job("other", toy("meet", other, one))]
+    assert run_jobs(jobs, 2, tmp_path / "logs") == {}
 
 
 def test_never_more_than_so_many_at_once(tmp_path: Path) -> None:
-    assert run_jobs([Job(name, partial(take_part, tmp_path, name)) for name in "abcd"], 2) == {}
+    jobs = [Job(name, toy("take_part", tmp_path, name)) for name in "abcd"]
+    assert run_jobs(jobs, 2, tmp_path / "logs") == {}
     counts = (tmp_path / "count").read_text().split()
     assert len(counts) == 4
     assert set(counts) <= {"1", "2"}
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_what_a_job_refuses_is_told_by_name_and_the_rest_is_done(at_once: int, tmp_path: Path) -> None:
+def test_what_a_job_refuses_is_said_by_name_and_the_rest_is_done(at_once: int, tmp_path: Path) -> None:
     jobs = [
-        Job("a", partial(refuse, "box 3 of scene 7 is empty")),
-        Job("b", partial(note, tmp_path / "b", ""), ("a",)),
-        Job("c", partial(note, tmp_path / "c", ""), ("b",)),
-        Job("d", partial(note, tmp_path / "d", "")),
-        Job("e", partial(note, tmp_path / "e", ""), ("d",)),
+        Job("a", toy("refuse", "box 3 of scene 7 is empty")),
+        Job("b", toy("note", tmp_path / "b", ""), ("a",)),
+        Job("c", toy("note", tmp_path / "c", ""), ("b",)),
+        Job("d", toy("note", tmp_path / "d", "")),
+        Job("e", toy("note", tmp_path / "e", ""), ("d",)),
     ]
-    problems = run_jobs(jobs, at_once)
+    problems = run_jobs(jobs, at_once, tmp_path / "logs")
     assert problems == {"a": "box 3 of scene 7 is empty", "b": "a was not done", "c": "b was not done"}
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["d", "e"]
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == ["d", "e"]
 
 
-def test_crashes_say_their_status(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    works: dict[str, Callable[[], object]] = {"crash": crash, "end": partial(end, 3), "kill": kill}
-    jobs = [Job(name, work) for name, work in works.items()]
+def test_crashes_say_their_status_and_where_the_log_is(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    commands = {"crash": toy("crash"), "end": toy("end", 3), "kill": toy("kill")}
+    jobs = [Job(name, command) for name, command in commands.items()]
     jobs += [
-        Job("after", partial(note, tmp_path / "after", ""), ("end",)),
-        Job("well", partial(note, tmp_path / "w", "")),
+        Job("after", toy("note", tmp_path / "after", ""), ("end",)),
+        Job("well", toy("note", tmp_path / "w", "")),
     ]
-    assert run_jobs(jobs, 2) == {
-        "crash": "it ended with status 1",
-        "end": "it ended with status 3",
-        "kill": "it ended with status -9",
+    assert run_jobs(jobs, 2, logs) == {
+        "crash": f"it ended with status 1; see {logs / 'crash.log'}",
+        "end": f"it ended with status 3; see {logs / 'end.log'}",
+        "kill": f"it ended with status -9; see {logs / 'kill.log'}",
         "after": "end was not done",
     }
-    assert "RuntimeError: a mistake of ours" in capfd.readouterr().err
-    assert [file.name for file in tmp_path.iterdir()] == ["w"]
+    assert "RuntimeError: a mistake of ours" in (logs / "crash.log").read_text()
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["w"]
 
 
-def test_our_own_mistakes_in_turn_keep_their_traceback() -> None:
-    with pytest.raises(RuntimeError, match="a mistake of ours"):
-        run_jobs([Job("a", crash)])
-
-
-@pytest.mark.parametrize(("cores", "threads"), [(8, 4), (3, 1), (1, 1), (None, 1)])
-def test_cores_are_divided(cores: int | None, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("cores", "at_once", "threads"), [(8, 2, "4 4"), (3, 2, "1 1"), (1, 2, "1 1"), (None, 2, "1 1"), (8, 1, "7 None")]
+)
+def test_cores_are_divided(
+    cores: int | None, at_once: int, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One job at a time has what its parent has."""
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    assert run_jobs([Job("a", partial(count_threads, tmp_path / "threads"))], 2) == {}
-    assert (tmp_path / "threads").read_text() == f"{threads} {threads}\n"
+    assert run_jobs([Job("a", toy("count_threads", tmp_path / "threads"))], at_once, tmp_path) == {}
+    assert (tmp_path / "threads").read_text() == f"{threads}\n"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_each_line_says_who_speaks(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_jobs([Job("a job", speak)], 2) == {}
+def test_a_log_has_the_command_and_all_that_it_wrote(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A second attempt is added."""
+    job = Job("a job", toy("speak"))
+    for _ in range(2):
+        assert run_jobs([job], 2, tmp_path / "logs") == {}
+    file = tmp_path / "logs" / "a job.log"
+    assert file.read_text() == 2 * f"$ {shlex.join(job.command)}\none\ntwo\naside\n"
     printed = capfd.readouterr()
-    assert printed.out == "a job: one\na job: two\na job: half a line\n"
-    assert printed.err == "a job: aside\n"
+    assert printed.out.splitlines()[0] == f"a job: started; log: {file}"
+    assert printed.out.splitlines()[1].startswith("a job: done in ")
+    assert printed.err == ""
 
 
 def start(kind: str, folder: Path) -> subprocess.Popen[str]:
-    """The program of `toy_jobs`, in a group of its own as a terminal gives it one."""
-    paths = [str(Path(toy_jobs.__file__).parent), os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(
-        [sys.executable, toy_jobs.__file__, kind, str(folder)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-    )
+    """Two toy jobs below a program in a group of its own, as a terminal gives it one."""
+    return subprocess.Popen(toy("run_two", kind, folder), stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_all(files: list[Path], process: subprocess.Popen[str]) -> None:
@@ -138,22 +137,22 @@ def interrupt_once(process: subprocess.Popen[str], files: list[Path], sent: str)
 
 @pytest.mark.parametrize("sent", SIGNALS)
 def test_an_interrupt_reaches_every_process_once_and_all_are_waited_for(sent: str, tmp_path: Path) -> None:
-    interrupt_once(start("long", tmp_path), [tmp_path / "began a", tmp_path / "began b"], sent)
-    assert [(tmp_path / f"ended {name}").read_text() for name in "ab"] == ["interrupts: 1\n"] * 2
+    interrupt_once(start("work_until_stopped", tmp_path), [tmp_path / "began a", tmp_path / "began b"], sent)
+    assert [(tmp_path / f"ended {name}").read_text() for name in "ab"] == ["signals: 1\n"] * 2
     assert (tmp_path / "parent").read_text() == "began a began b ended a ended b\n"
 
 
-@pytest.mark.parametrize("sent", ["Ctrl-C in a terminal", "SIGINT"])
-def test_an_interrupt_while_processes_load_is_kept_for_them(sent: str, tmp_path: Path) -> None:
-    """They end when they have loaded, without a traceback, and never begin."""
-    interrupt_once(start("slow", tmp_path), [tmp_path / "loading a"], sent)
+@pytest.mark.parametrize("sent", SIGNALS)
+def test_an_interrupt_while_processes_load_ends_them(sent: str, tmp_path: Path) -> None:
+    interrupt_once(start("load_slowly", tmp_path), [tmp_path / "loading a"], sent)
+    assert (tmp_path / "parent").exists()
     assert not list(tmp_path.glob("began *"))
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_a_list_in_another_order_is_our_own_mistake(at_once: int, tmp_path: Path) -> None:
     """It would never be its turn."""
-    jobs = [Job("a", partial(note, tmp_path / "a", ""), ("b",)), Job("b", partial(note, tmp_path / "b", ""))]
+    jobs = [Job("a", toy("note", tmp_path / "a", ""), ("b",)), Job("b", toy("note", tmp_path / "b", ""))]
     with pytest.raises(ValueError, match=r"job 'a' comes after \{'b'\}"):
-        run_jobs(jobs, at_once)
+        run_jobs(jobs, at_once, tmp_path)
     assert list(tmp_path.iterdir()) == []

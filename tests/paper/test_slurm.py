@@ -2,12 +2,10 @@
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
-import toy_jobs
-from toy_jobs import note, wait_for
+from toy_jobs import toy, wait_for
 
 from spnet.errors import UserError
 from spnet.paper.process_pool import Job
@@ -35,12 +33,11 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def jobs_noting(folder: Path) -> list[Job]:
     """Two jobs and a third that comes after the second."""
-    works = {name: partial(note, folder / name, "done") for name in "abc"}
-    return [Job("a", works["a"]), Job("b", works["b"]), Job("c", works["c"], ("b", "made before"))]
+    commands = {name: toy("note", folder / name, "done") for name in "abc"}
+    return [Job("a", commands["a"]), Job("b", commands["b"]), Job("c", commands["c"], ("b", "made before"))]
 
 
-def test_processes_of_this_machine_do_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(toy_jobs.__file__).parent))
+def test_processes_of_this_machine_do_them(tmp_path: Path) -> None:
     numbers = submit(jobs_noting(tmp_path), tmp_path / "logs", {"timeout_min": "2"}, cluster="local")
     assert set(numbers) == {"a", "b", "c"}
     assert len(set(numbers.values())) == 3

@@ -1,6 +1,7 @@
 """Whole runs of a miniature network: what they leave behind, that they learn, and that they repeat themselves."""
 
 import csv
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from small_dataset import TRAIN_SCENES, make_dataset, options
 from spnet.cli.main import main
 from spnet.config.io import override
 from spnet.config.presets import get_preset
-from spnet.models.checkpoints import read_weights
+from spnet.models.checkpoints import WEIGHTS_NAME, read_weights
 from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.runs.record import RECORD_NAME
 from spnet.training.transfer import build_network
@@ -179,9 +180,11 @@ def test_a_run_says_where_its_results_are(small_data: Path, tmp_path: Path, caps
     assert "epoch 1/1  loss " in printed.err
 
 
-def test_a_run_that_diverges_stops_and_saves_nothing(
+def test_a_run_that_diverges_stops_and_says_so_in_its_record(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(small_data, tmp_path / "run", optimizer__lr=1e30) == 2
     assert "error: training diverged: at step 3 weights are no finite numbers" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    record = json.loads((tmp_path / "run" / RECORD_NAME).read_text())
+    assert (record["state"], record["reason"][:27]) == ("diverged", "training diverged: at step ")
+    assert not (tmp_path / "run" / WEIGHTS_NAME).exists()

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spnet.errors import UserError
+
+if TYPE_CHECKING:
+    from spnet.evaluation.runner import EvaluationResult
 
 REPORT = "report.html"
 SUMMARY = "evaluate a run or a weights file: recall, AP, mAP, top-k, GT mAP"
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATHWAY)",
     )
     parser.add_argument("--report", action="store_true", help="write report.html there too: searches in images")
+    parser.add_argument("--latency", action="store_true", help="measure the time of a scene too (latency.json)")
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
     parser.add_argument("--num-workers", type=int, default=1, help="processes that read images (default %(default)s)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
@@ -83,4 +88,21 @@ def run(arguments: argparse.Namespace) -> None:
         write_report_page(result.folder / REPORT, evaluation_context(result, arguments.weights))
     Console().print(as_table(result.report))
     print(as_text(result.report))
+    if arguments.latency:
+        print(f"latency: {_measure_latency(arguments, result):.1f} ms a scene")
     print(f"results: {result.folder}")
+
+
+def _measure_latency(arguments: argparse.Namespace, result: "EvaluationResult") -> float:
+    """Milliseconds of a scene, object-centric; written beside the metrics, too."""
+    from spnet.evaluation.extract import ExtractionConfig, default_device
+    from spnet.evaluation.latency import LATENCY, measure_latency, write_latency
+    from spnet.models.checkpoints import load_network
+
+    network = load_network(arguments.weights)
+    inference = network.config.inference
+    sides = (arguments.min_size or inference.min_size, arguments.max_size or inference.max_size)
+    how = ExtractionConfig(*sides, device=arguments.device or default_device())
+    latency = measure_latency(network, result.annotations, how)
+    write_latency(result.folder / LATENCY, latency)
+    return latency.milliseconds

@@ -1,4 +1,4 @@
-"""`spnet reproduce TABLE`: a table or figure of the paper, with our figures beside the paper's."""
+"""`spnet reproduce TABLE`: a table or figure of the paper, with our metrics beside the paper's."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ examples:
 
 The plan is shown first. Runs below --runs that depend on the same are used again, whatever they are called; interrupted
 ones go on; the same command goes on after Ctrl-C. Tables are written below --results as .md, .tex and .json, figures as
-.png and .pdf too. `spnet experiments` lists all tables and figures.
+.png and .pdf too. `spnet list` lists all tables and figures.
 """
 
 
@@ -29,14 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet reproduce`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("exhibits", nargs="+", metavar="TABLE", help="table4 ... table9, figure7, figure8 ...")
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help="table4 ... table9, figure7, figure8 ...")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these rows")
     parser.add_argument(
         "--data",
         nargs="+",
         required=True,
         metavar="NAME=DIR",
-        help="cocopersons=DIR cuhk-sysu=DIR prw=DIR (those there are), or synthetic: drawn streets for all of them",
+        help="cocopersons=DIR cuhk-sysu=DIR prw=DIR (those there are), or synthetic: synthetic scenes for all of them",
     )
     parser.add_argument(
         "--scale", choices=("paper", "small"), default="paper", help="small: minutes a run (default paper)"
@@ -44,12 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="S", help="of each row (default 0)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="(default %(default)s)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="(default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings side by side (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side (default 1)")
     parser.add_argument(
         "--slurm",
         nargs="*",
         metavar="KEY=VALUE",
         help="hand the runs to SLURM; parameters of submitit, as slurm_partition=gpu timeout_min=2880",
+    )
+    parser.add_argument(
+        "--backbone-weights",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help="weights that rows of Table 3 start from: solider=FILE, solider-cocopersons=FILE",
     )
     parser.add_argument("--print-config", action="store_true", help="print the plan and every resolved configuration")
 
@@ -57,24 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Plan, run, write, print. Raises UserError, KeyboardInterrupt."""
     from spnet.files import exclusive_lock
-    from spnet.paper.reproduce import only_rows, plan_of, prepare
-    from spnet.paper.rows.figures import exhibit
+    from spnet.paper.figures import get_table
+    from spnet.paper.reproduce import describe_plan, only_rows, prepare
 
-    exhibits = [exhibit(key) for key in arguments.exhibits]
+    tables = [get_table(key) for key in arguments.tables]
     if arguments.rows:
-        exhibits = [only_rows(one, arguments.rows) for one in exhibits]
+        tables = [only_rows(table, arguments.rows) for table in tables]
     setting = make_setting(arguments)
     if arguments.print_config:
-        for one in exhibits:
-            plan = plan_of(one, setting)
-            show_plan(plan, setting)
+        for table in tables:
+            plan = setting.plan(table)
+            print("\n".join(describe_plan(plan, setting.runs)))
             show_configurations(plan)
         return
     with exclusive_lock(setting.runs):
         prepare(setting)
-        for one in exhibits:
-            plan = plan_of(one, setting)
-            show_plan(plan, setting)
+        for table in tables:
+            plan = setting.plan(table)
+            print("\n".join(describe_plan(plan, setting.runs)), flush=True)
             run_and_write(plan, setting, arguments.results)
 
 
@@ -91,14 +98,10 @@ def make_setting(arguments: argparse.Namespace) -> "Setting":
         if name in data:
             raise UserError(f"--data {name}: given twice")
         data[name] = root
-    return Setting(
-        data,
-        arguments.scale,
-        tuple(dict.fromkeys(arguments.seeds)),
-        arguments.runs,
-        arguments.jobs,
-        None if arguments.slurm is None else dict(map(_slurm, arguments.slurm)),
-    )
+    slurm = None if arguments.slurm is None else dict(_pair("--slurm", text) for text in arguments.slurm)
+    weights = {name: Path(file) for name, file in (_pair("--backbone-weights", t) for t in arguments.backbone_weights)}
+    seeds = tuple(dict.fromkeys(arguments.seeds))
+    return Setting(data, arguments.scale, seeds, arguments.runs, arguments.jobs, slurm, weights)
 
 
 def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:
@@ -110,33 +113,14 @@ def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:
     from spnet.paper.results.render import as_terminal
 
     try:
-        outcome, lost = run_plan(plan, setting)
+        outcome, failed = run_plan(plan, setting.runs, setting.at_once, setting.slurm)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on from here") from None
     console = Console()
     console.print(as_terminal(outcome), width=None if console.is_terminal else LINE)
-    for name, problem in lost.items():
+    for name, problem in failed.items():
         print(f"not done: {name}: {problem}")
     print("results: " + " ".join(map(str, write_results(outcome, results))))
-
-
-def show_plan(plan: "Plan", setting: "Setting") -> None:
-    """What is needed and what there is of it."""
-    from spnet.paper.execute import evaluator_mismatches
-    from spnet.paper.run_index import Runs, needed_trainings
-
-    runs = Runs(setting.runs)
-    trainings, needed = plan.trainings(), needed_trainings(plan, runs)
-    print(f"{plan.exhibit.heading}; {len(trainings)} trainings at scale {plan.scale.name}")
-    for run in trainings:
-        found = runs.find(run)
-        rows = ", ".join(plan.index_of(run))
-        state = "not needed" if found.state == "missing" and run not in needed else found.state
-        print(f"  {state:12} seed {run.config.seed}  {found.folder}  ({rows})")
-    for problem in dict.fromkeys(f"{cell.column}: {cell.problem}" for cell in plan.cells if cell.problem):
-        print(f"  cannot run   {problem}")
-    for line in [*runs.problems, *evaluator_mismatches(plan, runs).values()]:
-        print(f"  note         {line}")
 
 
 def show_configurations(plan: "Plan") -> None:
@@ -145,7 +129,7 @@ def show_configurations(plan: "Plan") -> None:
     from spnet.paper.plan import configurations
 
     for what, config in configurations(plan):
-        print(f"--- # {plan.exhibit.key}, {what}\n{to_yaml(config)}", end="")
+        print(f"--- # {plan.table.key}, {what}\n{to_yaml(config)}", end="")
 
 
 def _data(text: str) -> tuple[str, Path | None]:
@@ -155,8 +139,8 @@ def _data(text: str) -> tuple[str, Path | None]:
     return name, Path(value) if equals else None
 
 
-def _slurm(text: str) -> tuple[str, str]:
+def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--slurm {text}: expected KEY=VALUE")
+        raise UserError(f"{option} {text}: expected KEY=VALUE")
     return name, value

@@ -1,4 +1,4 @@
-"""`spnet results FOLDER`: one table of all runs below a folder, with what each reached and what is wrong with it."""
+"""`spnet runs FOLDER`: one table of all runs below a folder, with what each reached and what is wrong with it."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from rich.console import JustifyMethod
     from rich.table import Table
 
-    from spnet.paper.results.runs_columns import Line
-    from spnet.paper.results.runs_table import Run
+    from spnet.paper.results.runs_table import Line
 
 SUMMARY = "list all runs below a folder: how they were trained, what they reached"
 
@@ -18,48 +17,37 @@ LONG = ("run", "data", "started from", "evaluation")  # columns that may be brok
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `spnet results`."""
+    """Arguments of `spnet runs`."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the runs are, at any depth")
-    parser.add_argument("--sort", metavar="COLUMN", help="by this column, the best figure first (default: run)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the table as a page, sorted by clicks, too")
+    parser.add_argument(
+        "--sort", metavar="COLUMN", default="run", help="by this column, the best metric first (default: %(default)s)"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV too")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, sort, write, print. Raises UserError for a folder without runs, an unknown column, a page not written."""
+    """Read, sort, write, print. Raises UserError for a folder without runs, an unknown column, a file not written."""
     from rich.console import Console
 
-    from spnet.paper.results.runs_columns import column_name, lines_of, sort_lines
-    from spnet.paper.results.runs_page import write_runs_page
-    from spnet.paper.results.runs_table import collect_runs
+    from spnet.evaluation.report import EVALUATOR_VERSION
+    from spnet.paper.results.runs_table import MISMATCH_MARK, list_runs, write_csv
 
-    by = column_name(arguments.sort or "run")
-    runs = collect_runs(arguments.folder)
-    lines = sort_lines(lines_of(runs), by)
-    notes = _notes(runs)
-    title = f"{len(runs)} run{'s' if len(runs) > 1 else ''} below {arguments.folder}"
-    if arguments.html:
-        write_runs_page(arguments.html, title, lines, notes)
+    lines, notes = list_runs(arguments.folder, arguments.sort)
+    if any(line.evaluator_mismatch for line in lines):
+        notes.append(f"{MISMATCH_MARK} measured with another version of the evaluator than {EVALUATOR_VERSION}")
+    if arguments.csv:
+        write_csv(arguments.csv, lines)
+        notes.append(f"table: {arguments.csv}")
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 1000  # a file or a pipe has no edge to break lines at
     table, shared = _table(lines)
+    count = len({line.name for line in lines})
+    title = f"{count} run{'s' if count > 1 else ''} below {arguments.folder}"
     console.print(title + (f"; all: {shared}" if shared else ""), markup=False)
     console.print(table)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
-    if arguments.html:
-        console.print(f"page: {arguments.html}", markup=False, soft_wrap=True)
-
-
-def _notes(runs: Sequence["Run"]) -> list[str]:
-    """What is wrong, by the name of the run."""
-    from spnet.evaluation.report import EVALUATOR_VERSION
-    from spnet.paper.results.runs_columns import EVALUATOR_MISMATCH
-
-    notes = [f"{run.name}: {problem}" for run in runs for problem in run.problems]
-    if any(evaluation.evaluator_mismatch for run in runs for evaluation in run.evaluations):
-        notes.append(f"{EVALUATOR_MISMATCH} measured with another version of the evaluator than {EVALUATOR_VERSION}")
-    return notes
 
 
 def _table(lines: Sequence["Line"]) -> tuple["Table", str]:
@@ -68,7 +56,7 @@ def _table(lines: Sequence["Line"]) -> tuple["Table", str]:
     from rich.table import Table
     from rich.text import Text
 
-    from spnet.paper.results.runs_columns import COLUMNS
+    from spnet.paper.results.runs_table import COLUMNS
 
     table, shown, shared = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True), [], []
     for name, column in COLUMNS.items():
@@ -81,6 +69,6 @@ def _table(lines: Sequence["Line"]) -> tuple["Table", str]:
         table.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold")
     table.add_column("files", no_wrap=True)
     for line in lines:
-        files = [Text(name, style=f"link {file.resolve().as_uri()}") for name, file in line.run.files().items()]
+        files = [Text(name, style=f"link {file.resolve().as_uri()}") for name, file in line.files().items()]
         table.add_row(*(Text(column.text(line)) for column in shown), Text(" ").join(files))
     return table, ", ".join(shared)

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.init_from)"
     )
     parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace, or all of them")
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured"
     )
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         config, output = read_run_config(arguments.resume), arguments.resume
     else:
         config = resolve(arguments)
-        output = arguments.output or Path("runs") / f"{arguments.name}-{arguments.stage or FINETUNE}"
+        output = arguments.output or Path("runs") / f"{arguments.name or arguments.config.stem}-{config.stage}"
     if arguments.print_config:
         print(to_yaml(config), end="")
         return
@@ -90,13 +90,8 @@ def refuse_changes(arguments: argparse.Namespace) -> None:
 def resolve(arguments: argparse.Namespace) -> "RunConfig":
     """The configuration the options describe. Raises UserError."""
     from spnet.config.io import override
-    from spnet.config.presets import PRESETS, get_preset
 
-    if not arguments.name:
-        raise UserError(f"which configuration? choose {', '.join(PRESETS)}, or --resume RUN")
-    config = override(
-        get_preset(arguments.name, arguments.stage or FINETUNE, arguments.pathway), arguments.config, arguments.keys
-    )
+    config = override(_base(arguments), arguments.config, arguments.keys)
     if arguments.data:
         config = replace(config, data=replace(config.data, root=arguments.data))
     if arguments.split:
@@ -104,3 +99,17 @@ def resolve(arguments: argparse.Namespace) -> "RunConfig":
     if arguments.weights:
         config = replace(config, weights=replace(config.weights, init_from=arguments.weights))
     return config
+
+
+def _base(arguments: argparse.Namespace) -> "RunConfig":
+    """The preset, or the schema's defaults where a file alone is given."""
+    from spnet.config.presets import PRESETS, get_preset
+    from spnet.config.schema import RunConfig
+
+    if arguments.name:
+        return get_preset(arguments.name, arguments.stage or FINETUNE, arguments.pathway)
+    if not arguments.config:
+        raise UserError(f"which preset? choose {', '.join(PRESETS)}, --config FILE or --resume RUN")
+    if arguments.stage or arguments.pathway:
+        raise UserError("--stage and --pathway belong to a NAME; with --config alone set stage and objective.pathway")
+    return RunConfig()

@@ -19,6 +19,7 @@ from spnet.models.inference import detect_all
 from spnet.models.spnet import SPNet
 from spnet.runs.record import hardware
 
+LATENCY = "latency.json"
 WARM_UP = 3
 
 

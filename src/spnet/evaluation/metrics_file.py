@@ -60,7 +60,7 @@ def measured_protocols(metrics_file: Path) -> list[str]:
 
 
 def read_about(metrics_file: Path) -> dict[str, Any]:
-    """What `spnet evaluate` noted: annotations (their digest), path, hardware, date; empty if it noted nothing.
+    """What `spnet evaluate` noted: annotations (their digest), pathway, hardware, date, seconds; or nothing.
 
     Raises UserError for a file that is missing or damaged.
     """

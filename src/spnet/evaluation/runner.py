@@ -4,8 +4,10 @@ OUTPUT/metrics.json       every figure, per query too
 OUTPUT/detections.npz     what was found (object-centric), to be scored again by `spnet score`
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spnet.config.schema import PathwayName
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
@@ -69,6 +71,7 @@ def evaluate_weights(
     Raises:
         UserError: anything that is missing or does not fit, by name.
     """
+    started = time.monotonic()
     _refuse(weights, pathway, detections)
     root = data or _own_data(weights)
     file = split_file(root, split)
@@ -87,7 +90,8 @@ def evaluate_weights(
         how = ExtractionConfig(*sides, batch_size, num_workers, device or default_device())
         report, arrays = _run(network, annotations, chosen, how, pathway, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"annotations": annotations_digest(file), "pathway": pathway, "hardware": hardware(), "date": now()}
+    about: dict[str, Any] = {"annotations": annotations_digest(file), "pathway": pathway}
+    about |= {"hardware": hardware(), "date": now(), "seconds": round(time.monotonic() - started, 1)}
     write_report(folder / METRICS, report, about)
     return EvaluationResult(report, folder, root, annotations, chosen, arrays)
 

@@ -1,14 +1,15 @@
 """From a table to the trainings it needs: each once, however many rows share it, and found by what it depends on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.rows.datasets import SearchData, Sources
-from spnet.paper.rows.paper_table import PaperTable, Row, Scale
+from spnet.paper.datasets import SearchData, Sources
+from spnet.paper.paper_table import PaperTable, Row, Scale
 from spnet.runs.folder import training_annotations
+from spnet.runs.index import Run, RunIndex, RunState
 from spnet.runs.record import fingerprint
 
 
@@ -22,9 +23,9 @@ class Training:
         after: the pre-training whose weights it starts from.
     """
 
-    config: RunConfig
+    config: RunConfig = field(compare=False)  # what counts of it is in the fingerprint
     fingerprint: str
-    after: "Training | None" = None
+    after: "Training | None" = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -32,6 +33,10 @@ class Training:
         config = self.config
         where = f"{Path(config.data.root).name}-{config.data.train_split}"
         return f"{config.stage}-{where}-{config.objective.pathway}-{self.fingerprint[:8]}"
+
+    def find(self, runs: RunIndex) -> Run:
+        """The best run there is of it."""
+        return runs.find(self.fingerprint, self.name)
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,16 @@ class Cell:
     data: SearchData | None = None
     problem: str = ""
 
+    def trainings(self) -> list[Training]:
+        """The pre-training, if there is one, and the run itself."""
+        return [run for run in (self.training and self.training.after, self.training) if run is not None]
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All of an exhibit at one scale."""
+    """All of a table at one scale."""
 
-    exhibit: PaperTable
+    table: PaperTable
     scale: Scale
     sources: Sources
     seeds: tuple[int, ...]
@@ -67,60 +76,57 @@ class Plan:
 
     def trainings(self) -> list[Training]:
         """Every run once, pre-trainings before what starts from them."""
-        runs: dict[str, Training] = {}
-        for cell in self.cells:
-            for run in (cell.training and cell.training.after, cell.training):
-                if run is not None:
-                    runs.setdefault(run.fingerprint, run)
-        return list(runs.values())
+        return list(dict.fromkeys(training for cell in self.cells for training in cell.trainings()))
 
-    def index_of(self, training: Training) -> list[str]:
+    def rows_of(self, training: Training) -> list[str]:
         """Names of the rows that need a training."""
-        needing = [
-            cell.row.name
-            for cell in self.cells
-            for run in (cell.training and cell.training.after, cell.training)
-            if run is not None and run.fingerprint == training.fingerprint
-        ]
+        needing = [cell.row.name for cell in self.cells if training in cell.trainings()]
         return list(dict.fromkeys(needing))
 
+    def needed(self, runs: RunIndex) -> list[Training]:
+        """Trainings in their order without those pre-trainings that nothing has to start from any more."""
+        asked_for = {cell.training for cell in self.cells}
+        final = (RunState.FINISHED, RunState.DIVERGED, RunState.DAMAGED)
+        started_from = {training.after for training in self.trainings() if training.find(runs).state not in final}
+        return [training for training in self.trainings() if training in asked_for | started_from]
 
-def make_plan(exhibit: PaperTable, scale: Scale, sources: Sources, seeds: Sequence[int]) -> Plan:
-    """What is to be trained for an exhibit. What a data set lacks is a problem of the cells that need it."""
+
+def make_plan(table: PaperTable, scale: Scale, sources: Sources, seeds: Sequence[int]) -> Plan:
+    """What is to be trained for a table. What a data set lacks is a problem of the cells that need it."""
     cells = [
         _cell(row, title, scale, sources, seed)
-        for row in exhibit.rows
-        for title in own_titles(exhibit, sources)
+        for row in table.rows
+        for title in own_titles(table, sources)
         for seed in seeds
     ]
-    return Plan(exhibit, scale, sources, tuple(seeds), tuple(cell for cell in cells if cell is not None))
+    return Plan(table, scale, sources, tuple(seeds), tuple(cell for cell in cells if cell is not None))
 
 
 def configurations(plan: Plan) -> Iterator[tuple[str, RunConfig]]:
     """Every configuration of a plan with what it is for, whether or not its data is there."""
     sources, nowhere = plan.sources, Path()
-    for row in plan.exhibit.rows:
+    for row in plan.table.rows:
         recipe = row.recipe(plan.scale)
         if recipe.pretrain is not None:
             root = sources.roots.get(sources.boxes.key, nowhere)
             yield f"{row.name}: pre-training on {sources.boxes.title}", sources.boxes.pretraining(recipe.pretrain, root)
         if recipe.finetune is None:
             continue
-        for title in own_titles(plan.exhibit, sources):
+        for title in own_titles(plan.table, sources):
             if data := _search_data(title, sources):
                 config = data.finetuning(recipe.finetune, sources.roots.get(data.key, nowhere))
                 yield f"{row.name}: fine-tuning on {title}", config
 
 
-def own_titles(exhibit: PaperTable, sources: Sources) -> list[str]:
-    """Titles of our columns: the paper's, or drawn streets in the place of several."""
-    return [title for title, _ in own_columns(exhibit, sources)]
+def own_titles(table: PaperTable, sources: Sources) -> list[str]:
+    """Titles of our columns: the paper's, or synthetic scenes in the place of several."""
+    return [title for title, _ in own_columns(table, sources)]
 
 
-def own_columns(exhibit: PaperTable, sources: Sources) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def own_columns(table: PaperTable, sources: Sources) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Our columns with their metrics."""
     metrics: dict[str, tuple[str, ...]] = {}
-    for title, names in exhibit.columns:
+    for title, names in table.columns:
         own = sources.search.get(title, sources.boxes).title
         metrics[own] = tuple(dict.fromkeys((*metrics.get(own, ()), *names)))
     return tuple(metrics.items())
@@ -139,10 +145,12 @@ def _cell(row: Row, title: str, scale: Scale, sources: Sources, seed: int) -> Ce
     try:
         before = None
         if recipe.pretrain is not None:
-            before = _training(sources.boxes.pretraining(recipe.pretrain, sources.root(sources.boxes)), seed)
+            pretrain = sources.with_weights(recipe.pretrain)
+            before = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
         if data is None or recipe.finetune is None:
             return Cell(row, title, seed, before)
-        run = _training(data.finetuning(recipe.finetune, sources.root(data)), seed, before)
+        finetune = sources.with_weights(recipe.finetune)
+        run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
     except UserError as error:
         return Cell(row, title, seed, None, data, str(error))
     return Cell(row, title, seed, run, data)

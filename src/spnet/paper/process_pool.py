@@ -1,224 +1,153 @@
-"""Runs jobs one after the other, or several at once, each in a process of its own with its share of the cores.
+"""Runs commands one after the other or several at once, each a process with its share of the cores and a log file.
 
 On a CPU two trainings with one thread each get more done than two in turn with two threads each.
 """
 
-import multiprocessing
 import os
+import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from typing import Any, TextIO
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
-from spnet.errors import UserError
+from rich.console import Console
+from rich.status import Status
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+POLL_SECONDS = 0.1
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to do.
+    """A command to be run.
 
     Args:
-        name: what it is called where it says something.
-        work: does it; called in another process if several are done at once. May raise UserError.
-        after: names of the jobs that must have been done well before.
+        name: what it is called in messages; also the name of its log file.
+        command: the program and its arguments.
+        after: names of the jobs that must have succeeded before.
     """
 
     name: str
-    work: Callable[[], object]
+    command: tuple[str, ...]
     after: tuple[str, ...] = ()
 
 
-def run_jobs(jobs: list[Job], at_once: int = 1) -> dict[str, str]:
-    """Do all jobs whose predecessors were done well; returns what was wrong with the others, by name.
+def spnet_command(*arguments: object) -> tuple[str, ...]:
+    """The `spnet` of this Python with these arguments."""
+    return (sys.executable, "-m", "spnet.cli.main", *map(str, arguments))
+
+
+def run_jobs(jobs: Iterable[Job], at_once: int, logs: Path) -> dict[str, str]:
+    """Run all jobs whose predecessors succeed; returns the problem of each other job by name.
+
+    Args:
+        jobs: each after its predecessors.
+        at_once: processes side by side; if several, they share the cores.
+        logs: folder of the log files, `NAME.log` each; it is made.
 
     Raises:
         ValueError: a job that does not come after its predecessors in the list.
-        KeyboardInterrupt: once all that had begun have stopped.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, once all processes have stopped.
     """
-    for number, job in enumerate(jobs):
-        if missing := set(job.after) - {other.name for other in jobs[:number]}:
+    waiting, running, ended = list(jobs), dict[str, _Process](), dict[str, str]()
+    for number, job in enumerate(waiting):
+        if missing := set(job.after) - {other.name for other in waiting[:number]}:
             raise ValueError(f"job {job.name!r} comes after {missing}, which must stand before it in the list")
-    return _in_turn(jobs) if at_once == 1 else _Together(jobs, at_once).run()
-
-
-def _in_turn(jobs: list[Job]) -> dict[str, str]:
-    problems: dict[str, str] = {}
-    for job in jobs:
-        if _is_lost(job, problems):
-            continue
-        print(job.name, flush=True)
-        try:
-            job.work()
-        except UserError as error:
-            problems[job.name] = str(error)
-    return problems
-
-
-def _is_lost(job: Job, problems: dict[str, str]) -> bool:
-    """Whether a predecessor failed; that is the job's own problem then."""
-    failed = [name for name in job.after if name in problems]
-    if failed:
-        problems[job.name] = f"{failed[0]} was not done"
-    return bool(failed)
-
-
-class _Together:
-    """Jobs in processes, so many at once."""
-
-    def __init__(self, jobs: list[Job], at_once: int) -> None:
-        self._at_once, self._waiting = at_once, list(jobs)
-        self._running: dict[str, _Process] = {}
-        self._done: set[str] = set()
-        self._problems: dict[str, str] = {}
-
-    def run(self) -> dict[str, str]:
-        """Do them; returns what went wrong, by name."""
-        with _stopping(self._running):
-            while self._waiting or self._running:
-                self._begin()
-                self._end()
-        return self._problems
-
-    def _begin(self) -> None:
-        """Start what may start, in the order of the list."""
-        for job in list(self._waiting):
-            ready = set(job.after) <= self._done | self._problems.keys()
-            if not ready or len(self._running) == self._at_once:
-                continue
-            self._waiting.remove(job)
-            if not _is_lost(job, self._problems):
-                with _interrupts_wait():
-                    self._running[job.name] = _Process(job, self._at_once)
-
-    def _end(self) -> None:
-        """Wait until something has ended, and see how."""
-        if not self._running:
-            return
-        wait([process.sentinel for process in self._running.values()])
-        for name in [name for name, process in self._running.items() if process.ended]:
-            if problem := self._running.pop(name).problem():
-                self._problems[name] = problem
-            else:
-                self._done.add(name)
+    passed_on = 0  # signals, each of which reaches a process once
+    with _stopping(running) as stopped, Status("", console=Console(stderr=True)) as status:
+        while running or (waiting and not stopped):
+            for job in [job for job in waiting if not stopped and ended.keys() >= set(job.after)]:
+                if failed := [name for name in job.after if ended[name]]:
+                    ended[job.name] = f"{failed[0]} was not done"
+                elif len(running) < at_once:
+                    running[job.name] = _Process(job, at_once, logs)
+                else:
+                    continue
+                waiting.remove(job)
+            if len(stopped) > passed_on:
+                passed_on = len(stopped)
+                _terminate(running)
+            status.update("\n".join(f"{name}: {process.last_line()}" for name, process in running.items()))
+            time.sleep(POLL_SECONDS if running else 0)
+            for name in [name for name, process in running.items() if process.ended()]:
+                ended[name] = running.pop(name).problem()
+    if stopped:
+        raise KeyboardInterrupt
+    return {name: problem for name, problem in ended.items() if problem}
 
 
 class _Process:
-    """A job in a process of its own."""
+    """A job at work, in a session of its own so that Ctrl-C reaches it once, from its parent."""
 
-    def __init__(self, job: Job, at_once: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._told, telling = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(job, telling))
-        with _threads(max(1, (os.cpu_count() or 1) // at_once)):
-            self._process.start()
-        telling.close()
+    def __init__(self, job: Job, at_once: int, logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._name, self._log, self._started = job.name, logs / f"{job.name}.log", time.monotonic()
+        threads = str(max(1, (os.cpu_count() or 1) // at_once))
+        environment = os.environ | (dict.fromkeys(THREADS, threads) if at_once > 1 else {})
+        print(f"{job.name}: started; log: {self._log}", flush=True)
+        with self._log.open("a") as log:
+            print(f"$ {shlex.join(job.command)}", file=log, flush=True)
+            self._process = subprocess.Popen(
+                job.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
 
-    @property
-    def sentinel(self) -> int:
-        return self._process.sentinel
-
-    @property
     def ended(self) -> bool:
-        return not self._process.is_alive()
+        return self._process.poll() is not None
 
-    def stop(self) -> None:
-        """Ask it to stop, as Ctrl-C would."""
-        if self._process.is_alive() and self._process.pid:
-            os.kill(self._process.pid, signal.SIGINT)
+    def terminate(self) -> None:
+        self._process.terminate()
 
-    def join(self) -> None:
-        self._process.join()
+    def wait(self) -> None:
+        self._process.wait()
+
+    def last_line(self) -> str:
+        """What it wrote last."""
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - 2000))
+            return next((line for line in reversed(log.read().decode(errors="replace").splitlines()) if line), "")
 
     def problem(self) -> str:
-        """What was wrong, if anything was."""
-        self._process.join()
-        if self._told.poll():
-            try:
-                return str(self._told.recv())
-            except EOFError:
-                pass
-        return "" if self._process.exitcode == 0 else f"it ended with status {self._process.exitcode}"
+        """Why it failed, in the words of its last line if that is an error message of `spnet`; "" if it did not."""
+        status, seconds = self._process.returncode, time.monotonic() - self._started
+        if status == 0:
+            print(f"{self._name}: done in {seconds:.0f} s", flush=True)
+            return ""
+        message = self.last_line().partition(": error: ")[2] if status == 2 else ""
+        problem = message or f"it ended with status {status}; see {self._log}"
+        print(f"{self._name}: failed: {problem}", flush=True)
+        return problem
 
 
-def _work(job: Job, telling: Connection) -> None:
-    """The process of one job; in a session of its own, so that Ctrl-C reaches it once, from its parent.
-
-    Until here Ctrl-C had to wait: loading what the job needs takes seconds.
-    """
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the parent runs in the background
-    os.environ["TTY_COMPATIBLE"] = "0"  # bars of several processes would overwrite each other
-    with redirect_stderr(_Prefixed(sys.stderr, job.name)), redirect_stdout(_Prefixed(sys.stdout, job.name)):
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
-            job.work()
-        except UserError as error:
-            telling.send(str(error))
-        except KeyboardInterrupt as error:
-            telling.send(f"interrupted; {error}")
-            sys.exit(130)
+def _terminate(running: dict[str, _Process]) -> None:
+    for process in running.values():
+        process.terminate()
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Processes started meanwhile compute on so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(count)))
+def _stopping(running: dict[str, _Process]) -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM instead of raising, so that no started process is lost; stop all at the end."""
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+
+    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C comes afterwards, here and in processes started meanwhile."""
-    resource_tracker.ensure_running()  # starting it would let interrupts through
-    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
-
-
-@contextmanager
-def _stopping(running: Mapping[str, _Process]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and whatever else ends this, is passed on; the processes are waited for."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except BaseException:
+        _terminate(running)
         for process in running.values():
-            process.stop()
-        for process in running.values():
-            process.join()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Prefixed:
-    """A stream that says at the start of each line who speaks."""
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self._stream, self._name, self._fresh = stream, name, True
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines(keepends=True):
-            self._stream.write(f"{self._name}: {line}" if self._fresh else line)
-            self._fresh = line.endswith("\n")
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+            process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from spnet.errors import UserError
 from spnet.paper.process_pool import Job
@@ -24,19 +23,17 @@ def submit(jobs: Sequence[Job], folder: Path, options: Mapping[str, str], cluste
         import submitit
     except ImportError:
         raise UserError("--slurm needs submitit: pip install 'spnet[slurm]'") from None
+    parameters = {name: int(value) if value.isdecimal() else value for name, value in options.items()}
     numbers: dict[str, str] = {}
     for job in jobs:
         try:
             executor = submitit.AutoExecutor(folder, cluster or "slurm")
-            executor.update_parameters(name=job.name, **{name: _number(value) for name, value in options.items()})
+            executor.update_parameters(name=job.name, **parameters)
             if waits := [numbers[name] for name in job.after if name in numbers]:
                 dependency = {"dependency": f"afterok:{':'.join(waits)}"}
                 executor.update_parameters(slurm_additional_parameters=dependency)
-            numbers[job.name] = executor.submit(job.work).job_id
+            work = submitit.helpers.CommandFunction(list(job.command))
+            numbers[job.name] = executor.submit(work).job_id
         except (RuntimeError, TypeError, ValueError, OSError, NameError) as error:
             raise UserError(f"--slurm: {next(iter(str(error).splitlines()), type(error).__name__)}") from error
     return numbers
-
-
-def _number(value: str) -> Any:
-    return int(value) if value.isdecimal() else value

@@ -74,16 +74,16 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
 
 @contextmanager
 def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
-    """Nothing is left of a run that has no checkpoint yet; a run that failed says so in its record."""
+    """Leave nothing of a run without a checkpoint, unless it diverged; note in its record why a run failed."""
     try:
         yield
     except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
-        saved = (output / LAST).exists()
-        if not saved:
+        saved, diverged = (output / LAST).exists(), isinstance(error, NonFiniteWeights)
+        if not saved and not diverged:  # the loss curve says how it diverged
             shutil.rmtree(output)
         if isinstance(error, UserError):
-            if saved:
-                state: Literal["failed", "diverged"] = "diverged" if isinstance(error, NonFiniteWeights) else "failed"
+            if saved or diverged:
+                state: Literal["failed", "diverged"] = "diverged" if diverged else "failed"
                 write_record(output, replace(record, state=state, reason=str(error)))
             raise
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spnet.paper.figures import get_table
 from spnet.paper.results.outcomes import Outcome, RowOutcome
-from spnet.paper.rows.figures import exhibit
 
 FACTS = {"scale": "small", "seeds": "0, 1, 2", "hardware": "CPU, 2 cores"}
 
@@ -25,11 +25,11 @@ def outcome(*rows: RowOutcome, **fields: Any) -> Outcome:
 
 
 def outcome_of(key: str, own: Mapping[str, float], seeds: int = 3, data: str | None = None) -> Outcome:
-    """An exhibit of the paper; every metric of a row is its figure in `own`, a point more with each seed.
+    """A table of the paper; every metric of a row is its figure in `own`, a point more with each seed.
 
-    `data` stands for all data sets, as drawn streets do at small scale.
+    `data` stands for all data sets, as synthetic scenes do at small scale.
     """
-    paper = exhibit(key)
+    paper = get_table(key)
     metrics = paper.columns[0][1]
     columns = paper.columns if data is None else ((data, metrics),)
     rows = [

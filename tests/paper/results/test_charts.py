@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from spnet.errors import UserError
+from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.results.charts import draw, make_figure
 from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome
-from spnet.paper.rows.figures import PAPER_TABLES
 
 FIGURE7 = {"Baseline": 20.0, "Uniform LR, QC": 24.0, "Uniform LR, OC": 22.0, "Frozen-BB, OC": 30.0}
 
@@ -50,40 +50,40 @@ def test_baseline_is_a_line_across_and_the_papers_figures_are_markers() -> None:
 
 
 def test_the_papers_figures_are_not_drawn_over_other_data() -> None:
-    figure = make_figure(outcome_of("figure7", FIGURE7, data="drawn streets"))
+    figure = make_figure(outcome_of("figure7", FIGURE7, data="synthetic scenes"))
     assert not [line for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["QC", "OC", "no pre-training"]
 
 
 def test_an_axis_that_does_not_start_at_zero_says_so() -> None:
     alike = dict.fromkeys(FIGURE7, 60.0)
-    axes = panels(outcome_of("figure7", alike, data="drawn streets"))[0]
+    axes = panels(outcome_of("figure7", alike, data="synthetic scenes"))[0]
     assert axes.get_ylabel() == "mAP (%), axis from 57"
     assert axes.get_ylim()[0] == 57
-    apart = panels(outcome_of("figure7", FIGURE7 | {"Uniform LR, QC": 2.0}, data="drawn streets"))[0]
+    apart = panels(outcome_of("figure7", FIGURE7 | {"Uniform LR, QC": 2.0}, data="synthetic scenes"))[0]
     assert apart.get_ylabel() == "mAP (%)"
     assert apart.get_ylim()[0] == 0
 
 
 def test_lines_go_over_the_share_of_the_boxes() -> None:
-    own = {"Baseline": 10.0, "p20, QC": 20.0, "p100, QC": 30.0, "p180, QC": 25.0, "p40, OC": 22.0}
+    own = {"Baseline": 10.0, "p20, QC": 20.0, "p100, QC": 30.0, "p180, QC": 25.0, "p60, OC": 22.0}
     result = outcome_of("fractions", own)
-    assert len(panels(result)) == 4
+    assert len(panels(result)) == 2
     axes = panels(result)[0]
     lines = [np.array(container.lines[0].get_data(), float) for container in axes.containers]
-    assert [line[0].round(-1).tolist() for line in lines] == [list(range(20, 181, 20))] * 2
+    assert [line[0].round(-1).tolist() for line in lines] == [[20, 60, 100, 140, 180]] * 2
     missing = np.nan  # breaks the line
-    assert lines[0][1] == pytest.approx([21, *[missing] * 3, 31, *[missing] * 3, 26], nan_ok=True)
-    assert lines[1][1] == pytest.approx([missing, 23, *[missing] * 7], nan_ok=True)
-    assert list(axes.get_xticks()) == list(range(20, 181, 20))
+    assert lines[0][1] == pytest.approx([21, missing, 31, missing, 26], nan_ok=True)
+    assert lines[1][1] == pytest.approx([missing, 23, *[missing] * 3], nan_ok=True)
+    assert list(axes.get_xticks()) == [20, 60, 100, 140, 180]
     assert axes.get_title(loc="left") == "CUHK-SYSU"
 
 
-CHARTS = [key for key, exhibit in PAPER_TABLES.items() if exhibit.chart]
+CHARTS = [key for key, table in PAPER_TABLES.items() if table.chart]
 
 
 @pytest.mark.parametrize("key", CHARTS)
-@pytest.mark.parametrize("data", [None, "drawn streets"])
+@pytest.mark.parametrize("data", [None, "synthetic scenes"])
 def test_panels_without_figures_say_so(key: str, data: str | None) -> None:
     for axes in panels(outcome_of(key, {}, data=data)):
         assert texts(axes) == ["nothing is measured yet"]

@@ -2,28 +2,29 @@
 
 from pathlib import Path
 
-from fake_runs import finish, finish_all, interrupt, note_figures
+from fake_runs import finish, finish_all, interrupt, note_metrics
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.paper.execute import Measurement, jobs_of
+from spnet.paper.datasets import synthetic_sources
+from spnet.paper.execute import make_jobs
+from spnet.paper.figures import get_table
+from spnet.paper.measurements import Measurement
+from spnet.paper.paper_table import Scale
 from spnet.paper.plan import Plan, make_plan
 from spnet.paper.reproduce import only_rows
 from spnet.paper.results.collect import collect_outcome
 from spnet.paper.results.outcomes import Outcome
-from spnet.paper.rows.datasets import synthetic_sources
-from spnet.paper.rows.figures import exhibit
-from spnet.paper.rows.paper_table import Scale
-from spnet.paper.run_index import Runs
+from spnet.runs.index import RunIndex
 
-STREETS = "drawn streets"
+STREETS = "synthetic scenes"
 
 
 def plan_of(key: str, scale: Scale, data: Path, *rows: str, seeds: tuple[int, ...] = (0,)) -> Plan:
-    one = exhibit(key)
+    one = get_table(key)
     return make_plan(only_rows(one, rows), scale, synthetic_sources(data), seeds)
 
 
 def outcome_of(plan: Plan, runs: Path) -> Outcome:
-    return collect_outcome(plan, Runs(runs))
+    return collect_outcome(plan, RunIndex(runs))
 
 
 def test_the_rest_of_a_table_is_there(miniature: Scale, synthetic_data: Path, tmp_path: Path) -> None:
@@ -33,9 +34,9 @@ def test_the_rest_of_a_table_is_there(miniature: Scale, synthetic_data: Path, tm
     assert first
     assert second
     assert third
-    note_figures(finish(tmp_path / "first", first, seconds=7200), Measurement(synthetic_data, "test", "object"), 0.5)
+    note_metrics(finish(tmp_path / "first", first, seconds=7200), Measurement(synthetic_data, "test", "object"), 0.5)
     interrupt(tmp_path / "second", second)
-    note_figures(finish(tmp_path / "third", third), Measurement(synthetic_data, "test", "query"), 0.25)
+    note_metrics(finish(tmp_path / "third", third), Measurement(synthetic_data, "test", "query"), 0.25)
     outcome = outcome_of(plan, tmp_path)
     own = {row.name: row.own for row in outcome.rows}
     assert own == {
@@ -57,13 +58,13 @@ def test_a_row_that_cannot_be_made_says_why(miniature: Scale, tmp_path: Path) ->
     (row,) = outcome_of(plan, tmp_path / "runs").rows
     said = f"{STREETS}, seed 0: --data synthetic={tmp_path / 'none'}: no data set prepared by `spnet prepare` is there"
     assert row.problems == (said,)
-    assert jobs_of(plan, Runs(tmp_path / "runs")) == ([], {})
+    assert make_jobs(plan, RunIndex(tmp_path / "runs")) == ([], {})
 
 
 def test_hours_are_those_of_the_record(miniature: Scale, synthetic_data: Path, tmp_path: Path) -> None:
     plan = plan_of("table4", miniature, synthetic_data, "SPNet-S, QC", "SPNet-S, OC")
     finish_all(plan, tmp_path)
-    assert jobs_of(plan, Runs(tmp_path)) == ([], {})
+    assert make_jobs(plan, RunIndex(tmp_path)) == ([], {})
     own = {row.name: row.own for row in outcome_of(plan, tmp_path).rows}
-    boxes = {"drawn streets (boxes)": {"hours": [0.5]}}
+    boxes = {"synthetic scenes (boxes)": {"hours": [0.5]}}
     assert own == {"SPNet-S, QC": boxes | {STREETS: {"hours": [0.5]}}, "SPNet-S, OC": boxes}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spnet.paper.results.metrics import METRICS, figure, format_mean_std
-from spnet.paper.rows.figures import PAPER_TABLES
+from spnet.paper.figures import PAPER_TABLES
+from spnet.paper.results.metrics import METRICS, format_mean_std, format_metric
 
 FIGURES = [
     ("mAP", 41.26, "41.3"),
@@ -22,7 +22,7 @@ FIGURES = [
 
 @pytest.mark.parametrize(("metric", "value", "text"), FIGURES)
 def test_figure(metric: str, value: float | None, text: str) -> None:
-    assert figure(metric, value) == text
+    assert format_metric(metric, value) == text
 
 
 SPREADS = [
@@ -48,12 +48,8 @@ def test_differences_have_a_sign(values: list[float], text: str) -> None:
 
 
 def test_every_metric_of_the_paper_is_known() -> None:
-    used = {metric for exhibit in PAPER_TABLES.values() for _, metrics in exhibit.columns for metric in metrics}
+    used = {metric for table in PAPER_TABLES.values() for _, metrics in table.columns for metric in metrics}
     given = {
-        m
-        for exhibit in PAPER_TABLES.values()
-        for row in exhibit.rows
-        for figures in row.paper.values()
-        for m in figures
+        m for table in PAPER_TABLES.values() for row in table.rows for figures in row.paper.values() for m in figures
     }
     assert used | given <= set(METRICS)

@@ -7,29 +7,29 @@ import pytest
 from invented_runs import evaluate, interrupt, make_run, set_record
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.paper.results.runs_columns import COLUMNS, column_name, lines_of, sort_lines
-from spnet.paper.results.runs_table import Run, collect_runs
+from spnet.paper.results.runs_table import COLUMNS, Line, list_runs
 
 
-def texts(run: Run, *columns: str) -> list[str]:
-    """What is printed of a run in its first line."""
-    return [COLUMNS[name].text(lines_of([run])[0]) for name in columns]
+def texts(line: Line, *columns: str) -> list[str]:
+    """What is printed in a line."""
+    return [COLUMNS[name].text(line) for name in columns]
 
 
-def only(folder: Path) -> Run:
-    (run,) = collect_runs(folder)
-    return run
+def only(folder: Path) -> tuple[Line, list[str]]:
+    """The only line, and what is said of its run."""
+    ((line,), problems) = list_runs(folder)
+    return line, [problem.removeprefix(f"{line.name}: ") for problem in problems]
 
 
 def test_what_a_finished_run_says_of_itself(tmp_path: Path) -> None:
     pretrained = make_run(tmp_path / "pretrain" / "qc", "pretrain", train_split="train")
     run = make_run(
-        tmp_path / "deep" / "er" / "a", seed="7", source=str(pretrained), heads="separate", cascade_steps="2"
+        tmp_path / "deep" / "er" / "a", seed="7", init_from=str(pretrained), heads="separate", cascade_steps="2"
     )
     evaluate(run)
-    first, second = collect_runs(tmp_path)
+    (first, second), problems = list_runs(tmp_path)
     assert [first.name, second.name] == ["deep/er/a", "pretrain/qc"]
-    assert first.problems == second.problems == ()
+    assert problems == []
     said = dict(zip(COLUMNS, texts(first, *COLUMNS), strict=True))
     assert said == {
         "run": "deep/er/a",
@@ -61,8 +61,8 @@ def test_what_a_finished_run_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_a_real_run(small_run: Path, tmp_path: Path) -> None:
-    run = only(small_run)
-    assert (run.name, run.state, run.problems) == (".", "finished", ())
+    run, problems = only(small_run)
+    assert (run.name, run.run.state, problems) == (".", "finished", [])
     assert texts(run, "data", "started from", "architecture") == ["data train", "random weights", "c0-share-d16"]
     assert run.hours is not None
     assert 0 < run.hours < 0.5
@@ -73,7 +73,7 @@ def test_a_run_below_a_run_is_found_and_its_own_folders_are_none(tmp_path: Path)
     make_run(outer / "inner")
     make_run(outer / "logs" / "copy")
     make_run(tmp_path / ".hidden")
-    assert [run.name for run in collect_runs(tmp_path)] == ["outer", "outer/inner"]
+    assert [line.name for line in list_runs(tmp_path)[0]] == ["outer", "outer/inner"]
 
 
 def test_every_protocol_has_a_line(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_every_protocol_has_a_line(tmp_path: Path) -> None:
     evaluate(run, protocol="test", mAP=0.4)
     evaluate(run, protocol="G50", mAP=0.3)
     evaluate(run, "prw-test-query", mAP=0.2)
-    lines = lines_of([only(tmp_path)])
+    lines, _ = list_runs(tmp_path)
     printed = [[COLUMNS[name].text(line) for name in ("evaluation", "protocol", "mAP")] for line in lines]
     assert printed == [
         ["prw-test-object", "test", "40.0"],
@@ -92,24 +92,24 @@ def test_every_protocol_has_a_line(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_says_where_and_how_to_go_on(tmp_path: Path) -> None:
     run = interrupt(make_run(tmp_path / "a"))
-    found = only(tmp_path)
-    assert (found.state, found.hours) == ("interrupted", None)
-    assert found.problems == (f"interrupted after step 120, or still running; go on with: spnet train --resume {run}",)
+    found, problems = only(tmp_path)
+    assert (found.run.state, found.hours) == ("interrupted", None)
+    assert problems == [f"interrupted after step 120, or still running; go on with: spnet train --resume {run}"]
     assert set(found.files()) == {"config"}
     (run / "logs" / "metrics.csv").write_text("step,loss/total\n")
-    assert only(tmp_path).problems[0].startswith("interrupted, or still running")
+    assert only(tmp_path)[1][0].startswith("interrupted, or still running")
     (run / "checkpoints" / "last.ckpt").write_text("cut off")
-    assert only(tmp_path).state == "damaged"
+    assert only(tmp_path)[0].run.state == "damaged"
     (run / "checkpoints" / "last.ckpt").unlink()
-    assert only(tmp_path).state == "started"
+    assert only(tmp_path)[0].run.state == "started"
 
 
 @pytest.mark.parametrize("state", ["failed", "diverged"])
 def test_a_failed_run_says_why(tmp_path: Path, state: str) -> None:
     run = interrupt(make_run(tmp_path / "a"))
     set_record(run, state=state, reason="weights are no finite numbers")
-    assert only(tmp_path).state == state
-    assert only(tmp_path).problems == (f"{state}: weights are no finite numbers",)
+    assert only(tmp_path)[0].run.state == state
+    assert only(tmp_path)[1] == [f"{state}: weights are no finite numbers"]
 
 
 DAMAGE = [
@@ -135,30 +135,30 @@ def test_damaged_files_are_named_and_the_rest_is_there(
     evaluate(make_run(tmp_path / "b"))
     file = run / name
     file.unlink() if content is None else file.write_text(content)
-    first, second = collect_runs(tmp_path)
-    assert second.problems == ()
+    (first, other, second), (problem,) = list_runs(tmp_path)
+    assert [first.name, other.name, second.name] == ["a", "a", "b"]
     assert texts(second, "mAP") == ["50.0"]
-    assert first.state == state
-    assert len(first.problems) == 1
-    assert said in first.problems[0]
-    figures = [COLUMNS["mAP"].text(line) for line in lines_of([first])]
-    assert figures == (["", "50.0"] if "metrics" in name else ["50.0", "50.0"])
+    assert first.run.state == state
+    assert problem.startswith("a: ")
+    assert said in problem
+    metrics = [COLUMNS["mAP"].text(line) for line in (first, other)]
+    assert metrics == (["", "50.0"] if "metrics" in name else ["50.0", "50.0"])
 
 
-def test_figures_that_are_none_are_named(tmp_path: Path) -> None:
+def test_metrics_that_are_none_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     evaluate(run, protocol="test", mAP=float("nan"))
     evaluate(run, protocol="G50")
-    found = only(tmp_path)
-    assert found.problems == ("evaluation/prw-test-object/metrics.json: detected mAP is NaN",)
-    assert [COLUMNS["mAP"].text(line) for line in lines_of([found])] == ["", "50.0"]
+    lines, problems = list_runs(tmp_path)
+    assert problems == ["a: evaluation/prw-test-object/metrics.json: detected mAP is NaN"]
+    assert [COLUMNS["mAP"].text(line) for line in lines] == ["", "50.0"]
 
 
-def test_figures_of_another_evaluator_are_marked(tmp_path: Path) -> None:
+def test_metrics_of_another_evaluator_are_marked(tmp_path: Path) -> None:
     evaluate(make_run(tmp_path / "a"), version=EVALUATOR_VERSION - 1)
-    found = only(tmp_path)
+    found, problems = only(tmp_path)
     assert texts(found, "mAP", "hours") == ["50.0*", "2.5 h"]
-    assert found.problems[0].startswith(
+    assert problems[0].startswith(
         f"evaluation/prw-test-object/metrics.json: measured with evaluator version {EVALUATOR_VERSION - 1}"
     )
 
@@ -177,18 +177,19 @@ def test_sorting_puts_the_best_first_and_what_is_missing_last(tmp_path: Path, co
     for name, mean, seconds, seed in (("a", 0.3, 200, 10), ("b", 0.2, 100, 9), ("c", 0.4, 300, 1)):
         evaluate(make_run(tmp_path / name, seconds=seconds, seed=str(seed)), mAP=mean)
     interrupt(make_run(tmp_path / "d", seed="11"))
-    lines = sort_lines(lines_of(collect_runs(tmp_path)), column)
-    assert " ".join(line.run.name for line in lines) == order
+    lines, _ = list_runs(tmp_path, column)
+    assert " ".join(line.name for line in lines) == order
 
 
-def test_columns_by_name() -> None:
-    assert column_name("Started From") == "started from"
+def test_columns_by_name(tmp_path: Path) -> None:
+    make_run(tmp_path / "a")
+    assert list_runs(tmp_path, "Started From") == list_runs(tmp_path, "started from")
     with pytest.raises(UserError, match=r"--sort map50: there is no such column; choose 'run', 'state',.* 'GT mAP'"):
-        column_name("map50")
+        list_runs(tmp_path, "map50")
 
 
 def test_folders_without_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing: no such folder"):
-        collect_runs(tmp_path / "nothing")
+        list_runs(tmp_path / "nothing")
     with pytest.raises(UserError, match="no run is there"):
-        collect_runs(tmp_path)
+        list_runs(tmp_path)

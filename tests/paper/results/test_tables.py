@@ -10,10 +10,10 @@ from invented import outcome, outcome_of, row
 from rich.console import Console
 
 from spnet.errors import UserError
+from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome, read_outcome
 from spnet.paper.results.render import as_latex, as_markdown, as_terminal
-from spnet.paper.rows.figures import PAPER_TABLES
 
 TABLE8 = {"OC-FT": 50.0, "OC-FT+PT": 52.5, "QC-FT": 49.0, "QC-FT+PT": 47.0}
 
@@ -78,8 +78,8 @@ def test_paper_columns_without_any_figure_are_left_out() -> None:
 
 
 def test_drawn_streets_have_columns_of_their_own() -> None:
-    rows = markdown_rows(outcome_of("table9", {"FixedNorm Logits (-)": 20.0}, data="drawn streets"))
-    assert rows[""][4:] == ["ours drawn streets mAP", "ours drawn streets top-1"]
+    rows = markdown_rows(outcome_of("table9", {"FixedNorm Logits (-)": 20.0}, data="synthetic scenes"))
+    assert rows[""][4:] == ["ours synthetic scenes mAP", "ours synthetic scenes top-1"]
     assert rows["FixedNorm Logits (-)"][4:] == ["21.0 ± 1.0", "21.0 ± 1.0"]
     assert rows["BatchNorm Logits (+)"] == ["90.4", "91.9", "49.8", "84.3", "—", "—"]
 

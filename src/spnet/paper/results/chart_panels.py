@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from spnet.paper.results.metrics import METRICS
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # of Okabe and Ito: everyone can tell them apart
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # of Okabe and Ito: everyone can tell them apart
 SHAPES = ("o", "s", "^", "v")
 ACROSS: dict[str, Any] = {"color": "#444444", "linestyle": "--", "linewidth": 1.1}
 PAPER: dict[str, Any] = {
@@ -36,7 +36,7 @@ class Point:
         place: on the axis; None: it is the baseline, drawn across.
         series: whose bar or line it belongs to.
         own: mean and standard deviation of our seeds; None where nothing is measured.
-        paper: the paper's figure, where it is known and of the same data.
+        paper: the paper's value, where it is known and of the same data.
     """
 
     place: str | None
@@ -46,7 +46,7 @@ class Point:
 
 
 def plot_panel(axes: Axes, points: Sequence[Point], series: Sequence[str], metric: str, lines: bool) -> None:
-    """Draw all points of a panel; `series` in the order of their colours; `lines` or bars."""
+    """Draw all points of a panel; `series` in the order of their colors; `lines` or bars."""
     axes.set_ylabel(f"{METRICS[metric].title} ({METRICS[metric].unit})")
     axes.grid(axis="y", alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -64,10 +64,10 @@ def plot_panel(axes: Axes, points: Sequence[Point], series: Sequence[str], metri
 
 def series_style(number: int, lines: bool) -> dict[str, Any]:
     """How the series of this number looks in the legend."""
-    colour = COLOURS[number % len(COLOURS)]
+    color = COLORS[number % len(COLORS)]
     if lines:
-        return {"color": colour, "marker": SHAPES[number % len(SHAPES)], "markersize": 4.5, "linewidth": 1.6}
-    return {"color": colour, "marker": "s", "markersize": 8, "linestyle": "none"}
+        return {"color": color, "marker": SHAPES[number % len(SHAPES)], "markersize": 4.5, "linewidth": 1.6}
+    return {"color": color, "marker": "s", "markersize": 8, "linestyle": "none"}
 
 
 def _draw_bars(axes: Axes, points: Sequence[Point], series: Sequence[str]) -> None:
@@ -80,8 +80,8 @@ def _draw_bars(axes: Axes, points: Sequence[Point], series: Sequence[str]) -> No
             at = middle + (number - (len(there) - 1) / 2) * width
             if point.own:
                 mean, deviation = point.own
-                colour = COLOURS[series.index(point.series) % len(COLOURS)]
-                axes.bar(at, mean, 0.92 * width, yerr=deviation, color=colour, error_kw=SPREAD)
+                color = COLORS[series.index(point.series) % len(COLORS)]
+                axes.bar(at, mean, 0.92 * width, yerr=deviation, color=color, error_kw=SPREAD)
             if point.paper is not None:
                 axes.plot([at], [point.paper], **PAPER)
     axes.set_xticks(range(len(places)), [str(place).replace(" + ", "\n+ ") for place in places], fontsize=8)
@@ -124,7 +124,7 @@ def _draw_across(axes: Axes, point: Point) -> None:
 
 
 def _raise_axis(axes: Axes, points: Sequence[Point]) -> None:
-    """Start the axis of bars above zero where they are too alike to be told apart otherwise, and say so."""
+    """Start the axis of bars above zero where they are too alike to be distinguished otherwise, and say so."""
     known = [value for point in points for value in _extent(point)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     start = math.floor(low - 0.6 * (high - low) - 1)

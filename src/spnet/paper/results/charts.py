@@ -1,4 +1,4 @@
-"""A result as an image: bars or lines with their spread, the baseline across, and the paper's figures where known."""
+"""A result as an image: bars or lines with their spread, the baseline across, and the paper's values where known."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def _series(rows: Sequence[RowOutcome]) -> list[str]:
 
 
 def _point(row: RowOutcome, data: str, metric: str) -> Point:
-    """A row's figures; the paper's only where they are of the same data."""
+    """A row's values; the paper's only where they are of the same data."""
     place, series = row.at or ("", "")
     own, paper = row.own.get(data, {}).get(metric, ()), row.paper.get(data, {}).get(metric)
     return Point(None if place == BASELINE else place, series, mean_std(own), paper)

@@ -1,70 +1,70 @@
-"""Collects the figures of a plan's runs into an outcome, with what is missing said by name."""
+"""Collects the metrics of a plan's runs into an outcome, with what is missing said by name."""
 
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.paper.execute import measurement_of, metrics_of
+from spnet.paper.measurements import measurement_of, read_measurement
+from spnet.paper.paper_table import Row
 from spnet.paper.plan import Cell, Plan, Training, own_columns
 from spnet.paper.results.outcomes import Outcome, RowOutcome
-from spnet.paper.rows.paper_table import Row
-from spnet.paper.run_index import Runs
-from spnet.runs.record import RunRecord, now, read_record
+from spnet.runs.index import RunIndex, RunState
+from spnet.runs.record import RunRecord, now
 
 
-def collect_outcome(plan: Plan, runs: Runs) -> Outcome:
-    """What is known of an exhibit by now; rows whose runs are not finished say so."""
-    exhibit = plan.exhibit
-    columns = own_columns(exhibit, plan.sources)
-    rows = tuple(_row(row, plan, runs) for row in exhibit.rows)
+def collect_outcome(plan: Plan, runs: RunIndex) -> Outcome:
+    """What is known of a table by now; rows whose runs are not finished say so."""
+    table = plan.table
+    columns = own_columns(table, plan.sources)
+    rows = tuple(_row(row, plan, runs) for row in table.rows)
     return Outcome(
-        exhibit.key,
-        exhibit.heading,
-        exhibit.note,
-        exhibit.chart,
-        exhibit.gains,
-        exhibit.columns,
+        table.key,
+        table.heading,
+        table.note,
+        table.chart,
+        table.gains,
+        table.columns,
         columns,
         rows,
         _facts(plan, runs),
     )
 
 
-def _row(row: Row, plan: Plan, runs: Runs) -> RowOutcome:
+def _row(row: Row, plan: Plan, runs: RunIndex) -> RowOutcome:
     own: dict[str, dict[str, list[float]]] = {}
     problems: list[str] = []
     for cell in (cell for cell in plan.cells if cell.row is row):
         try:
-            figures = _figures(cell, plan, runs)
+            metrics = _metrics(cell, plan, runs)
         except UserError as error:
             problems.append(f"{cell.column}, seed {cell.seed}: {error}")
             continue
-        for metric, value in figures.items():
+        for metric, value in metrics.items():
             own.setdefault(cell.column, {}).setdefault(metric, []).append(value)
     return RowOutcome(row.name, row.paper, own, row.at, tuple(problems))
 
 
-def _figures(cell: Cell, plan: Plan, runs: Runs) -> dict[str, float]:
-    """Figures of one cell by metric, its exhibit's alone. Raises UserError if they are not there."""
+def _metrics(cell: Cell, plan: Plan, runs: RunIndex) -> dict[str, float]:
+    """Metrics of one cell by metric, its table's alone. Raises UserError if they are not there."""
     if cell.training is None:
         raise UserError(cell.problem)
-    found = runs.find(cell.training)
-    if found.state != "finished":
+    found = cell.training.find(runs)
+    if found.state != RunState.FINISHED:
         raise UserError(_why_missing(cell.training, runs))
     wanted = measurement_of(cell, plan)
-    figures = metrics_of(found.folder, wanted) if wanted else {}
-    if record := read_record(found.folder):
-        figures["hours"] = record.seconds / 3600
-    names = dict(own_columns(plan.exhibit, plan.sources))[cell.column]
-    return {name: figures[name] for name in names if name in figures}
+    metrics = read_measurement(found.folder, wanted) if wanted else {}
+    if found.record:
+        metrics["hours"] = found.record.seconds / 3600
+    names = dict(own_columns(plan.table, plan.sources))[cell.column]
+    return {name: metrics[name] for name in names if name in metrics}
 
 
-def _why_missing(training: Training, runs: Runs) -> str:
+def _why_missing(training: Training, runs: RunIndex) -> str:
     """What keeps a training from being finished: itself, or the pre-training it waits for."""
-    found = [runs.find(run) for run in (training, training.after) if run]
+    found = [run.find(runs) for run in (training, training.after) if run]
     one = next((one for one in found if one.reason), found[0])
     return f"{one.folder}: {one.reason or one.state}"
 
 
-def _facts(plan: Plan, runs: Runs) -> dict[str, str]:
+def _facts(plan: Plan, runs: RunIndex) -> dict[str, str]:
     records = _records(plan, runs)
     seconds = sum(record.seconds for record in records)
     machines = sorted({record.hardware for record in records})
@@ -80,7 +80,7 @@ def _facts(plan: Plan, runs: Runs) -> dict[str, str]:
     }
 
 
-def _records(plan: Plan, runs: Runs) -> list[RunRecord]:
+def _records(plan: Plan, runs: RunIndex) -> list[RunRecord]:
     """Those of all finished runs of a plan, pre-trainings too."""
-    finished = [found.folder for run in plan.trainings() if (found := runs.find(run)).state == "finished"]
-    return [record for folder in finished if (record := read_record(folder))]
+    found = [run.find(runs) for run in plan.trainings()]
+    return [run.record for run in found if run.state == RunState.FINISHED and run.record]

@@ -1,4 +1,4 @@
-"""The files of a result: the same figures as a page, for a paper, for programs, and as an image."""
+"""The files of a result: the same metrics as a page, for a paper, for programs, and as an image."""
 
 from pathlib import Path
 

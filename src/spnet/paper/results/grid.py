@@ -1,9 +1,9 @@
-"""What a result's table says, before it is written in any language: headings, lines of printed figures, footnotes."""
+"""What a result's table says, before it is written in any language: headings, lines of printed metrics, footnotes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from spnet.paper.results.metrics import METRICS, figure, format_mean_std
+from spnet.paper.results.metrics import METRICS, format_mean_std, format_metric
 from spnet.paper.results.outcomes import Outcome, RowOutcome
 
 Columns = tuple[tuple[str, tuple[str, ...]], ...]
@@ -30,7 +30,7 @@ class Line:
 
     Args:
         name: of the row.
-        cells: a printed figure a column.
+        cells: a printed value a column.
         noted: there is a footnote on it.
         gain: the difference of two rows.
     """
@@ -49,7 +49,7 @@ class Grid:
         headings: of all columns, the paper's first.
         lines: from top to bottom.
         footnotes: each with the name of the row it is on.
-        seeds: what our figures are: a mean of how many.
+        seeds: what our metrics are: a mean of how many.
     """
 
     headings: tuple[Heading, ...]
@@ -59,12 +59,12 @@ class Grid:
 
 
 def make_grid(outcome: Outcome) -> Grid:
-    """The table of a result; the paper's columns are those in which it has a figure."""
+    """The table of a result; the paper's columns are those in which it has a value."""
     paper, own = _known_of_paper(outcome), _pairs(outcome.own_columns)
     notes = {row.name: list(_notes(row, outcome.rows, own)) for row in outcome.rows}
     lines = []
     for row in outcome.rows:
-        cells = [figure(metric, row.paper.get(data, {}).get(metric)) for data, metric in paper]
+        cells = [format_metric(metric, row.paper.get(data, {}).get(metric)) for data, metric in paper]
         cells += [format_mean_std(metric, seeds_of(row, data, metric)) for data, metric in own]
         lines.append(Line(row.name, tuple(cells), bool(notes[row.name])))
         lines += _gains_after(row, outcome, paper, own)
@@ -74,7 +74,7 @@ def make_grid(outcome: Outcome) -> Grid:
 
 
 def seeds_of(row: RowOutcome, data: str, metric: str) -> Sequence[float]:
-    """Our figures of a row, one a seed; none if nothing was measured."""
+    """Our values of a row, one a seed; none if nothing was measured."""
     return row.own.get(data, {}).get(metric, ())
 
 
@@ -137,17 +137,17 @@ def _paper_gain(
     high: Mapping[str, Mapping[str, float]], low: Mapping[str, Mapping[str, float]], data: str, metric: str
 ) -> str:
     ends = high.get(data, {}).get(metric), low.get(data, {}).get(metric)
-    return figure(metric, None if ends[0] is None or ends[1] is None else ends[0] - ends[1], signed=True)
+    return format_metric(metric, None if ends[0] is None or ends[1] is None else ends[0] - ends[1], signed=True)
 
 
 def _own_gain(high: RowOutcome, low: RowOutcome, data: str, metric: str, seeds: int) -> str:
     """Mean and spread of the differences seed by seed; where seeds are missing there are no pairs, and only a mean."""
     first, second = seeds_of(high, data, metric), seeds_of(low, data, metric)
     if not first or not second:
-        return figure(metric, None)
+        return format_metric(metric, None)
     if len(first) == len(second) == seeds:
         return format_mean_std(metric, [a - b for a, b in zip(first, second, strict=True)], signed=True)
-    return figure(metric, sum(first) / len(first) - sum(second) / len(second), signed=True)
+    return format_metric(metric, sum(first) / len(first) - sum(second) / len(second), signed=True)
 
 
 def column_titles(grid: Grid) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is measured, and how a figure of it is printed, so that tables, charts and lists agree to the digit."""
+"""What is measured, and how a value of it is printed, so that tables, charts and lists agree to the digit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Metric:
 
     Args:
         title: the heading of its column.
-        unit: what its figures count.
+        unit: what its values count.
         digits: how many follow the point.
-        less_is_better: the lowest figure is the best.
+        less_is_better: the lowest value is the best.
     """
 
     title: str
@@ -39,8 +39,8 @@ METRICS = {
 }
 
 
-def figure(metric: str, value: float | None, signed: bool = False) -> str:
-    """A figure as it is printed: `41.3`; `—` where there is none. Times say their unit, `2.5 h` or `3.0 min`.
+def format_metric(metric: str, value: float | None, signed: bool = False) -> str:
+    """A value as it is printed: `41.3`; `—` where there is none. Times say their unit, `2.5 h` or `3.0 min`.
 
     Args:
         metric: a key of METRICS.
@@ -51,7 +51,7 @@ def figure(metric: str, value: float | None, signed: bool = False) -> str:
 
 
 def format_mean_std(metric: str, values: Sequence[float], signed: bool = False) -> str:
-    """Figures of several seeds as mean and standard deviation, `41.3 ± 2.1`; of one seed as `figure`."""
+    """Values of several seeds as mean and standard deviation, `41.3 ± 2.1`; of one seed as `format_metric`."""
     known = mean_std(values)
     if known is None:
         return NOTHING

@@ -1,4 +1,4 @@
-"""What came out of an exhibit's runs, as it is written to a file, drawn, and put beside the paper's figures."""
+"""What came out of a table's runs, as it is written to a file, plotted, and put beside the paper's metrics."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from typing import Any
 from spnet.errors import UserError
 from spnet.files import atomic_write
 
-Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a figure a seed, those there are
+Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a value a seed, those there are
 
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """One row: the paper's figures and ours, in the same units (percent, hours, milliseconds).
+    """One row: the paper's metrics and ours, in the same units (percent, hours, milliseconds).
 
     Args:
         name: the row's.
         paper: data set -> metric -> the paper's figure.
         own: data set -> metric -> ours, one a finished seed.
         at: for figures: the place on the axis, and the series.
-        problems: what keeps figures from being there, a line each, with the name of the run.
+        problems: what keeps metrics from being there, a line each, with the name of the run.
     """
 
     name: str
@@ -34,13 +34,13 @@ class RowOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An exhibit with everything that is known of it.
+    """A table with everything that is known of it.
 
     Args:
-        key, title, note, chart, gains: the exhibit's.
+        key, title, note, chart, gains: the table's.
         paper_columns: data sets and metrics of the paper.
-        own_columns: data sets and metrics of our runs; drawn streets stand for both data sets at small scale.
-        rows: in the exhibit's order.
+        own_columns: data sets and metrics of our runs; synthetic scenes stand for both data sets at small scale.
+        rows: in the table's order.
         facts: scale, seeds, data, hardware, versions, date, seconds: what a reader must know, by name.
     """
 

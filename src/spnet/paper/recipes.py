@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from spnet.config.presets import with_pathway
-from spnet.config.schema import PathwayName, RunConfig
+from spnet.config.schema import BackboneConfig, PathwayName, RunConfig
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, one after the other. Data sets and seeds come later (`experiments/running/plan.py`).
+    """What is trained, one after the other. Data sets and seeds come later (`paper/plan.py`).
 
     Args:
         pretrain: on boxes alone; None: the fine-tuning starts from the backbone's initial weights.
@@ -41,9 +41,19 @@ def without_finetuning(recipe: Recipe) -> Recipe:
     return replace(recipe, finetune=None)
 
 
-def random_backbone(recipe: Recipe) -> Recipe:
-    """The backbone starts from random weights too (Table 5, "Random Init.")."""
-    return _in_both(recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, weights="none")))
+def on_backbone(backbone: BackboneConfig) -> Patch:
+    """Another backbone, or one that starts from other weights."""
+    return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=backbone))
+
+
+def backbone_from(weights: str) -> Patch:
+    """The backbone's initial weights: a name of the configuration, or one that stands for a file of the user's."""
+    return lambda recipe: _in_both(
+        recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, weights=weights))
+    )
+
+
+random_backbone = backbone_from("none")  # Table 5, "Random Init."
 
 
 def pretrain_pathway(pathway: PathwayName) -> Patch:
@@ -59,6 +69,15 @@ def finetune_pathway(pathway: PathwayName) -> Patch:
 def pretrained_on(split: str) -> Patch:
     """Another part of the pre-training data: p20 to p180."""
     return lambda recipe: _in_pretraining(recipe, lambda run: replace(run, data=replace(run.data, train_split=split)))
+
+
+def pretrained_for(share: float) -> Patch:
+    """Another number of epochs of pre-training, as a share of the usual one."""
+
+    def shorter(run: RunConfig) -> RunConfig:
+        return with_optimizer(run, epochs=max(1, round(share * run.optimizer.epochs)))
+
+    return lambda recipe: _in_pretraining(recipe, shorter)
 
 
 def reid_only(recipe: Recipe) -> Recipe:
@@ -112,7 +131,7 @@ def mixed_lr(recipe: Recipe) -> Recipe:
 
 
 def with_lwf(recipe: Recipe) -> Recipe:
-    """Pre-training with the loss against lwf the classifier (Table 7, "LwF")."""
+    """Pre-training with the loss of learning without forgetting the classifier (Table 7, "LwF")."""
     return _in_pretraining(recipe, lambda run: with_objective(run, lwf=True))
 
 

@@ -1,12 +1,12 @@
 """The data sets of the paper by name, and what a fine-tuning on each of them sets for itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.rows.recipes import with_objective
+from spnet.paper.recipes import with_model, with_objective
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SearchData:
         key: what it is called on the command line.
         title: what the paper calls it.
         split: trained on.
-        queue_size: unknown persons that OIM remembers (SPEC section 3).
+        queue_size: unknown persons that OIM remembers.
         test: the split and the retrieval protocol of the published figures.
     """
 
@@ -53,11 +53,13 @@ class SearchData:
         return replace(run, data=replace(run.data, root=str(root), train_split=self.split))
 
 
+# SOLIDER's weights (LUPerson), and the same fine-tuned on crops of COCOPersons: files that the user has
+USER_WEIGHTS = ("solider", "solider-cocopersons")
 COCOPERSONS = BoxData("cocopersons", "COCOPersons", "train")
 CUHK_SYSU = SearchData("cuhk-sysu", "CUHK-SYSU", "trainval", 5000)
 PRW = SearchData("prw", "PRW", "trainval", 500)
-SYNTHETIC_BOXES = BoxData("synthetic", "drawn streets (boxes)", "pretrain")
-DRAWN = SearchData("synthetic", "drawn streets", "train", 256)
+SYNTHETIC_BOXES = BoxData("synthetic", "synthetic scenes (boxes)", "pretrain")
+SYNTHETIC = SearchData("synthetic", "synthetic scenes", "train", 256)
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,26 @@ class Sources:
 
     Args:
         boxes: the data of pre-training.
-        search: the data of fine-tuning and test, by the paper's title; drawn streets stand for all of them.
+        search: the data of fine-tuning and test, by the paper's title; synthetic scenes stand for all of them.
         roots: prepared data sets by key.
+        weights: files of backbone weights, by the names that rows have for them.
     """
 
     boxes: BoxData
     search: Mapping[str, SearchData]
     roots: Mapping[str, Path]
+    weights: Mapping[str, Path] = field(default_factory=dict)
+
+    def with_weights(self, run: RunConfig) -> RunConfig:
+        """The run with the user's file for its backbone, if it starts from one. Raises UserError for one not given."""
+        name = run.model.backbone.weights
+        if name not in USER_WEIGHTS:
+            return run
+        if name not in self.weights:
+            raise UserError(f"backbone weights {name!r} are not given: --backbone-weights {name}=FILE")
+        if not self.weights[name].is_file():
+            raise UserError(f"--backbone-weights {name}={self.weights[name]}: no such file")
+        return with_model(run, backbone=replace(run.model.backbone, weights=str(self.weights[name])))
 
     def root(self, data: BoxData | SearchData) -> Path:
         """The folder of a data set. Raises UserError for one that was not named or is not prepared."""
@@ -90,5 +105,6 @@ def real_sources(roots: Mapping[str, Path]) -> Sources:
 
 
 def synthetic_sources(root: Path) -> Sources:
-    """Drawn streets in the place of all of them."""
-    return Sources(SYNTHETIC_BOXES, {data.title: DRAWN for data in (CUHK_SYSU, PRW)}, {DRAWN.key: root})
+    """Synthetic scenes in the place of all of them."""
+    titles = (CUHK_SYSU.title, PRW.title, SYNTHETIC.title)
+    return Sources(SYNTHETIC_BOXES, dict.fromkeys(titles, SYNTHETIC), {SYNTHETIC.key: root})

@@ -10,11 +10,11 @@ import pytest
 
 from golden import assert_golden
 from spnet.config.schema import RunConfig
-from spnet.paper.rows.datasets import COCOPERSONS, CUHK_SYSU, PRW
-from spnet.paper.rows.figures import PAPER_TABLES
-from spnet.paper.rows.paper_table import Row
-from spnet.paper.rows.recipes import Recipe
-from spnet.paper.rows.scales import paper_scale
+from spnet.paper.datasets import COCOPERSONS, CUHK_SYSU, PRW
+from spnet.paper.figures import PAPER_TABLES
+from spnet.paper.paper_table import Row
+from spnet.paper.recipes import Recipe
+from spnet.paper.scales import paper_scale
 
 GOLDEN = Path(__file__).parent / "resolved_rows.json"
 SCALE = paper_scale()
@@ -75,9 +75,9 @@ def resolved() -> dict[str, dict[str, Any]]:
         "SPNet-S, fine-tuning": fields_of(FINETUNE),
         "data sets": sets,
     }
-    for key, exhibit in PAPER_TABLES.items():
-        rows = {row.name: changes(key, row.name) for row in exhibit.rows}
-        assert len(rows) == len(exhibit.rows)
+    for key, table in PAPER_TABLES.items():
+        rows = {row.name: changes(key, row.name) for row in table.rows}
+        assert len(rows) == len(table.rows)
         content[key] = {name: {"pre-training": before, "fine-tuning": after} for name, (before, after) in rows.items()}
     return content
 
@@ -169,12 +169,21 @@ LARGE_BACKBONE = {"model.backbone.name": "convnext_base", "model.backbone.drop_p
 LARGE = (
     LARGE_BACKBONE | WIDE | {"model.cascade_steps": 2, "data.augmentation.crop_size": 1024, "weights.replicate": True}
 )
+SWIN = {"model.backbone.name": "swin_base_patch4_window7_224"}  # its stochastic depth is SPNet-S's, 0.1
 RESNET = {"model.backbone.name": "resnet50", "model.backbone.drop_path": 0.0}
 UNIFORM = {"optimizer.backbone_lr": None, "optimizer.backbone_weight_decay": None}
 SEP, C2, REP = {"model.heads": "separate"}, {"model.cascade_steps": 2}, {"weights.replicate": True}
-# exhibit, row: what pre-training changes (None: there is none), what fine-tuning changes
+# table, row: what pre-training changes (None: there is none), what fine-tuning changes
 EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "main": {"SPNet-S": ({}, {}), "SPNet-L": (LARGE_BACKBONE, LARGE)},
+    "table3": {
+        "From scratch": (None, SWIN | {"model.backbone.weights": "none"}),
+        "ImageNet-1k": (None, SWIN),
+        "SOLIDER": (None, SWIN | {"model.backbone.weights": "solider"}),
+        "SOLIDER, COCOPersons": (None, SWIN | {"model.backbone.weights": "solider-cocopersons"}),
+        "Ours-QC": (SWIN, SWIN),
+        "Ours-OC": (SWIN | OC, SWIN),
+    },
     "table4": {
         "SPNet-S, QC": ({}, {}),
         "SPNet-S, OC": (OC, None),
@@ -198,8 +207,8 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "table7": {
         "SPNet-S: c0-share-d128": ({}, {}),
         "c0-sep-d128": ({}, SEP),
-        "c2-share-d128": ({}, C2),
-        "c2-sep-d128": ({}, SEP | C2),
+        "c2-share-d128": ({}, C2 | REP),
+        "c2-sep-d128": ({}, SEP | C2 | REP),
         "SPNet-L: c2-sep-d2048": (LARGE_BACKBONE, LARGE),
         "Uniform LR": (UNIFORM, {}),
         "Mixed LR": ({}, {}),
@@ -217,7 +226,7 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "speed": {
         "SPNet-S": ({}, {}),
         "SPNet-L": (LARGE_BACKBONE, LARGE),
-        "SPNet-L, ResNet-50": (RESNET, LARGE | RESNET),
+        "SPNet-L, ResNet-50": (None, LARGE | RESNET),
     },
     "figure7": {
         "Baseline": (None, {}),
@@ -242,13 +251,13 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
             "c2-sep-d2048": WIDE | C2,
         }.items()
         for start, before, by_start in [("no pre-training", None, {}), ("PT", {}, {}), ("PT-Rep", {}, REP)]
-        if start != "PT-Rep" or name.startswith("c2")
+        if start != ("PT" if name in ("c2-share-d128", "c2-sep-d128") else "PT-Rep") or name == "c2-sep-d2048"
     },
     "fractions": {
         "Baseline": (None, {}),
         **{
-            f"p{percent}, {path}": ({"data.train_split": f"p{percent}"} | by_path, {})
-            for percent in range(20, 200, 20)
+            f"p{percent}, {path}": ({"data.train_split": f"p{percent}", "optimizer.epochs": 20} | by_path, {})
+            for percent in (20, 60, 100, 140, 180)
             for path, by_path in {"QC": {}, "OC": OC}.items()
         },
     },

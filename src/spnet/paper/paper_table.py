@@ -1,12 +1,12 @@
-"""What a table or figure of the paper is: rows, each a recipe with the paper's figures, and the columns measured."""
+"""What a table or figure of the paper is: rows, each a recipe with the paper's metrics, and the columns measured."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spnet.paper.rows.recipes import Patch, Recipe, apply
+from spnet.paper.recipes import Patch, Recipe, apply
 
-Figures = Mapping[str, Mapping[str, float]]  # data set -> metric -> figure, as printed: percent, hours, milliseconds
+Figures = Mapping[str, Mapping[str, float]]  # data set -> metric -> value, as printed: percent, hours, milliseconds
 
 
 @dataclass(frozen=True)
@@ -14,16 +14,18 @@ class Scale:
     """How large everything is: the base recipes that the rows change.
 
     Args:
-        name: `paper`, or `small` for one CPU or GPU and drawn data.
+        name: `paper`, or `small` for one CPU or GPU and synthetic scenes.
         spnet_s: SPNet-S, pre-trained query-centric on all boxes, fine-tuned object-centric.
         spnet_l: SPNet-L, the same way.
         spnet_l_resnet: SPNet-L with a ResNet-50.
+        swin_b: SPNet-S with a Swin-B.
     """
 
-    name: Literal["paper", "small", "miniature"]
+    name: str
     spnet_s: Recipe
     spnet_l: Recipe
     spnet_l_resnet: Recipe
+    swin_b: Recipe
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,8 @@ def spnet_l(*changes: Patch) -> Callable[[Scale], Recipe]:
 def spnet_l_resnet(*changes: Patch) -> Callable[[Scale], Recipe]:
     """SPNet-L with a ResNet-50 at any scale, changed."""
     return lambda scale: apply(scale.spnet_l_resnet, *changes)
+
+
+def swin_b(*changes: Patch) -> Callable[[Scale], Recipe]:
+    """SPNet-S with a Swin-B at any scale, changed."""
+    return lambda scale: apply(scale.swin_b, *changes)

@@ -1,1 +1,0 @@
-"""`spnet demo`: the whole of person search in minutes."""
