@@ -19,9 +19,9 @@ def main(data: str, output: str, *options: str) -> None:
     """Fine-tune SPNet-tiny on the split `train` and print what it reaches on `test`."""
     config = override(get_preset("spnet-tiny", "finetune"), options=["--data.root", data, *options])
     fit(config, Path(output))
-    report, folder = evaluate_weights(Path(output))
-    print(as_text(report))
-    print(f"results: {folder}")
+    result = evaluate_weights(Path(output))
+    print(as_text(result.report))
+    print(f"results: {result.folder}")
 
 
 if __name__ == "__main__":

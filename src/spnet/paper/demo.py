@@ -26,7 +26,7 @@ from spnet.evaluation.metrics_file import read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
 from spnet.evaluation.runner import DETECTIONS, METRICS
-from spnet.files import atomic_write, exclusive_lock
+from spnet.files import LOCK, atomic_write, exclusive_lock
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
 from spnet.paper.measurements import measurement_of
 from spnet.paper.paper_table import PaperTable, Row, Scale, spnet_s
@@ -120,7 +120,7 @@ class Inputs:
                 sound = False
             if not sound:
                 raise UserError(f"{self._file}: it is damaged; remove {output}, or choose another --output") from None
-        elif output.exists() and (not output.is_dir() or any(output.iterdir())):
+        elif output.exists() and not (output.is_dir() and {file.name for file in output.iterdir()} <= {LOCK}):
             raise UserError(f"--output {output}: it holds something else (it has no {RECORDS}); choose another folder")
 
     @property
