@@ -55,8 +55,6 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     ],
 )
 def test_commands_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    if command[0] == "demo":
-        (tmp_path / "phases.json").write_text("{}")
     with exclusive_lock(tmp_path):
         before = sorted(tmp_path.iterdir())
         assert main([*command, str(tmp_path)]) == 2
