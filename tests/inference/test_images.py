@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from spnet.config.schema import InferenceConfig
 from spnet.errors import UserError
 from spnet.inference.images import make_image_sample, read_pixels
 
@@ -82,11 +83,11 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_a_view_is_the_whole_image_in_the_window() -> None:
-    view = make_image_sample(PIXELS, 80, 200)
+    view = make_image_sample(PIXELS, InferenceConfig(80, 200))
     assert view.image.shape == (3, 80, 120)
     assert view.scale == (2, 2)
     assert len(view.boxes) == len(view.person) == 0
-    wide = make_image_sample(PIXELS, 80, 90)
+    wide = make_image_sample(PIXELS, InferenceConfig(80, 90))
     assert wide.image.shape == (3, 60, 90)
-    same = make_image_sample(PIXELS, 40, 60)
+    same = make_image_sample(PIXELS, InferenceConfig(40, 60))
     assert np.array_equal(same.image.permute(1, 2, 0).numpy(), PIXELS)

@@ -170,6 +170,7 @@ LARGE = (
     LARGE_BACKBONE | WIDE | {"model.cascade_steps": 2, "data.augmentation.crop_size": 1024, "weights.replicate": True}
 )
 SWIN = {"model.backbone.name": "swin_base_patch4_window7_224"}  # its stochastic depth is SPNet-S's, 0.1
+SOLIDER = SWIN | {"model.backbone.semantic_weight": 0.6}
 RESNET = {"model.backbone.name": "resnet50", "model.backbone.drop_path": 0.0}
 UNIFORM = {"optimizer.backbone_lr": None, "optimizer.backbone_weight_decay": None}
 SEP, C2, REP = {"model.heads": "separate"}, {"model.cascade_steps": 2}, {"weights.replicate": True}
@@ -179,8 +180,8 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "table3": {
         "From scratch": (None, SWIN | {"model.backbone.weights": "none"}),
         "ImageNet-1k": (None, SWIN),
-        "SOLIDER": (None, SWIN | {"model.backbone.weights": "solider"}),
-        "SOLIDER, COCOPersons": (None, SWIN | {"model.backbone.weights": "solider-cocopersons"}),
+        "SOLIDER": (None, SOLIDER | {"model.backbone.weights": "solider"}),
+        "SOLIDER, COCOPersons": (None, SOLIDER | {"model.backbone.weights": "solider-cocopersons"}),
         "Ours-QC": (SWIN, SWIN),
         "Ours-OC": (SWIN | OC, SWIN),
     },

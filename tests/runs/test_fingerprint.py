@@ -33,6 +33,14 @@ OTHERS: dict[str, Any] = {
     "model.backbone.weights": "timm",
     "model.backbone.drop_path": 0.25,
     "model.backbone.semantic_weight": 0.6,
+    "model.box_init": "torch",
+    "objective.pair_anchors": "lowest_index",
+    "objective.lwf_loss": "binary_cross_entropy",
+    "objective.teacher_drop_path": True,
+    "objective.ema_update": "before_step",
+    "objective.frozen_mode": "train",
+    "data.augmentation.antialias": False,
+    "data.drop_last": False,
     "model.backbone.model_kwargs": {"depths": (1, 1, 2, 1)},
     "model.heads": "separate",
     "model.cascade_steps": 1,
@@ -78,6 +86,8 @@ OTHERS: dict[str, Any] = {
 }
 # where things lie, and how they are read and saved
 PLACES: dict[str, Any] = {
+    "model.inference.antialias": False,
+    "model.inference.precision": "float16",
     "model.inference.object_pre_nms_topk": 99,
     "model.inference.query_pre_nms_topk": 99,
     "model.inference.score_threshold": 0.25,

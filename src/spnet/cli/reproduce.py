@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="weights that rows of Table 3 start from: solider=FILE, solider-cocopersons=FILE",
     )
+    parser.add_argument(
+        "--as-released", action="store_true", help="with the settings of the authors' code where they differ"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the plan and every resolved configuration")
 
 
@@ -101,7 +104,7 @@ def make_setting(arguments: argparse.Namespace) -> "Setting":
     slurm = None if arguments.slurm is None else dict(_pair("--slurm", text) for text in arguments.slurm)
     weights = {name: Path(file) for name, file in (_pair("--backbone-weights", t) for t in arguments.backbone_weights)}
     seeds = tuple(dict.fromkeys(arguments.seeds))
-    return Setting(data, arguments.scale, seeds, arguments.runs, arguments.jobs, slurm, weights)
+    return Setting(data, arguments.scale, seeds, arguments.runs, arguments.jobs, slurm, weights, arguments.as_released)
 
 
 def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="go on with an interrupted run, as it was configured"
     )
+    parser.add_argument(
+        "--as-released", action="store_true", help="a preset with the settings of the authors' code where they differ"
+    )
     parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
     parser.set_defaults(takes_keys=True)
 
@@ -103,11 +106,12 @@ def resolve(arguments: argparse.Namespace) -> "RunConfig":
 
 def _base(arguments: argparse.Namespace) -> "RunConfig":
     """The preset, or the schema's defaults where a file alone is given."""
-    from spnet.config.presets import PRESETS, get_preset
+    from spnet.config.presets import PRESETS, as_released, get_preset
     from spnet.config.schema import RunConfig
 
     if arguments.name:
-        return get_preset(arguments.name, arguments.stage or FINETUNE, arguments.pathway)
+        preset = get_preset(arguments.name, arguments.stage or FINETUNE, arguments.pathway)
+        return as_released(preset) if arguments.as_released else preset
     if not arguments.config:
         raise UserError(f"which preset? choose {', '.join(PRESETS)}, --config FILE or --resume RUN")
     if arguments.stage or arguments.pathway:

@@ -65,6 +65,10 @@ class InferenceConfig(_Schema):
     """lowest score of step 0 that is kept"""
     nms_iou: Share = 0.5
     """boxes that overlap a better one by more than this are dropped"""
+    antialias: bool = True
+    """average pixels where a scene is shrunk; the released code does not"""
+    precision: Literal["float32", "float16"] = "float32"
+    """of the network at test time; the released code measures in float16 autocast"""
     max_detections: PositiveInt = 300
     """anchors that pass the threshold and are decoded, hence also the most detections, of a scene (object-centric) or
     of a scene for one query (query-centric)"""
@@ -91,6 +95,9 @@ class ModelConfig(_Schema):
     """`fixed` (FixedNorm, supplementary eq. 3-4) or `batch` (BatchNorm of the offset's norm); Table 9"""
     logit_sign: Literal["negative", "positive"] = "negative"
     """sign of the norm in the logit; Table 9"""
+    box_init: Literal["he", "torch"] = "he"
+    """how the box head starts: `he` (He's, last layer near zero, so that boxes start as their anchors), or `torch`
+    (torch's default, as released)"""
     anchor_size: Dim = 32
     """base size of P3's anchors in pixels; each following level doubles it"""
     inference: InferenceConfig = InferenceConfig()
@@ -110,6 +117,9 @@ class ObjectiveConfig(_Schema):
     """query-scene pairs of a batch, query-centric"""
     samples_per_pair: PositiveInt = 64
     """candidates of a pair, query-centric"""
+    pair_anchors: Literal["nearest", "lowest_index"] = "nearest"
+    """second half of a pair's candidates where the person is in the scene, query-centric: the nearest anchors, or the
+    lowest-numbered ones, as released"""
     reid_loss: str = "oim"
     """a name of the registry `spnet.losses.reid`: `oim` (known identities and a queue of unknown persons) or
     `contrastive` (a memory of all persons, filled by a teacher)"""
@@ -127,8 +137,16 @@ class ObjectiveConfig(_Schema):
     """what a row of the OIM table keeps in an update"""
     ema_decay: Share = 0.9999
     """what the teacher keeps of itself in a step"""
+    teacher_drop_path: bool = False
+    """stochastic depth in the teacher, as released"""
+    ema_update: Literal["after_step", "before_step"] = "after_step"
+    """when the teacher follows: after the optimizer's step, or before it, as released"""
     lwf: bool = False
     """add the loss of learning without forgetting the ImageNet classifier (LwF, Table 7)"""
+    lwf_loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    """of class distributions, batch mean; or binary, mean over batch and classes, as released"""
+    frozen_mode: Literal["eval", "train"] = "eval"
+    """mode of a frozen backbone and of LwF's initial one: evaluation, or training, as released"""
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,8 @@ class Augmentation(_Schema):
     """largest longest side of wrs and rrc2, pixels"""
     num_views: PositiveInt = 1
     """views of each image, which is decoded once"""
+    antialias: bool = True
+    """average pixels where an image is shrunk; the released code does not"""
 
     def __post_init__(self) -> None:
         """Refuse ranges that are empty."""
@@ -167,6 +187,8 @@ class DataConfig(_Schema):
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 8
     """scenes of a batch, all views counted"""
+    drop_last: bool = True
+    """leave out the last, partial batch of an epoch; the released code keeps it"""
     num_workers: NonNegativeInt = 4
     """processes that read images; 0 reads them in the training process"""
     cache_mb: NonNegativeInt = 0

@@ -62,16 +62,19 @@ class ResumableSampler(Sampler[tuple[int, int]]):
     """Keys (epoch, scene) of one process, in an order that the seed and the epoch alone decide.
 
     The shuffled scenes are dealt in rounds of `batch_size` to each of `world_size` processes; what does not fill a
-    round is left out of this epoch. `start` batches are skipped: a resumed epoch goes on in the middle.
+    round is left out of this epoch, unless `drop_last` is False: then the last batch is smaller. `start` batches are
+    skipped: a resumed epoch goes on in the middle.
     """
 
-    def __init__(self, scenes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, scenes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, drop_last: bool = True
+    ) -> None:
         if not scenes >= batch_size * world_size >= 1:
             raise UserError(
                 f"batch_size is {batch_size} on {world_size} processes, must be 1 to {scenes} scenes in all"
             )
         self.scenes, self.batch_size, self.seed = scenes, batch_size, seed
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,13 +84,17 @@ class ResumableSampler(Sampler[tuple[int, int]]):
 
     def __len__(self) -> int:
         """Keys of a whole epoch."""
-        return self.scenes // (self.batch_size * self.world_size) * self.batch_size
+        whole, rest = divmod(self.scenes, self.batch_size * self.world_size)
+        return whole * self.batch_size + (0 if self.drop_last else -(-rest // self.world_size))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The keys from batch `start` on."""
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.scenes)
-        rounds = order[: len(self) * self.world_size].reshape(-1, self.world_size, self.batch_size)
-        mine = rounds[self.start :, self.rank].ravel()
+        order = np.resize(order, len(self) * self.world_size)  # a partial round is filled up from the beginning
+        whole = len(order) // (self.batch_size * self.world_size) * self.batch_size * self.world_size
+        rounds = order[:whole].reshape(-1, self.world_size, self.batch_size)
+        rest = order[whole:].reshape(self.world_size, -1)
+        mine = np.concatenate([rounds[:, self.rank].ravel(), rest[self.rank]])[self.start * self.batch_size :]
         return ((self.epoch, scene) for scene in mine.tolist())
 
 
@@ -143,7 +150,7 @@ class TrainingLoader(SceneLoader):
     def __init__(self, scenes: PersonSearchDataset, order: ResumableSampler, num_workers: int) -> None:
         self.order = order
         self.batches_done = 0
-        super().__init__(scenes, num_workers, sampler=order, batch_size=order.batch_size, drop_last=True)
+        super().__init__(scenes, num_workers, sampler=order, batch_size=order.batch_size, drop_last=order.drop_last)
 
     def set_progress(self, epoch: int, batches_done: int) -> None:
         """The next iteration goes on in `epoch` after so many batches; the one after it starts an epoch afresh."""
@@ -168,10 +175,18 @@ class TrainingLoader(SceneLoader):
 
 
 def training_loader(
-    scenes: PersonSearchDataset, batch_size: int, num_workers: int, seed: int, rank: int = 0, world_size: int = 1
+    scenes: PersonSearchDataset,
+    batch_size: int,
+    num_workers: int,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    drop_last: bool = True,
 ) -> TrainingLoader:
     """Shuffled batches of `batch_size` images (times the augmentation's views, scenes of the batch) a process."""
-    return TrainingLoader(scenes, ResumableSampler(len(scenes), batch_size, seed, rank, world_size), num_workers)
+    return TrainingLoader(
+        scenes, ResumableSampler(len(scenes), batch_size, seed, rank, world_size, drop_last), num_workers
+    )
 
 
 def evaluation_loader(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class ExtractionConfig:
     batch_size: int = 4
     num_workers: int = 0
     device: torch.device | str = "cpu"
+    antialias: bool = True  # average pixels where a scene is shrunk
+    precision: Literal["float32", "float16"] = "float32"  # of the network
 
 
 def default_device() -> str:
@@ -47,15 +50,15 @@ def iter_features(
     Raises:
         UserError: an image that is missing, broken or of another size than annotated.
     """
-    scenes = PersonSearchDataset(
-        annotations, Augmentation("wrs", min_size=how.min_size, max_size=how.max_size), seed=0, unique_id_per_box=True
-    )
+    augmentation = Augmentation("wrs", min_size=how.min_size, max_size=how.max_size, antialias=how.antialias)
+    scenes = PersonSearchDataset(annotations, augmentation, seed=0, unique_id_per_box=True)
     loader = evaluation_loader(scenes, how.batch_size, how.num_workers)
     network.to(how.device).eval()
     console = Console(stderr=True)
     for batch in track(loader, title, len(loader), console=console, disable=not console.is_terminal):
         moved = batch.to(how.device)
-        yield moved, network.features(moved.images, moved.sizes)
+        with torch.autocast(moved.images.device.type, torch.float16, enabled=how.precision == "float16"):
+            yield moved, network.features(moved.images, moved.sizes)
 
 
 @torch.no_grad()

@@ -87,7 +87,8 @@ def evaluate_weights(
         network = load_network(weights)
         inference = network.config.inference
         sides = (min_size or inference.min_size, max_size or inference.max_size)
-        how = ExtractionConfig(*sides, batch_size, num_workers, device or default_device())
+        place = device or default_device()
+        how = ExtractionConfig(*sides, batch_size, num_workers, place, inference.antialias, inference.precision)
         report, arrays = _run(network, annotations, chosen, how, pathway, folder)
     folder.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {"annotations": annotations_digest(file), "pathway": pathway}

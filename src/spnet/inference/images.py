@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from spnet.config.schema import Augmentation
+from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.augment import sample_view, warp
 from spnet.data.dataset import Sample
 from spnet.errors import UserError
@@ -47,17 +47,13 @@ def _read_file(path: Path) -> np.ndarray:
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
-def make_image_sample(pixels: np.ndarray, min_size: int, max_size: int) -> Sample:
-    """A whole image (H, W, 3), resized to `min_size`, but no longer than `max_size`, without boxes."""
+def make_image_sample(pixels: np.ndarray, inference: InferenceConfig) -> Sample:
+    """A whole image (H, W, 3), resized as the network is used, without boxes."""
     height, width, _ = pixels.shape
     nobody = np.zeros((0, 4))
-    plan = sample_view(
-        Augmentation("wrs", min_size=min_size, max_size=max_size),
-        (width, height),
-        nobody,
-        np.zeros(0, bool),
-        np.random.default_rng(0),
-    )
+    sides, antialias = (inference.min_size, inference.max_size), inference.antialias
+    wrs = Augmentation("wrs", min_size=sides[0], max_size=sides[1], antialias=antialias)
+    plan = sample_view(wrs, (width, height), nobody, np.zeros(0, bool), np.random.default_rng(0))
     scale_x, scale_y = np.abs(plan.affine[0]).tolist()
     none = torch.zeros(0, dtype=torch.int64)
     return Sample(warp(pixels, 1, plan), 0, (scale_x, scale_y), torch.zeros(0, 4), none, none)

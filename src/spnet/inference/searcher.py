@@ -143,7 +143,7 @@ class Searcher:
     def _batches(self, images: Sequence[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
         """Images in their order; those of a batch have one padded size, so that they do not touch one another."""
         inference = self.network.config.inference
-        views = (make_image_sample(read_pixels(image), inference.min_size, inference.max_size) for image in images)
+        views = (make_image_sample(read_pixels(image), inference) for image in images)
         for _, alike in groupby(views, lambda view: padded_size(view.image.shape)):
             while part := list(islice(alike, self.batch_size)):
                 batch = collate([part]).to(self.device)

@@ -1,6 +1,7 @@
 """Boxes: the standard coder, clipping, and overlap tables; all pixels xyxy."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,13 @@ MAX_LOG_SCALE = math.log(1000 / 16)  # torchvision's bound: an anchor grows at m
 class BoxHead(nn.Module):
     """Box deltas from an offset embedding: 4 x (Linear, ReLU), Linear to 4 (docs/method.md, "Network")."""
 
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, init: Literal["he", "torch"] = "he") -> None:
         super().__init__()
         layers = [nn.Linear(dims, dims) for _ in range(4)]
         self.mlp = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
         self.deltas = nn.Linear(dims, 4)
+        if init == "torch":
+            return
         for layer in layers:  # torch's default halves the signal in each of four layers
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)

@@ -4,6 +4,7 @@ Everything after x_o = x_q - x_a is shared, so both paths offer the same five me
 """
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from spnet.models.logits import offset_norm
 from spnet.models.matching import match_pairs, match_scenes
 from spnet.models.sampling import sample_balanced, sample_pairs
 from spnet.types import Groups, Targets
+
+PairAnchors = Literal["nearest", "lowest_index"]
 
 
 class SwapPathway(ABC):
@@ -97,10 +100,11 @@ class QueryPathway(SwapPathway):
 
     append_gt = False
 
-    def __init__(self, queries: Tensor, pairs: int = 0, samples: int = 0) -> None:
+    def __init__(self, queries: Tensor, pairs: int = 0, samples: int = 0, second_half: PairAnchors = "nearest") -> None:
         self.queries = queries
         self.pairs = pairs
         self.samples = samples
+        self.second_half = second_half
 
     def training_groups(self, targets: Targets, scenes: int) -> Groups:
         return sample_pairs(targets, scenes, self.pairs)
@@ -123,7 +127,10 @@ class QueryPathway(SwapPathway):
         # anchors on a grid tie often, and top-k breaks ties by its length: the head of the longer list is the release's
         closest = overlap.topk(samples, dim=1).indices[:, :half]
         taken = torch.zeros_like(distances, dtype=torch.bool).scatter(1, closest, value=True) & person_there
-        nearest = distances.detach().masked_fill(taken, torch.inf).topk(samples, dim=1, largest=False).indices
+        order = distances.detach()
+        if self.second_half == "lowest_index":
+            order = torch.where(person_there, torch.arange(anchors.count, device=order.device), order)
+        nearest = order.masked_fill(taken, torch.inf).topk(samples, dim=1, largest=False).indices
         both = torch.cat([closest, nearest[:, : samples - half]], dim=1)
         index = torch.where(person_there, both, nearest)
         return index, groups.valid[:, None].expand_as(index)

@@ -12,7 +12,7 @@ from spnet.models.boxes import BoxHead
 from spnet.models.fpn import FeatureMaps, FeaturePyramid
 from spnet.models.heads import AnchorHead, AnchorTable, LocationHead, ReidHead
 from spnet.models.logits import NormLogit, offset_norm
-from spnet.models.pathways import ObjectPathway, QueryPathway
+from spnet.models.pathways import ObjectPathway, PairAnchors, QueryPathway
 
 
 class SPNet(nn.Module):
@@ -49,7 +49,7 @@ class SPNet(nn.Module):
         self.anchor_logit = NormLogit(config)
         self.logits = nn.ModuleList(NormLogit(config) for _ in steps)
         self.logits[0].requires_grad_(False)
-        self.boxes = nn.ModuleList(BoxHead(config.location_dim) for _ in steps)
+        self.boxes = nn.ModuleList(BoxHead(config.location_dim, config.box_init) for _ in steps)
         self.to(memory_format=torch.channels_last)  # what convolutions are fastest in, on CPUs and GPUs
 
     def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
@@ -82,9 +82,11 @@ class SPNet(nn.Module):
         """The path that finds every person; `samples` candidates a scene in training."""
         return ObjectPathway(self.bridges, samples)
 
-    def query_pathway(self, queries: Tensor, pairs: int = 0, samples: int = 0) -> QueryPathway:
+    def query_pathway(
+        self, queries: Tensor, pairs: int = 0, samples: int = 0, anchors: PairAnchors = "nearest"
+    ) -> QueryPathway:
         """The path that finds the persons of x_q (Q, D); `samples` candidates for each of `pairs` in training."""
-        return QueryPathway(queries, pairs, samples)
+        return QueryPathway(queries, pairs, samples, anchors)
 
 
 def check_model_config(config: ModelConfig) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from spnet.config.presets import with_pathway
+from spnet.config.presets import as_released, with_pathway
 from spnet.config.schema import BackboneConfig, PathwayName, RunConfig
 
 
@@ -46,11 +46,10 @@ def on_backbone(backbone: BackboneConfig) -> Patch:
     return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=backbone))
 
 
-def backbone_from(weights: str) -> Patch:
+def backbone_from(weights: str, semantic_weight: float | None = None) -> Patch:
     """The backbone's initial weights: a name of the configuration, or one that stands for a file of the user's."""
-    return lambda recipe: _in_both(
-        recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, weights=weights))
-    )
+    start: dict[str, Any] = {"weights": weights, "semantic_weight": semantic_weight}
+    return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, **start)))
 
 
 random_backbone = backbone_from("none")  # Table 5, "Random Init."
@@ -145,6 +144,11 @@ def frozen_backbone(recipe: Recipe) -> Recipe:
 def logits(kind: Literal["fixed", "batch"], sign: Literal["negative", "positive"]) -> Patch:
     """How the class logit comes from the offset's norm (Table 9)."""
     return lambda recipe: _in_both(recipe, lambda run: with_model(run, logit_norm=kind, logit_sign=sign))
+
+
+def released(recipe: Recipe) -> Recipe:
+    """The settings of the authors' code in both stages (docs/method.md, "As released")."""
+    return _in_both(recipe, as_released)
 
 
 def with_model(run: RunConfig, **fields: Any) -> RunConfig:

@@ -20,6 +20,7 @@ from spnet.paper.measurements import evaluator_mismatches
 from spnet.paper.paper_table import PaperTable, Scale
 from spnet.paper.plan import Plan, make_plan
 from spnet.paper.process_pool import run_jobs
+from spnet.paper.recipes import released
 from spnet.paper.results.collect import collect_outcome
 from spnet.paper.results.outcomes import Outcome
 from spnet.paper.scales import SMALL_BACKBONE, paper_scale, small_scale
@@ -44,6 +45,7 @@ class Setting:
         at_once: jobs side by side on this machine.
         slurm: parameters of submitit; not None: hand the jobs to a cluster.
         weights: files of backbone weights that rows start from (`USER_WEIGHTS`), by name.
+        as_released: with the settings of the authors' code where they differ from the supplementary's words.
     """
 
     data: Mapping[str, Path | None]
@@ -53,6 +55,7 @@ class Setting:
     at_once: int = 1
     slurm: Mapping[str, str] | None = None
     weights: Mapping[str, Path] = field(default_factory=dict)
+    as_released: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together."""
@@ -68,6 +71,9 @@ class Setting:
     def plan(self, table: PaperTable) -> Plan:
         """All runs that a table needs."""
         scale: Scale = paper_scale() if self.scale == "paper" else small_scale(self.classifier)
+        if self.as_released:
+            bases = (scale.spnet_s, scale.spnet_l, scale.spnet_l_resnet, scale.swin_b)
+            scale = Scale(f"{scale.name}, as released", *map(released, bases))
         sources = replace(_sources(self.data, self.runs), weights=self.weights)
         return make_plan(table, scale, sources, self.seeds)
 

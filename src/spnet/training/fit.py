@@ -100,7 +100,7 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
-    return training_loader(scenes, data.batch_size // views, data.num_workers, config.seed)
+    return training_loader(scenes, data.batch_size // views, data.num_workers, config.seed, drop_last=data.drop_last)
 
 
 def _check_output(output: Path, resume: bool) -> Path | None:

@@ -41,7 +41,7 @@ class TrainingModule(L.LightningModule):
     def train(self, mode: bool = True) -> "TrainingModule":
         """As always, but a frozen backbone stays in evaluation mode."""
         super().train(mode)
-        if self.config.optimizer.freeze_backbone:
+        if self.config.optimizer.freeze_backbone and self.config.objective.frozen_mode == "eval":
             self.network.backbone.eval()
         return self
 
@@ -91,10 +91,13 @@ class TrainingModule(L.LightningModule):
             )
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """A step of the student, then one of the teacher."""
+        """A step of the student, then one of the teacher (as released: the other way round)."""
+        teacher, released = self.objective.teacher, self.config.objective.ema_update == "before_step"
+        if teacher is not None and released:
+            teacher.ema_update(self.network)
         super().optimizer_step(*arguments, **options)
-        if self.objective.teacher is not None:
-            self.objective.teacher.ema_update(self.network)
+        if teacher is not None and not released:
+            teacher.ema_update(self.network)
 
     def configure_optimizers(self) -> Any:
         """AdamW, its learning rate set anew at every step."""

@@ -43,15 +43,17 @@ class SPNetLoss(nn.Module):
         super().__init__()
         self.config = config
         self.memory = build_reid_loss(config.reid_loss, config, identities, network.config.reid_dim)
-        self.teacher = Teacher(network, config.ema_decay) if self.memory.needs_teacher else None
+        self.teacher = (
+            Teacher(network, config.ema_decay, config.teacher_drop_path) if self.memory.needs_teacher else None
+        )
         self.initial_backbone = _frozen_copy(network.backbone) if config.lwf else None
         self.register_buffer("repeated", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As always, but the initial backbone stays in evaluation mode: no stochastic depth, fixed statistics."""
+        """As always, but the initial backbone stays in evaluation mode, unless `frozen_mode` says otherwise."""
         super().train(mode)
         if self.initial_backbone is not None:
-            self.initial_backbone.eval()
+            self.initial_backbone.train(mode and self.config.frozen_mode == "train")
         return self
 
     def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
@@ -79,7 +81,7 @@ class SPNetLoss(nn.Module):
         features, classes = network.features_with_classes(batch.images, batch.sizes)
         with torch.no_grad():
             _, initial = self.initial_backbone.forward_with_classes(normalize_images(batch.images, batch.sizes))
-        losses["lwf"] = distillation_loss(classes, initial)
+        losses["lwf"] = distillation_loss(classes, initial, self.config.lwf_loss)
         return features
 
     def _path(self, network: SPNet, features: FeatureMaps, annotated: Tensor, targets: Targets) -> SwapPathway:
@@ -89,7 +91,7 @@ class SPNetLoss(nn.Module):
         self.repeated += count_duplicates(targets, len(features.sizes))
         shared = network.config.heads == "shared"
         queries = annotated if shared else network.location_embed(1, features, targets.boxes, targets.scene)
-        return network.query_pathway(queries, config.num_pairs, config.samples_per_pair)
+        return network.query_pathway(queries, config.num_pairs, config.samples_per_pair, config.pair_anchors)
 
     def _detection(
         self, network: SPNet, pathway: SwapPathway, features: FeatureMaps, targets: Targets, losses: Losses

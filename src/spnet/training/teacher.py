@@ -16,14 +16,15 @@ class Teacher(nn.Module):
     """Keep an exponential moving average of the student (docs/method.md, "Training"), which gives re-id embeddings.
 
     It takes no gradient. Its BatchNorm uses batch statistics, like the student's; stochastic depth is off, so that its
-    targets are steady.
+    targets are steady, unless `drop_path` keeps it.
 
     Args:
         student: the network it copies.
         decay: what it keeps of itself in a step.
+        drop_path: keep the student's stochastic depth.
     """
 
-    def __init__(self, student: SPNet, decay: float) -> None:
+    def __init__(self, student: SPNet, decay: float, drop_path: bool = False) -> None:
         super().__init__()
         self.decay = decay
         self.backbone = copy.deepcopy(student.backbone)
@@ -31,7 +32,7 @@ class Teacher(nn.Module):
         self.reid = copy.deepcopy(student.reid)
         self.requires_grad_(False)
         for module in self.modules():
-            if isinstance(module, DropPath):
+            if isinstance(module, DropPath) and not drop_path:
                 module.drop_prob = 0.0
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-LEAST_VISIBLE = 0.4  # share of a box's area that a crop must leave (SPEC section 5, "Augmentation")
+LEAST_VISIBLE = 0.4  # share of a box's area that a crop must leave (docs/method.md, "Data")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class ViewParams:
     crop: tuple[int, int, int, int]  # x1, y1, x2, y2 within `padded`
     output: tuple[int, int]  # the view
     flipped: bool
+    antialias: bool = True  # average pixels where the file is shrunk
 
     @property
     def offset(self) -> tuple[int, int]:

@@ -23,7 +23,7 @@ def sample_view(
     """
     if augmentation.name == "wrs":
         resized = resize_shape(image, augmentation.min_size, augmentation.max_size)
-        return ViewParams(image, resized, resized, (0, 0, *resized), resized, False)
+        return ViewParams(image, resized, resized, (0, 0, *resized), resized, False, augmentation.antialias)
     resized = _draw_size(augmentation, image, generator)
     boxes = boxes * np.tile(np.asarray(resized) / np.asarray(image), 2)
     least = PADDING[augmentation.name] * augmentation.crop_size
@@ -39,7 +39,7 @@ def sample_view(
     else:
         padded = _pad(resized, least)
         crop = _around_all(boxes + _offset(padded, resized), padded, generator)
-    return ViewParams(image, resized, padded, crop, square, bool(generator.random() < 0.5))
+    return ViewParams(image, resized, padded, crop, square, bool(generator.random() < 0.5), augmentation.antialias)
 
 
 def resize_shape(image: Size, min_size: int, max_size: int) -> Size:

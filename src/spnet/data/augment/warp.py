@@ -31,6 +31,8 @@ _scratch = _Scratch()
 
 def jpeg_scale_for(plans: Sequence[ViewParams]) -> int:
     """How much smaller (1, 2, 4 or 8 times) an image may be decoded to serve all these views."""
+    if not all(plan.antialias for plan in plans):
+        return 1
     shrink = min(float(np.min(1 / np.abs(plan.affine[0]))) for plan in plans)
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, round(shrink)))
 
@@ -49,15 +51,17 @@ def warp(pixels: np.ndarray, reduction: int, plan: ViewParams) -> Tensor:
     covered = (x1, y1, x2, y2) == (0, 0, width, height)
     view = (np.empty if covered else np.zeros)((3, height, width), np.uint8)
     if x1 < x2 and y1 < y2:
-        seen = _resample(pixels, scale * reduction, shift - (x1, y1), (x2 - x1, y2 - y1))
+        seen = _resample(pixels, scale * reduction, shift - (x1, y1), (x2 - x1, y2 - y1), plan.antialias)
         rest = [_scratch.image("alpha", x2 - x1, y2 - y1, 1)[..., 0]] * (seen.shape[2] - 3)
         cv2.split(seen, [*view[:, y1:y2, x1:x2], *rest])
     return from_numpy(view)
 
 
-def _resample(pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resample(
+    pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int], antialias: bool
+) -> np.ndarray:
     """The pixels at view = scale · pixel + shift, in a view of `size` that lies within the image."""
-    block = np.maximum(np.round(1 / np.abs(scale)), 1).astype(int)
+    block = np.maximum(np.round(1 / np.abs(scale)), 1).astype(int) if antialias else np.ones(2, int)
     pixels, start = _part_seen(pixels, scale, shift, size, block)
     shift = shift + scale * start
     if (block > 1).any():
