@@ -43,11 +43,11 @@ def _decode_jpeg(data: bytes, size: Size, reduction: int) -> np.ndarray | None:
     """The pixels, if the file is flawless, of the right size and not for printing (CMYK)."""
     width, height = (-(-length // reduction) for length in size)
     try:
-        found_height, found_width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if (found_width, found_height) != size or colours not in ("YCbCr", "RGB", "Gray"):
+        found_height, found_width, colors, _ = simplejpeg.decode_jpeg_header(data)
+        if (found_width, found_height) != size or colors not in ("YCbCr", "RGB", "Gray"):
             return None
         return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=reduction)
-    except (ValueError, KeyError):  # KeyError: a header without a known colour sampling
+    except (ValueError, KeyError):  # KeyError: a header without a known color sampling
         return None
 
 

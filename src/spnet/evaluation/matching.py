@@ -19,7 +19,7 @@ Mode = Literal["published", "corrected"]
 
 
 @dataclass(frozen=True)
-class Candidates:
+class MatchCandidates:
     """Detections that may be the person, by query and appearance; within one by detection, best overlap first."""
 
     query: np.ndarray  # (M,) int64, 0..C−1, ascending
@@ -27,7 +27,7 @@ class Candidates:
     entry: np.ndarray  # (M,) int64, the scene in the galleries
     box: np.ndarray  # (M,) int64, row of the annotated box
     detection: np.ndarray  # (M,) int64, row
-    wanted: np.ndarray  # (C,) int64, how many matches there should be
+    num_relevant: np.ndarray  # (C,) int64, how many matches there should be
 
 
 class OccurrenceIndex:
@@ -54,7 +54,7 @@ class OccurrenceIndex:
         self._box, self._detection = pairs.box[order], pairs.detection[order]
         self._on_appearance = _ranges(of_pair[order], len(ids))
 
-    def candidates(self, galleries: Galleries, first: int, last: int) -> Candidates:
+    def candidates(self, galleries: Galleries, first: int, last: int) -> MatchCandidates:
         """The candidates of queries first..last−1 in their galleries; `query` counts from 0 = `first`."""
         starts, counts = self._of_person
         person = self._person_of_box[galleries.query_box[first:last]]
@@ -64,13 +64,13 @@ class OccurrenceIndex:
         searched = (entry >= 0) & (scene != galleries.own_scene[query + first])
         query, appearance, entry = query[searched], appearance[searched], entry[searched]
         matches = galleries.times_listed[entry] if self._mode == "published" else self._boxes[appearance]
-        wanted = np.bincount(query, matches, minlength=last - first).astype(np.int64)
+        num_relevant = np.bincount(query, matches, minlength=last - first).astype(np.int64)
         starts, counts = self._on_appearance
         place, pair = concat_ranges(starts[appearance], counts[appearance])
-        return Candidates(query[place], place, entry[place], self._box[pair], self._detection[pair], wanted)
+        return MatchCandidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
 
 
-def best_matches(candidates: Candidates, similarity: np.ndarray) -> np.ndarray:
+def best_matches(candidates: MatchCandidates, similarity: np.ndarray) -> np.ndarray:
     """The candidates that count as matches, int64 rows into them, given their similarities (M,).
 
     Down the ranking of a scene, each detection takes the free box that it overlaps most, if there is one. So a box is

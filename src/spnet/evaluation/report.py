@@ -1,6 +1,5 @@
 """Every figure of an evaluation in the three forms people want: a table, the block of text that tools parse, JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.retrieval import CHUNK, RetrievalResult, evaluate
-from spnet.files import atomic_write
+from spnet.files import write_json
 
 EVALUATOR_VERSION = 1  # grows whenever the same detections would get another figure
 TOP_K = (1, 5, 10)
@@ -108,9 +107,7 @@ def as_document(report: Report) -> dict[str, Any]:
 
 def write_report(path: Path, report: Report, about: Mapping[str, Any] | None = None) -> None:
     """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
-    document = as_document(report) | ({"about": dict(about)} if about else {})
-    with atomic_write(path) as stream:
-        stream.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, as_document(report) | ({"about": dict(about)} if about else {}))
 
 
 def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, Any]:

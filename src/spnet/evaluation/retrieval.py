@@ -13,10 +13,10 @@ from torch import Tensor
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, ground_truth_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.similarity import GallerySimilarity
 
-NEVER = np.iinfo(np.int64).max
+_NEVER = np.iinfo(np.int64).max
 CHUNK = 2**24  # similarities held at once: 64 MB
 
 
@@ -59,7 +59,7 @@ def evaluate(
     if chunk < 1:
         raise UserError(f"chunk is {chunk}: at least one similarity must be held")
     arrays = ground_truth_detections(arrays) if ground_truth else confident_detections(arrays, score_threshold)
-    galleries = resolve(protocol, arrays)
+    galleries = resolve_protocol(protocol, arrays)
     appearances = OccurrenceIndex(arrays, mode)
     similarity = GallerySimilarity(arrays, galleries, confidence_weighted, device)
     total = len(protocol.queries)
@@ -71,7 +71,7 @@ def evaluate(
         rows = similarity.rows(first, last)
         values = _take(rows, candidates.query, similarity.columns(candidates.entry, candidates.detection))
         matches = best_matches(candidates, values)
-        scored = score_matches(rows, candidates.query[matches], values[matches], candidates.wanted)
+        scored = score_matches(rows, candidates.query[matches], values[matches], candidates.num_relevant)
         precisions[first:last], ranks[first:last] = scored
     return RetrievalResult(protocol.queries, precisions, ranks)
 
@@ -94,7 +94,7 @@ def score_matches(
     detections = count_at_least(rows, torch.from_numpy(thresholds).to(rows.device))
     matches = count_at_least(torch.from_numpy(thresholds.copy()), torch.from_numpy(thresholds))
     precision = np.divide(matches, detections, where=is_match, out=np.zeros(thresholds.shape))
-    ranks = np.where(is_match, detections - matches + 1, NEVER).min(axis=1, initial=NEVER)
+    ranks = np.where(is_match, detections - matches + 1, _NEVER).min(axis=1, initial=_NEVER)
     return precision.sum(axis=1) / np.maximum(wanted, 1), np.where(found > 0, ranks, 0)
 
 

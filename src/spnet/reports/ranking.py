@@ -6,7 +6,7 @@ import numpy as np
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.ragged import index_of
 
 
@@ -44,7 +44,7 @@ def rank_queries(
     Raises UserError where the protocol names what `arrays` lacks.
     """
     arrays = confident_detections(arrays, score_threshold)
-    galleries = resolve(protocol, arrays)
+    galleries = resolve_protocol(protocol, arrays)
     appearances = OccurrenceIndex(arrays, mode)
     scene = index_of(arrays.image_ids, arrays.det_image)
     embeddings, annotated = _normalized(arrays.det_emb), _normalized(arrays.gt_emb)
@@ -60,7 +60,7 @@ def rank_queries(
         rows = np.flatnonzero(searched[scene])
         rows = rows[np.argsort(-similarity[rows], kind="stable")][:keep]
         shown = (arrays.det_image[rows], arrays.det_box[rows], arrays.det_score[rows], similarity[rows], is_match[rows])
-        rankings.append(Ranked(box, int(candidates.wanted[0]), int(searched.sum()), *shown))
+        rankings.append(Ranked(box, int(candidates.num_relevant[0]), int(searched.sum()), *shown))
     return rankings
 
 

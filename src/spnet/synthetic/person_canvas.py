@@ -15,7 +15,7 @@ from spnet.synthetic.fabric import render_pattern
 from spnet.synthetic.identity import Identity
 from spnet.synthetic.pose import Pose, Skeleton, stand
 
-SCALE = 128.0  # pixels of a sprite per metre
+SCALE = 128.0  # pixels of a sprite per meter
 WIDTH, HEIGHT = 208, 288
 FEET = np.array([104.0, 274.0])  # where the ground between the feet lies in a sprite
 
@@ -25,7 +25,7 @@ Part = tuple[float, Callable[[], None]]  # how near to the viewer it is, in stat
 
 
 class PersonCanvas:
-    """One person being drawn; `place` maps metres to the canvas."""
+    """One person being drawn; `place` maps meters to the canvas."""
 
     def __init__(self, identity: Identity, pose: Pose) -> None:
         self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)

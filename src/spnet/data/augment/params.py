@@ -10,7 +10,7 @@ LEAST_VISIBLE = 0.4  # share of a box's area that a crop must leave (SPEC sectio
 
 @dataclass(frozen=True)
 class ViewParams:
-    """Resize, centre-pad with black, crop, resize, flip. Sizes are (width, height), all in whole pixels."""
+    """Resize, center-pad with black, crop, resize, flip. Sizes are (width, height), all in whole pixels."""
 
     image: tuple[int, int]  # the file
     resized: tuple[int, int]  # after the first scaling
