@@ -64,8 +64,8 @@ def person_record(
 ) -> dict[str, Any]:
     """A box's record; `box` is [x, y, width, height] in pixels.
 
-    Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels (SPEC
-    section 5).
+    Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels
+    (docs/method.md, "Data").
     """
     x, y, width, height = map(float, box)
     if iou_threshold is None:

@@ -77,7 +77,7 @@ def ground_truth_detections(arrays: EvaluationArrays) -> EvaluationArrays:
 
 
 def confident_detections(arrays: EvaluationArrays, score_threshold: float) -> EvaluationArrays:
-    """The same scenes with only the detections of at least this score (SPEC section 6)."""
+    """The same scenes with only the detections of at least this score."""
     keep = arrays.det_score >= score_threshold
     if keep.all():
         return arrays

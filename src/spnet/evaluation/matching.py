@@ -1,4 +1,7 @@
-"""Which detections of a gallery are the person: the rules that `published` and `corrected` numbers differ in.
+"""Which detections of a gallery are the person: the rules in which `published` and `corrected` metrics differ.
+
+Own code, because no library computes person-search metrics with the peculiarities of all published numbers
+(docs/evaluation.md, "The two modes"); tests compare it with a naive reference and with saved published results.
 
 An *appearance* is a person in a scene, with one or more annotated boxes. Letters: A appearances, C queries of a chunk,
 M candidates (a detection that lies on a box of the person, with that box).

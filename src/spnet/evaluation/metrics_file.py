@@ -1,4 +1,4 @@
-"""The one place where figures are read out of a metrics.json, in percent and by the names the paper's tables have."""
+"""The one place where metrics are read out of a metrics.json, in percent and by the names the paper's tables have."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ _SECTION_OF = {  # metric -> where a protocol's section has it
 
 
 class EvaluatorMismatch(UserError):
-    """Figures of another version of the evaluator: not to be put beside ours unsaid.
+    """Metrics of another version of the evaluator, not to be compared with ours without a warning.
 
     Args:
         message: as of any error.
@@ -33,11 +33,11 @@ class EvaluatorMismatch(UserError):
 
 
 def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
-    """Figures of one protocol in percent, by metric (keys of `_SECTION_OF`).
+    """Read the metrics of one protocol in percent, by metric (keys of `_SECTION_OF`).
 
     Raises:
-        EvaluatorMismatch: measured with another version of the evaluator; it has the figures.
-        UserError: a file that is missing or damaged, a figure that is none, or a protocol that was not measured.
+        EvaluatorMismatch: measured with another version of the evaluator; it has the metrics.
+        UserError: a file that is missing or damaged, a metric that is no number, or a protocol that was not measured.
     """
     content = _read(metrics_file)
     sections = content["protocols"]

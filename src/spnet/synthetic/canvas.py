@@ -1,4 +1,4 @@
-"""A small drawing board for sprites: color, coverage and light are painted together, so that every shape gets a
+"""A canvas for sprites: color, coverage and light are painted together, so that every shape gets a
 shaded side and a soft contact shadow instead of a flat fill."""
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Canvas:
         self.shape(np.asarray(center) + np.stack([np.cos(angles), np.sin(angles)], 1) * radii, paint, light)
 
     def line(self, points: ArrayLike, color: Color, thickness: int = 1) -> None:
-        """A line on what is already drawn."""
+        """A line on what is already painted."""
         cv2.polylines(self.color, [_fixed_point(points)], False, color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def stroke(self, points: ArrayLike, color: Color, thickness: int) -> None:

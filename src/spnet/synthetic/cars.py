@@ -1,4 +1,4 @@
-"""Parked cars: a side profile drawn out to a solid and seen through the camera."""
+"""Parked cars: a side profile extruded to a solid and seen through the camera."""
 
 from dataclasses import dataclass
 

@@ -52,7 +52,7 @@ def prepare_synthetic(
     test_scenes: int | None = None,
     test_identities: int | None = None,
 ) -> ConvertedDataset:
-    """Draw a data set into the new folder `output`. The same arguments give the same bytes.
+    """Render a data set into the new folder `output`. The same arguments give the same bytes.
 
     Args:
         output: must not exist.
@@ -79,9 +79,11 @@ def prepare_synthetic(
     with one_thread(), atomic_directory(output) as folder:
         writer = Writer(folder)
         for name, (length, source) in sources.items():
-            drawing = track(source, f"drawing {name}", length, console=console, disable=not console.is_terminal)
+            scenes_of_split = track(
+                source, f"rendering {name}", length, console=console, disable=not console.is_terminal
+            )
             first_known = _FIRST_KNOWN_ID + (identities if name == "test" else 0)
-            writer.write(name, drawing, first_known)
+            writer.write(name, scenes_of_split, first_known)
             if name != "pretrain":
                 check_seen(name, writer.splits[name], range(first_known, first_known + known[name]))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
@@ -110,7 +112,7 @@ class Writer:
         self._images, self._boxes, self._unknown_ids = count(), count(), count(FIRST_UNKNOWN_ID)
 
     def write(self, name: str, appearances: Iterable[Appearance], first_known: int) -> None:
-        """Add split `name`; in `pretrain` everybody is a person known by one box, to be found at IoU 0.5."""
+        """Add split `name`; in `pretrain` every box is a known person of its own, to be found at IoU 0.5."""
         split = self.splits[name] = Split([], [], _IMAGES)
         (self.folder / _IMAGES / name).mkdir(parents=True)
         boxes_only = name == "pretrain"
@@ -147,7 +149,7 @@ def check_seen(name: str, split: Split, persons: Iterable[int]) -> None:
 
 
 def check_counts(scenes: int, identities: int, seed: int, test_scenes: int, test_identities: int) -> None:
-    """Raise UserError for a data set that cannot be drawn, naming the option."""
+    """Raise UserError for a data set that cannot be made, naming the option."""
     _check_part("--", scenes, identities, _FEWEST_SCENES, scenes)
     # half of the train scenes is enough for as many people, and half of an odd number is rounded
     _check_part("--test-", test_scenes, test_identities, _FEWEST_SCENES // 2, 2 * test_scenes + 1)

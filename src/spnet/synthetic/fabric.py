@@ -1,4 +1,4 @@
-"""The cloth a garment is cut from: an image as large as a figure's canvas, fixed to the body's axis."""
+"""The cloth a garment is cut from: an image as large as a person's canvas, fixed to the body's axis."""
 
 from collections.abc import Callable
 from typing import Any

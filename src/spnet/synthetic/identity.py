@@ -1,7 +1,7 @@
 """What makes a synthetic person the same person in every image: clothes, build, skin, hair and bags.
 
 Colors come from short palettes with a little jitter, so that many people share a color and only the whole outfit
-tells them apart.
+distinguishes them.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Identity:
 
 
 def sample_identity(random: np.random.Generator) -> Identity:
-    """A person drawn at random; the same generator state gives the same person."""
+    """Sample a person; the same generator state gives the same person."""
     upper = _sample_garment(random, UPPER_KINDS, _UPPER_PATTERNS, _UPPER_COLORS)
     lower = _sample_garment(random, LOWER_KINDS, _LOWER_PATTERNS, _LOWER_COLORS)
     return Identity(

@@ -27,12 +27,12 @@ class Layer:
     upright: bool = True  # stands on one point of the ground, like a person; a car does not
 
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom edge of what is drawn, not clipped to any image."""
+        """Left, top, right and bottom edge of the visible sprite, not clipped to any image."""
         left, top, width, height = cv2.boundingRect((self.sprite.alpha > _COVERED).astype(np.uint8))
         return self.left + left, self.top + top, self.left + left + width, self.top + top + height
 
     def area(self) -> int:
-        """Pixels that are drawn, inside or outside the image."""
+        """Pixels that the sprite covers, inside or outside the image."""
         return int((self.sprite.alpha > _COVERED).sum())
 
 

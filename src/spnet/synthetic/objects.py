@@ -1,4 +1,4 @@
-"""Labelled images of single things of the street, without persons: what a torso learns to classify first.
+"""Labeled images of single objects of the street, without persons: what a backbone learns to classify first.
 
 They stand in for ImageNet where there is no download: whatever the paper starts from an ImageNet classifier starts at
 small scale from a classifier of these.
@@ -75,7 +75,7 @@ def _render_car(kind: str, random: np.random.Generator) -> Sprite:
 
 
 def _render_bag(kind: str, random: np.random.Generator) -> Sprite:
-    """A bag as it hangs on somebody, without the body."""
+    """A bag as a person carries it, without the body."""
     identity = replace(sample_identity(random), bag=kind, upper=_PLAIN, lower=_PLAIN)
     person = PersonCanvas(identity, sample_pose(random, float(random.uniform(0, 2 * np.pi))))
     for _, paint in sorted(bag_parts(person), key=lambda part: part[0]):

@@ -1,4 +1,4 @@
-"""Draws one person: identity and pose become a sprite.
+"""Render one person: identity and pose become a sprite.
 
 The parts are painted from far to near, so front, side and back views need no cases of their own.
 """

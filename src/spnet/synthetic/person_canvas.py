@@ -1,6 +1,6 @@
-"""What all parts of a drawn person share: the canvas, its scale, and where on it a point of the body lies.
+"""What all parts of a rendered person share: the canvas, its scale, and where on it a point of the body lies.
 
-Lengths of the body are given in statures (1 is the person's height), so that the same figures fit everybody.
+Lengths of the body are given in statures (1 is the person's height), so that the same numbers fit every person.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Part = tuple[float, Callable[[], None]]  # how near to the viewer it is, in stat
 
 
 class PersonCanvas:
-    """One person being drawn; `place` maps meters to the canvas."""
+    """One person being rendered; `place` maps meters to the canvas."""
 
     def __init__(self, identity: Identity, pose: Pose) -> None:
         self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)

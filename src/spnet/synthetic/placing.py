@@ -10,7 +10,7 @@ from spnet.synthetic.street import Street
 _AVERAGE_HEIGHT = 1.72  # meters
 _SMALLEST, _TALLEST = 44.0, 205.0  # pixels a person of average height is tall
 _TRIES = 40
-_BESIDE_OTHERS = 0.3  # chance to walk with somebody
+_BESIDE_OTHERS = 0.3  # chance to walk with another person
 _ON_THE_ROAD = 0.5  # chance to accept a place there
 _APART = 0.18  # how far, in heights, the middles of two people are apart in the image
 
@@ -35,7 +35,7 @@ def in_view(street: Street, spot: Spot, nearest: float) -> bool:
 
 
 def _sample_spot(street: Street, taken: list[Spot], random: np.random.Generator) -> Spot:
-    """Anywhere in view, near (tall) people as likely as far ones, or beside somebody."""
+    """Anywhere in view, near (tall) people as likely as far ones, or beside another person."""
     camera = street.camera
     if taken and random.random() < _BESIDE_OTHERS:
         x, z = taken[random.integers(len(taken))]

@@ -1,6 +1,6 @@
 """The skeleton: where a walking person's joints are, seen from any side.
 
-Body axes: forward, left, up. Seen on the figure: x to the right, y down, and depth towards the viewer, all in meters
+Body axes: forward, left, up. Seen on the canvas: x to the right, y down, and depth towards the viewer, all in meters
 with the origin on the ground between the feet.
 """
 

@@ -17,7 +17,7 @@ from spnet.synthetic.placing import Spot, place_people
 from spnet.synthetic.pose import sample_pose
 from spnet.synthetic.static_scene import StaticScene
 
-MIN_VISIBLE_SHARE = 0.3  # share of a figure: who is hidden more is not in the image at all
+MIN_VISIBLE_SHARE = 0.3  # share of a person: one hidden more is not in the image at all
 PARKING_SHARE = 0.4
 _ALONG_THE_STREET = 0.65  # share of people who walk along it; the others walk anywhere
 _NOBODY = 255  # in a map of whom a pixel shows
@@ -29,8 +29,8 @@ class RenderedScene:
 
     image: ImageArray
     people: NDArray[np.int64]  # (N,) rows into the people asked for
-    boxes: NDArray[np.int64]  # (N, 4) pixels xyxy around the whole figure, hidden parts too, clipped to the image
-    visible: NDArray[np.float64]  # (N,) share of the whole figure that can be seen
+    boxes: NDArray[np.int64]  # (N, 4) pixels xyxy around the whole person, hidden parts too, clipped to the image
+    visible: NDArray[np.float64]  # (N,) share of the whole person that can be seen
 
 
 def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: np.random.Generator) -> RenderedScene:
@@ -54,7 +54,7 @@ def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: 
 
 
 def visible_shares(size: tuple[int, int], layers: dict[int, Layer], obstacles: Sequence[Layer]) -> dict[int, float]:
-    """The share of each figure that nothing nearer hides and that is inside an image of `size` (width, height)."""
+    """The share of each person that nothing nearer hides and that is inside an image of `size` (width, height)."""
     owner: NDArray[Any] = np.full(size[::-1], _NOBODY, np.uint8)
     numbered = [*((_NOBODY, layer) for layer in obstacles), *layers.items()]
     for number, layer in sorted(numbered, key=lambda pair: -pair[1].depth):

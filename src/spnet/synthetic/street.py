@@ -34,7 +34,7 @@ class Street:
 
 
 def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
-    """A street and the camera in it, both drawn at random; `zoom` is the range of focal lengths in image widths."""
+    """A street and the camera in it, both sampled; `zoom` is the range of focal lengths in image widths."""
     road = random.uniform(2.6, 4.0)
     wall = road + random.uniform(2.6, 4.2)
     camera = sample_camera(random, size, wall, zoom)

@@ -67,7 +67,7 @@ def _slabs(random: np.random.Generator, rows: int, columns: int) -> ImageArray:
 
 
 def _patches(random: np.random.Generator, road: ImageArray) -> None:
-    """Mended asphalt, cracks and manholes."""
+    """Patched asphalt, cracks and manholes."""
     rows, columns = road.shape[:2]
     for _ in range(10):
         x, y = int(random.integers(columns)), int(random.integers(rows))

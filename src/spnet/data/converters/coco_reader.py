@@ -13,7 +13,7 @@ from spnet.data.validation import Records
 from spnet.errors import UserError
 
 _PERSON_CATEGORY = 1
-_IOU_THRESHOLD = 0.5  # for every box of COCOPersons, however small (SPEC section 5)
+_IOU_THRESHOLD = 0.5  # for every box of COCOPersons, however small (docs/method.md, "Data")
 
 
 def add_persons(builder: DatasetBuilder, path: Path, image_folder: Path, dropped: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""The paper's subsets of COCOPersons, drawn as they were drawn for it: the same generator, seed and order of draws.
+"""The paper's subsets of COCOPersons, sampled as for the paper: the same generator, seed and order of samples.
 
 Every step starts numpy's legacy generator anew from seed 0. Subsets are rows into a list of N boxes, so that nothing
 here depends on what a box is.
@@ -17,7 +17,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class NoiseBoxes:
-    """M boxes put where there is nobody."""
+    """M boxes placed where no person is."""
 
     images: np.ndarray  # (M,) int64 ids of the images that receive one
     boxes: np.ndarray  # (M,) int64 rows of the boxes that are copied there, of all N

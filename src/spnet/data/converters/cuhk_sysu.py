@@ -1,6 +1,6 @@
 """CUHK-SYSU as released: scenes with all their boxes in one file, identities and galleries in others, joined by box.
 
-SPEC section 5 says what the files mean. Ids and their order are those that published results were made with.
+Ids and their order are those that published results were made with (docs/method.md, "Data").
 """
 
 import re

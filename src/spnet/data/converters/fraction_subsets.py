@@ -1,4 +1,4 @@
-"""The annotation-fraction study's subsets of a split of boxes, p20 to p180: COCOPersons has them, drawn streets too."""
+"""The annotation-fraction study's subsets of a split of boxes, p20 to p180: also of synthetic streets."""
 
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -13,9 +13,9 @@ FIRST_NOISE_ID = 300000
 
 
 def fraction_subsets(splits: Mapping[str, Split], name: str) -> dict[str, Split]:
-    """p20 to p180 of the split `name`, in which every box is a person of its own (SPEC section 5).
+    """p20 to p180 of the split `name`, in which every box is a person of its own (docs/method.md, "Data").
 
-    A wrong box gets a number that is free among annotations and persons of all `splits`.
+    A noise box gets a number that is free among annotations and persons of all `splits`.
     """
     split = splits[name]
     image_of_box = np.array([record["image_id"] for record in split.annotations], np.int64)
@@ -38,7 +38,7 @@ def restrict(split: Split, annotations: list[dict[str, Any]]) -> Split:
 
 
 def _noise_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[dict[str, Any]]:
-    """Boxes moved to another image, scaled by the sizes of the two; each is a person nobody is."""
+    """Copy boxes to another image, scaled by the sizes of the two; each is a person of its own."""
     size_of = {image["id"]: (image["width"], image["height"]) for image in split.images}
     records = []
     for image, row in zip(added.images.tolist(), added.boxes.tolist(), strict=True):

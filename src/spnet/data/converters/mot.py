@@ -21,7 +21,8 @@ def prepare_mot(train: Sequence[Path], test: Sequence[Path] = (), every: int = 1
 
     Without `test` the last third of every sequence's frames is the test part, and the same persons are in both parts.
     Of each sequence every `every`-th frame is kept, beginning with its first: in a video at 30 frames a second,
-    neighboring frames show the same. Raises UserError where a sequence is incomplete or shorter than `every`, or a row is wrong.
+    neighboring frames show the same. Raises UserError where a sequence is
+    incomplete or shorter than `every`, or a row is wrong.
     """
     if every < 1:
         raise UserError(f"--every {every}: must be 1 or more")
@@ -42,7 +43,7 @@ def prepare_mot(train: Sequence[Path], test: Sequence[Path] = (), every: int = 1
             raise UserError(f"{folders[0]}: the {name} part would have no person")
     protocol = search_protocol(builder.splits["test"], _QUERIES_PER_PERSON)
     if not protocol["queries"]:
-        raise UserError(f"{folders[-1]}: nobody is in two test frames, so there is nobody to search for")
+        raise UserError(f"{folders[-1]}: no person is in two test frames, so there is no query")
     return ConvertedDataset(builder.splits, {"test": protocol}, dict(dropped), notes=[] if test else [_SAME_PERSONS])
 
 

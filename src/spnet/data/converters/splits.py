@@ -93,7 +93,7 @@ def _known_occurrences(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _choose_val(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np.ndarray:
-    """Bool (S,): the scenes of val, whole connected components, those with somebody to search for first."""
+    """Bool (S,): the scenes of val, whole connected components, those with a person to search for first."""
     size = scene_count + int(persons.max(initial=-1)) + 1
     links = coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
     component = connected_components(links, directed=False)[1][:scene_count]

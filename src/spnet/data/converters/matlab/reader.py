@@ -16,7 +16,7 @@ from spnet.errors import UserError
 def read_mat(path: Path, keys: Sequence[str], directory: str) -> np.ndarray:
     """The first variable of `keys` that a .mat file holds.
 
-    Raises UserError if the file is missing (`home` says where the release keeps it), damaged, or has none of the keys.
+    Raises UserError if the file is missing (`directory` is where the release keeps it), damaged, or has none of the keys.
     """
     data = read_bytes(path, directory)
     try:
@@ -33,7 +33,7 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> np.ndarray:
 
 
 def read_bytes(path: Path, directory: str) -> bytes:
-    """A file's content. Raises UserError if it is missing: `home` says where the release keeps it."""
+    """A file's content. Raises UserError if it is missing: `directory` is where the release keeps it."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

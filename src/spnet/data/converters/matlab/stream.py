@@ -28,7 +28,7 @@ _NAME = b"x"  # scipy takes a variable without a name for something else
 def stream_structs(path: Path, key: str, fields: Sequence[str], directory: str) -> Iterator[dict[str, np.ndarray]]:
     """The records of the struct array `key`, each as {field: what scipy makes of it}.
 
-    Raises UserError if the file is missing (`home` says where the release keeps it), damaged, without the key, or the
+    Raises UserError if the file is missing (`directory` is where the release keeps it), damaged, without the key, or the
     array is not of structs with all `fields`.
     """
     data = read_bytes(path, directory)
