@@ -1,4 +1,4 @@
-"""How fast are synthetic scenes drawn, on one core, and how much of that does encoding the JPEG files alone take?
+"""How fast are synthetic scenes rendered, on one core, and how much of that does encoding the JPEG files alone take?
 
     python benchmarks/synthetic.py [--scenes 60] [--rounds 5]
 
@@ -40,13 +40,13 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     count, rounds = options.scenes, options.rounds
-    fine_tuning = (scene.drawn.image for scene in fine_tuning_scenes(TRAIN, CAMERAS + count * rounds, 50, 0))
-    drawn = [next(fine_tuning) for _ in range(CAMERAS)]  # the streets of all cameras are made with the first scenes
-    pretraining = (scene.drawn.image for scene in pretraining_scenes(count * rounds, 0))
+    fine_tuning = (scene.rendered.image for scene in fine_tuning_scenes(TRAIN, CAMERAS + count * rounds, 50, 0))
+    rendered = [next(fine_tuning) for _ in range(CAMERAS)]  # the streets of all cameras are made with the first scenes
+    pretraining = (scene.rendered.image for scene in pretraining_scenes(count * rounds, 0))
     sources: dict[str, Iterable[ImageArray]] = {
         "fine_tuning": fine_tuning,
         "pretraining": pretraining,
-        "encoding_alone": repeated(drawn),
+        "encoding_alone": repeated(rendered),
     }
     best = dict.fromkeys(sources, np.inf)
     for _ in range(rounds):

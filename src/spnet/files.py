@@ -1,25 +1,27 @@
-"""Files of results appear complete or not at all, so that nothing half-written is ever scored or compared."""
+"""The one way to read JSON and to write files: a result appears complete or not at all, so no half of one is used."""
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
 from spnet.errors import UserError
 
-LOCK = ".lock"
+LOCK_NAME = ".lock"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content takes the name `path`, replacing what is there, when the block ends well.
+    """Write a file atomically: the stream's content takes the name `path` when the block ends without an error.
 
     Raises UserError where the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial_name(path)
     try:
         with partial.open("wb") as stream:
             yield stream
@@ -30,16 +32,86 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def write_json(path: Path, document: Any, indent: int | None = 1) -> None:
+    """Write a JSON document atomically; without `indent` on one line, as small as it can be.
+
+    Raises UserError where the file cannot be written, ValueError for a document with NaN or infinity.
+    """
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(document, indent=indent, separators=separators, allow_nan=False)
+    with atomic_write(path) as stream:
+        stream.write(f"{text}\n".encode())
+
+
+def read_json(path: Path, unique_keys: bool = False) -> Any:
+    """Read a JSON document; with `unique_keys`, refuse an object that has a key twice.
+
+    Raises UserError where the file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=_refuse_repeated_keys if unique_keys else None)
+    except FileNotFoundError:
+        siblings = sorted(other.stem for other in path.parent.glob("*.json"))
+        choices = f"; that folder has {', '.join(siblings)}" if siblings else ""
+        raise UserError(f"{path}: no such file{choices}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not JSON: it is not text") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested too deeply") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} comes twice in one object")
+    return content
+
+
+@contextmanager
+def atomic_directory(output: Path) -> Iterator[Path]:
+    """Make a directory atomically: the new one takes the name `output` when the block ends, and is removed on an error.
+
+    Raises UserError where `output` exists and is not empty, or cannot be made.
+    """
+    check_output_is_free(output)
+    output = output.resolve()
+    partial = _partial_name(output)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"--output {output}: cannot be made: {error.strerror}") from None
+    try:
+        yield partial
+        check_output_is_free(output)
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_output_is_free(output: Path) -> None:
+    """Raise UserError unless `output` can be made: nothing is ever overwritten. To be called before long work."""
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists() or output.is_symlink():
+        raise UserError(f"--output {output}: already exists; remove it, or choose another folder")
+
+
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes out of `folder` meanwhile; it is made if it is not there.
+    """Keep other processes out of `folder` while the block runs; the folder is made if it does not exist.
 
-    Raises:
-        UserError: another is at work there, or the folder cannot be made.
+    Raises UserError where another process holds the lock, or the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
+        lock = FileLock(folder / LOCK_NAME, timeout=0)
         lock.acquire()
     except Timeout:
         raise UserError(f"{folder}: another process is at work there; wait for it, or choose another folder") from None
@@ -49,3 +121,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _partial_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")

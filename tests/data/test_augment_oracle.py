@@ -149,7 +149,7 @@ def test_a_reduced_image_gives_the_same_view(reduction: int) -> None:
 
 
 def test_shrinking_is_antialiased() -> None:
-    """Stripes finer than the view's pixels must come out grey, not as other stripes."""
+    """Stripes finer than the view's pixels must come out gray, not as other stripes."""
     stripes = np.zeros((240, 320, 3), np.uint8)
     stripes[:, ::2] = 255
     stripes[1::2] = 255 - stripes[1::2]

@@ -1,10 +1,10 @@
-"""Which views are drawn: what the paper says of scales and crops, as facts about many draws."""
+"""Which views are sampled: what the paper says of scales and crops, over many samples."""
 
 import numpy as np
 import pytest
 
 from spnet.config.io import parse
-from spnet.config.schema import Augmentation
+from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.augment import ViewParams, sample_view, transform_boxes
 from spnet.errors import UserError
 
@@ -170,3 +170,15 @@ def test_bad_options_are_refused_by_name_and_value(option: str, value: object) -
     assert option in str(error.value)
     assert any(str(one) in str(error.value) for one in (value if isinstance(value, tuple) else (value,)))
     assert "\n" not in str(error.value)
+
+
+def test_the_window_of_the_paper_is_the_default() -> None:
+    """Shortest side 900, longest at most 1,500 (supplementary section 8), of both the data and the network."""
+    for name in ("wrs", "rrc2"):
+        augmentation = Augmentation(name=name)  # type: ignore[arg-type]
+        assert (augmentation.min_size, augmentation.max_size) == (900, 1500)
+    assert (InferenceConfig().min_size, InferenceConfig().max_size) == (900, 1500)
+    boxes, known = np.zeros((0, 4)), np.zeros(0, bool)
+    sizes = {(1200, 1000): (1080, 900), (1600, 800): (1500, 750), (640, 480): (1200, 900)}
+    for image, resized in sizes.items():
+        assert sample_view(Augmentation(name="wrs"), image, boxes, known, np.random.default_rng(0)).output == resized

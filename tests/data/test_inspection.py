@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spnet.data.contact_sheet import ACROSS, TILE, _choose, render_contact_sheet, save_contact_sheet
+from spnet.data.contact_sheet import COLUMNS, TILE, _choose_scenes, render_contact_sheet, save_contact_sheet
 from spnet.data.inspection import (
     count,
     find_id_conflicts,
@@ -73,7 +73,7 @@ def test_splits_come_in_the_order_of_their_numbers_and_the_sheet_shows_other_sce
     write_dataset(tmp_path / "data", {name: Split(images, persons, "images") for name in names}, {})
     splits, _ = read_splits(tmp_path / "data")
     assert list(splits) == ["G10_val", "G100_val", "p20", "p100", "p180", "train"]
-    chosen = _choose(splits)
+    chosen = _choose_scenes(splits)
     assert [name for name, _ in chosen] == [name for name in splits for _ in range(2)]
     assert {row for _, row in chosen} == set(range(8))
 
@@ -112,12 +112,12 @@ def test_the_sheet_shows_boxes_of_scenes_with_persons(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "data")
     splits, _ = read_splits(folder)
     sheet = np.array(render_contact_sheet(splits))
-    assert sheet.shape == (TILE[1], ACROSS * TILE[0], 3)
+    assert sheet.shape == (TILE[1], COLUMNS * TILE[0], 3)
     scale = TILE[1] / 80
     row, column = round(30 * scale), TILE[0] + round(60 * scale)  # left edge of person 1 in the second tile, scene b
     assert sheet[row, column - 4 : column + 4].max() > 200
-    grey = TILE[0] + round(10 * scale)
-    assert (sheet[round(15 * scale), grey - 4 : grey + 4] == (150, 150, 150)).all(axis=1).any()
+    gray = TILE[0] + round(10 * scale)
+    assert (sheet[round(15 * scale), gray - 4 : gray + 4] == (150, 150, 150)).all(axis=1).any()
     save_contact_sheet(splits, tmp_path / "sheet.jpg")
     assert Image.open(tmp_path / "sheet.jpg").size == (sheet.shape[1], sheet.shape[0])
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["sheet.jpg"]

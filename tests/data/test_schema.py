@@ -12,7 +12,6 @@ import pytest
 
 from spnet.data.schema import (
     Split,
-    atomic_directory,
     check_images_exist,
     image_record,
     person_record,
@@ -20,6 +19,7 @@ from spnet.data.schema import (
     write_dataset,
 )
 from spnet.errors import UserError
+from spnet.files import atomic_directory
 
 IMAGES = [image_record(7, "a.jpg", 100, 80, 2), image_record(3, "b.jpg", 60, 50)]
 PERSONS = [

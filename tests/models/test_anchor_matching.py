@@ -69,6 +69,16 @@ def test_ties_go_to_the_first_box_and_every_best_anchor_is_kept() -> None:
     assert torch.equal(match_scenes(anchors, targets, 1)[0], torchvision_labels(targets.boxes, anchors, rows))
 
 
+def test_the_thresholds_themselves_belong_to_the_upper_class() -> None:
+    targets = make_targets([(0, (0, 0, 10, 10), 1, -1)])
+    widths = (3.9, 4, 4.9, 5, 10)  # IoU is the width over 10; the last is the box's best anchor
+    anchors = torch.tensor([[0, 0, width, 10] for width in widths], dtype=torch.float32)
+    expected = [BACKGROUND, IGNORED, IGNORED, 0, 0]
+    assert match_scenes(anchors, targets, 1).tolist() == [expected]
+    groups = Groups(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)), valid=torch.ones(1, dtype=torch.bool))
+    assert match_pairs(anchors, targets, groups).tolist() == [expected]
+
+
 def test_a_box_that_no_anchor_touches_claims_none() -> None:
     targets = make_targets([(0, (500, 500, 510, 510), 1, -1), (0, (5, 5, 5, 5), 2, -1)])
     anchors = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])

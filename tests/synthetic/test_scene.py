@@ -1,4 +1,4 @@
-"""RenderedScene scenes: boxes tell where people are drawn, identity survives poses, hidden people are left out."""
+"""RenderedScene scenes: boxes tell where people are rendered, identity survives poses, hidden people are left out."""
 
 from dataclasses import replace
 
@@ -39,11 +39,11 @@ def test_people_are_drawn_inside_their_boxes_and_nowhere_else(
     monkeypatch.setattr(scenes, "PARKING_SHARE", 0.0)
     crowd = [person(seed) for seed in range(6)]
     empty = render_scene(stage, [], np.random.default_rng(1)).image
-    drawn = render_scene(stage, crowd, np.random.default_rng(1))
-    assert len(drawn.boxes) >= 4
-    changed = np.abs(drawn.image.astype(int) - empty).max(2) > 40
+    rendered = render_scene(stage, crowd, np.random.default_rng(1))
+    assert len(rendered.boxes) >= 4
+    changed = np.abs(rendered.image.astype(int) - empty).max(2) > 40
     outside = np.ones(SIZE[::-1], bool)
-    for (left, top, right, bottom), visible in zip(drawn.boxes, drawn.visible, strict=True):
+    for (left, top, right, bottom), visible in zip(rendered.boxes, rendered.visible, strict=True):
         assert 0 <= left < right <= SIZE[0]
         assert 0 <= top < bottom <= SIZE[1]
         assert changed[top:bottom, left:right].mean() > 0.15 * visible
@@ -59,9 +59,9 @@ def test_same_generator_same_image(stage: StaticScene) -> None:
 
 def test_nobody_is_drawn_who_is_hidden(stage: StaticScene) -> None:
     for seed in range(6):
-        drawn = render_scene(stage, [person(row) for row in range(8)], np.random.default_rng(seed))
-        assert len(set(drawn.people.tolist())) == len(drawn.people) == len(drawn.boxes)
-        assert (drawn.visible >= scenes.LEAST_VISIBLE).all()
+        rendered = render_scene(stage, [person(row) for row in range(8)], np.random.default_rng(seed))
+        assert len(set(rendered.people.tolist())) == len(rendered.people) == len(rendered.boxes)
+        assert (rendered.visible >= scenes.MIN_VISIBLE_SHARE).all()
 
 
 def test_visible_share_counts_what_is_before_and_outside() -> None:
@@ -74,12 +74,12 @@ def test_visible_share_counts_what_is_before_and_outside() -> None:
 
 
 def test_clothes_stay_the_same_from_all_sides() -> None:
-    upper = replace(person().upper, kind="t-shirt", pattern="plain", colour=(40, 120, 60))
+    upper = replace(person().upper, kind="t-shirt", pattern="plain", color=(40, 120, 60))
     walker = replace(person(), upper=upper, bag="none")
     for facing in np.linspace(0, 2 * np.pi, 8, endpoint=False):
         sprite = render_person(walker, replace(STANDING, facing=float(facing)), np.random.default_rng(0))
-        chest = sprite.colour[130:150][sprite.alpha[130:150] > 0]
-        assert np.abs(np.median(chest, 0) - upper.colour).max() < 40
+        chest = sprite.color[130:150][sprite.alpha[130:150] > 0]
+        assert np.abs(np.median(chest, 0) - upper.color).max() < 40
 
 
 def test_everybody_can_be_drawn() -> None:
@@ -106,10 +106,10 @@ def test_skeleton_stands_on_the_ground_and_turns() -> None:
     assert side.joints["left toe"][0] > side.joints["left ankle"][0] + 0.1
 
 
-def test_people_of_the_palette_are_not_told_apart_by_one_colour() -> None:
+def test_people_of_the_palette_are_not_told_apart_by_one_color() -> None:
     crowd = [person(seed) for seed in range(50)]
-    colours = np.array([who.upper.colour for who in crowd], float)
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2)
+    colors = np.array([who.upper.color for who in crowd], float)
+    apart = np.linalg.norm(colors[:, None] - colors[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (apart.min(1) < 25).mean() > 0.8
     assert len(set(crowd)) == 50

@@ -49,8 +49,8 @@ def test_a_scene_depends_on_the_seed_and_not_on_how_many_scenes_there_are(folder
     }
     for name, scenes in images.items():
         written = [path.read_bytes() for path in sorted((folder / "images" / name).iterdir(), key=number_of)[:2]]
-        assert [dataset.encode(scene.drawn.image) for scene in islice(scenes, 2)] == written
-    other = next(pretraining_scenes(1, SEED + 1)).drawn.image
+        assert [dataset.encode(scene.rendered.image) for scene in islice(scenes, 2)] == written
+    other = next(pretraining_scenes(1, SEED + 1)).rendered.image
     assert dataset.encode(other) != written[0]
 
 

@@ -1,4 +1,4 @@
-"""`spnet data DIR`: what a prepared data set holds, what it looks like, and what is wrong with it."""
+"""`spnet inspect DIR`: what a prepared data set holds, what it looks like, and what is wrong with it."""
 
 import argparse
 import os
@@ -20,13 +20,13 @@ SUMMARY = "show counts, a contact sheet and the problems of a prepared data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `spnet data`."""
+    """Arguments of `spnet inspect`."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder made by `spnet prepare`")
     parser.add_argument(
         "--contact-sheet",
         type=Path,
         metavar="FILE",
-        help="where to draw annotated scenes (default DIR/contact_sheet.jpg)",
+        help="where to write an image of annotated scenes (default DIR/contact_sheet.jpg)",
     )
     parser.add_argument("--decode", action="store_true", help="decode every image and compare its size")
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print counts and problems, draw the sheet. Raises UserError where there are problems, after listing all."""
+    """Print counts and problems, render the sheet. Raises UserError where there are problems, after listing all."""
     if arguments.num_workers < 1:
         raise UserError(f"--num-workers {arguments.num_workers}: must be at least 1")
     console = Console(highlight=False, soft_wrap=True)

@@ -1,15 +1,20 @@
-"""`spnet prepare SOURCE`: any source of scenes and persons becomes a folder in the one annotation format."""
+"""`spnet prepare SOURCE`: convert any source of scenes and persons to a folder in the one annotation format."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from spnet.data.converters.cocopersons import prepare_cocopersons
 from spnet.data.converters.cuhk_sysu import prepare_cuhk_sysu
 from spnet.data.converters.mot import prepare_mot
 from spnet.data.converters.prw import prepare_prw
-from spnet.data.converters.summary import ConvertedDataset, print_summary
-from spnet.data.schema import check_output_is_free, write_dataset
+from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
+from spnet.data.schema import Split, write_dataset
+from spnet.files import check_output_is_free
 
 SUMMARY = "convert a data set, or make a synthetic one, for training and evaluation"
 
@@ -28,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command for each source."""
     sources = parser.add_subparsers(dest="source_name", required=True, metavar="SOURCE")
     add_mot(sources.add_parser("mot", help="MOTChallenge sequences: each track is an identity"))
-    add_synthetic(sources.add_parser("synthetic", help="drawn street scenes, no download"))
+    add_synthetic(sources.add_parser("synthetic", help="rendered street scenes, no download"))
     for name, (convert, summary) in RELEASES.items():
         add_release(sources.add_parser(name, help=summary, description=f"{summary}. {COMMON}"), convert)
 
@@ -41,15 +46,27 @@ def add_mot(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="SEQ", help="folders to train on")
     parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="SEQ", help="folders to test on")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep every N-th frame of each sequence, from its first on (default: all); 30 frames a second: --every 30",
+    )
     add_output(parser)
-    parser.set_defaults(prepare=lambda arguments: write(prepare_mot(arguments.train, arguments.test), arguments.output))
+    parser.set_defaults(prepare=convert_mot)
+
+
+def convert_mot(arguments: argparse.Namespace) -> ConvertedDataset:
+    """Convert and write MOTChallenge sequences."""
+    return write(prepare_mot(arguments.train, arguments.test, arguments.every), arguments.output)
 
 
 def add_synthetic(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet prepare synthetic`."""
     parser.description = (
-        "Draw street scenes of several cameras with people who reappear: train, test, and pretrain, where people have "
-        "boxes alone, with its fractions p20 to p180. The same arguments give the same files."
+        "Render street scenes of several cameras with people who reappear: train, test, and pretrain, where people "
+        "have boxes alone, with its fractions p20 to p180. The same arguments give the same files."
     )
     parser.add_argument("--scenes", type=int, default=300, metavar="N", help="train scenes (default %(default)s)")
     parser.add_argument(
@@ -59,14 +76,14 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test-identities", type=int, metavar="N", help="other known people in test (default: as many)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="which street (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is random (default %(default)s)")
     add_output(parser)
     parser.set_defaults(prepare=render_synthetic)
 
 
 def render_synthetic(arguments: argparse.Namespace) -> ConvertedDataset:
-    """Draw and write the synthetic data set."""
-    from spnet.synthetic import prepare_synthetic  # its drawing code is slow to load, and no other source needs it
+    """Render and write the synthetic data set."""
+    from spnet.synthetic import prepare_synthetic  # its rendering code is slow to load, and no other source needs it
 
     return prepare_synthetic(
         arguments.output,
@@ -90,13 +107,62 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
 
 
-def write(prepared: ConvertedDataset, output: Path) -> ConvertedDataset:
-    """Write a converted source."""
-    write_dataset(output, prepared.splits, prepared.protocols)
-    return prepared
+def write(converted: ConvertedDataset, output: Path) -> ConvertedDataset:
+    """Write a converted source and return it."""
+    write_dataset(output, converted.splits, converted.protocols)
+    return converted
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Convert, write, and say what was written. Raises UserError."""
+    """Convert, write, and print what was written. Raises UserError."""
     check_output_is_free(arguments.output)
     print_summary(arguments.output, arguments.prepare(arguments))
+
+
+def print_summary(output: Path, converted: ConvertedDataset, console: Console | None = None) -> None:
+    """Print the counts of each split and protocol, the paper's counts, and everything that was left out."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    console.print(_split_table(converted.splits))
+    if converted.protocols:
+        console.print(_protocol_table(converted.protocols))
+    if converted.expected_counts:
+        console.print(_expected_count_table(converted.expected_counts))
+    for reason, count in converted.dropped.items():
+        console.print(f"left out: {count:,} {reason}", markup=False)
+    for note in converted.notes:
+        console.print(f"note: {note}", markup=False)
+    console.print(f"wrote {output}", markup=False)
+
+
+def _new_table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    return table
+
+
+def _split_table(splits: Mapping[str, Split]) -> Table:
+    table = _new_table("split", "scenes", "boxes", "known", "unknown", "identities")
+    for name, split in splits.items():
+        known = [record["person_id"] for record in split.annotations if record["is_known"]]
+        boxes = len(split.annotations)
+        counts = (len(split.images), boxes, len(known), boxes - len(known), len(set(known)))
+        table.add_row(name, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _protocol_table(protocols: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _new_table("protocol", "queries", "gallery scenes", "gallery of a query")
+    for name, protocol in protocols.items():
+        queries, images = protocol["queries"], protocol["images"]
+        sizes = [len(gallery) for gallery in queries.values()] if isinstance(queries, Mapping) else [len(images)]
+        span = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+        table.add_row(name, f"{len(queries):,}", f"{len(images):,}", span)
+    return table
+
+
+def _expected_count_table(expected_counts: list[ExpectedCount]) -> Table:
+    table = _new_table("count", "here", "paper", "")
+    for expected in expected_counts:
+        table.add_row(expected.name, f"{expected.ours:,}", expected.paper, "" if expected.agrees else "DIFFERS")
+    return table

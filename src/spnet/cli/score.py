@@ -1,4 +1,4 @@
-"""`spnet score`: the published figures for any model's saved detections."""
+"""`spnet score`: the published metrics for any model's saved detections."""
 
 import argparse
 from pathlib import Path
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="also score galleries cut to so many scenes: those with the person, then the first of the list",
     )
-    parser.add_argument("--output", type=Path, metavar="OUT.json", help="write all figures, per query too")
+    parser.add_argument("--output", type=Path, metavar="OUT.json", help="write all metrics, per query too")
     parser.add_argument("--device", default="cpu", help="where similarities are computed: cpu (default), cuda")
 
 

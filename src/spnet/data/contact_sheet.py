@@ -1,4 +1,4 @@
-"""One image of many annotated scenes: the quickest way to see that boxes and identities are where they should be."""
+"""One image of many annotated scenes, to check by eye that boxes and identities are right."""
 
 import colorsys
 from collections.abc import Mapping
@@ -9,53 +9,48 @@ from PIL import Image, ImageDraw
 
 from spnet.data.decode import read_image
 from spnet.data.schema import Annotations
-from spnet.errors import UserError
+from spnet.files import atomic_write
 
 TILE = (480, 360)  # width, height in pixels
-ACROSS = 4
-TILES = 16
-GREY = (150, 150, 150)
+COLUMNS = 4
+_TILES = 16
+_UNKNOWN_COLOR = (150, 150, 150)
+_JPEG_QUALITY = 90
 
 
 def render_contact_sheet(splits: Mapping[str, Annotations]) -> Image.Image:
-    """Evenly spaced scenes of the splits, side by side; a known person has a colour and its number, an unknown is grey.
+    """Render evenly spaced scenes of the splits side by side: known persons in a color with their number, unknown gray.
 
     Raises UserError if an image cannot be read.
     """
-    chosen = _choose(splits)
-    rows = -(-len(chosen) // ACROSS)
-    sheet = Image.new("RGB", (ACROSS * TILE[0], rows * TILE[1]))
-    for place, (name, row) in enumerate(chosen):
-        sheet.paste(_draw_scene(name, splits[name], row), (place % ACROSS * TILE[0], place // ACROSS * TILE[1]))
+    chosen = _choose_scenes(splits)
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * TILE[0], rows * TILE[1]))
+    for index, (name, row) in enumerate(chosen):
+        sheet.paste(_render_scene(name, splits[name], row), (index % COLUMNS * TILE[0], index // COLUMNS * TILE[1]))
     return sheet
 
 
 def save_contact_sheet(splits: Mapping[str, Annotations], path: Path) -> None:
-    """Draw the sheet and write it as JPEG; the file appears complete, or not at all. Raises UserError."""
+    """Render the sheet and write it as JPEG. Raises UserError where an image cannot be read or the file not written."""
     sheet = render_contact_sheet(splits)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        sheet.save(partial, "JPEG", quality=90)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as stream:
+        sheet.save(stream, "JPEG", quality=_JPEG_QUALITY)
 
 
-def _choose(splits: Mapping[str, Annotations]) -> list[tuple[str, int]]:
-    """(split, row of a scene with persons), as many of each split; others of each, as splits may be parts of others."""
-    share = max(1, TILES // len(splits))
+def _choose_scenes(splits: Mapping[str, Annotations]) -> list[tuple[str, int]]:
+    """Choose (split, row of a scene with persons): as many of each split, at different rows, as splits may overlap."""
+    share = max(1, _TILES // len(splits))
     chosen = []
     for number, (name, split) in enumerate(splits.items()):
         rows = np.unique(split.box_scene)
         tiles = min(share, len(rows))
-        places = (np.arange(tiles) + (number + 0.5) / len(splits)) * len(rows) / tiles
-        chosen += [(name, row) for row in rows[places.astype(int)].tolist()]
+        rows_at = (np.arange(tiles) + (number + 0.5) / len(splits)) * len(rows) / tiles
+        chosen += [(name, row) for row in rows[rows_at.astype(int)].tolist()]
     return chosen
 
 
-def _draw_scene(name: str, split: Annotations, row: int) -> Image.Image:
+def _render_scene(name: str, split: Annotations, row: int) -> Image.Image:
     width, height = split.sizes[row].tolist()
     pixels, _ = read_image(split.image_root / split.file_names[row], (width, height))
     scale = min(TILE[0] / width, TILE[1] / height)
@@ -65,20 +60,20 @@ def _draw_scene(name: str, split: Annotations, row: int) -> Image.Image:
     for box in np.flatnonzero(split.box_scene == row):
         left, top, right, bottom = (split.boxes[box] * scale).tolist()
         person, known = int(split.person_ids[box]), bool(split.is_known[box])
-        colour = _colour(person) if known else GREY
-        draw.rectangle((left, top, right, bottom), outline=colour, width=2)
+        color = _color(person) if known else _UNKNOWN_COLOR
+        draw.rectangle((left, top, right, bottom), outline=color, width=2)
         if known:
-            _label(draw, (left, max(0, top - 12)), str(person), colour)
+            _label(draw, (left, max(0, top - 12)), str(person), color)
     _label(draw, (0, 0), f"{name}: {split.file_names[row]}", (255, 255, 255))
     return tile
 
 
-def _label(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, colour: tuple[int, int, int]) -> None:
-    draw.rectangle(draw.textbbox(place, text), fill=(0, 0, 0))
-    draw.text(place, text, fill=colour)
+def _label(draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, color: tuple[int, int, int]) -> None:
+    draw.rectangle(draw.textbbox(corner, text), fill=(0, 0, 0))
+    draw.text(corner, text, fill=color)
 
 
-def _colour(person: int) -> tuple[int, int, int]:
-    """A bright colour of its own for each of neighbouring numbers."""
-    red, green, blue = colorsys.hsv_to_rgb(person * 0.61803 % 1, 0.8, 1)  # golden ratio: neighbours differ most
+def _color(person: int) -> tuple[int, int, int]:
+    """A bright color, far from those of the neighboring numbers."""
+    red, green, blue = colorsys.hsv_to_rgb(person * 0.61803 % 1, 0.8, 1)  # golden ratio: neighbors differ most
     return round(red * 255), round(green * 255), round(blue * 255)

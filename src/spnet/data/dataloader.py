@@ -15,7 +15,7 @@ from spnet.data.dataset import PersonSearchDataset, Sample
 from spnet.errors import UserError
 from spnet.types import SceneBatch, Targets
 
-STRIDE = 32  # images are padded to a multiple of it (SPEC section 2)
+STRIDE = 32  # images are padded to a multiple of it (docs/method.md, "Network")
 
 
 def collate(items: Sequence[Sequence[Sample]]) -> SceneBatch:
@@ -78,7 +78,7 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch; another one than now begins with its first batch."""
+        """Choose the epoch; another one than now begins with its first batch."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
@@ -129,7 +129,7 @@ class SceneLoader(DataLoader[SceneBatch]):
             **order,
             num_workers=num_workers,
             collate_fn=_collate_answers,
-            # its own, since it draws once an epoch: a run resumed at an epoch's end would draw differently in its steps
+            # its own: sampled once an epoch, it would shift the random numbers of a run resumed at an epoch's end
             generator=torch.Generator(),
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_core,

@@ -1,7 +1,7 @@
 """Reads image files as RGB pixels, and says which file is at fault when that fails.
 
 JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md, "feeding"); Pillow takes all else,
-among it what simplejpeg will not read without a warning, since Pillow tells harmless flaws from missing data.
+among it what simplejpeg will not read without a warning, since Pillow distinguishes harmless flaws from missing data.
 Pixels are those stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
 """
 
@@ -15,11 +15,10 @@ from PIL import Image, UnidentifiedImageError
 
 from spnet.errors import UserError
 
-JPEG_START = b"\xff\xd8\xff"
-Size = tuple[int, int]  # width, height
+_JPEG_START = b"\xff\xd8\xff"
 
 
-def read_image(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, int]:
+def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[np.ndarray, int]:
     """The pixels of an image file, (H, W, 3) uint8 RGB, and how much smaller than the file they are.
 
     `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for an image so much
@@ -28,7 +27,7 @@ def read_image(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, 
     """
     try:
         data = path.read_bytes()
-        reduced = _decode_jpeg(data, size, reduction) if data.startswith(JPEG_START) else None
+        reduced = _decode_jpeg(data, size, reduction) if data.startswith(_JPEG_START) else None
         return (reduced, reduction) if reduced is not None else (_decode_any(path, data, size), 1)
     except UnidentifiedImageError as error:
         raise UserError(f"image {path} cannot be read: no known image format, or cut off in its header") from error
@@ -39,19 +38,19 @@ def read_image(path: Path, size: Size, reduction: int = 1) -> tuple[np.ndarray, 
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
-def _decode_jpeg(data: bytes, size: Size, reduction: int) -> np.ndarray | None:
+def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> np.ndarray | None:
     """The pixels, if the file is flawless, of the right size and not for printing (CMYK)."""
     width, height = (-(-length // reduction) for length in size)
     try:
-        found_height, found_width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if (found_width, found_height) != size or colours not in ("YCbCr", "RGB", "Gray"):
+        found_height, found_width, colors, _ = simplejpeg.decode_jpeg_header(data)
+        if (found_width, found_height) != size or colors not in ("YCbCr", "RGB", "Gray"):
             return None
         return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=reduction)
-    except (ValueError, KeyError):  # KeyError: a header without a known colour sampling
+    except (ValueError, KeyError):  # KeyError: a header without a known color sampling
         return None
 
 
-def _decode_any(path: Path, data: bytes, size: Size) -> np.ndarray:
+def _decode_any(path: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
     with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
         warnings.simplefilter("ignore")
         if image.size != size:

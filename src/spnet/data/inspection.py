@@ -26,7 +26,7 @@ class Counts:
     boxes: int
     known_boxes: int
     identities: int  # known persons
-    singles: int  # known persons seen in one scene only: nobody can be found again
+    singles: int  # known persons seen in one scene only: no search can find them again
     over_the_edge: int  # boxes that reach out of the image
     widths: np.ndarray  # (3,) pixels: 5 % of the boxes are narrower, half, 95 %
     heights: np.ndarray  # (3,) pixels
@@ -90,12 +90,12 @@ def find_id_conflicts(splits: Mapping[str, Annotations]) -> list[str]:
     problems: list[str] = []
     for name, split in splits.items():
         box_contents = zip(split.scene_ids[split.box_scene].tolist(), split.boxes.tolist(), strict=True)
-        problems += _contradictions(name, "image", zip(split.scene_ids.tolist(), split.file_names, strict=True), scenes)
-        problems += _contradictions(name, "annotation", zip(split.box_ids.tolist(), box_contents, strict=True), boxes)
+        problems += _conflicts(name, "image", zip(split.scene_ids.tolist(), split.file_names, strict=True), scenes)
+        problems += _conflicts(name, "annotation", zip(split.box_ids.tolist(), box_contents, strict=True), boxes)
     return problems
 
 
-def _contradictions(
+def _conflicts(
     split: str, kind: str, contents: Iterable[tuple[int, Any]], seen: dict[int, tuple[Any, str]]
 ) -> Iterator[str]:
     """At most one problem: the first id that was seen with another content, and how many there are."""
@@ -130,7 +130,7 @@ def list_images(splits: Mapping[str, Annotations]) -> list[tuple[Path, tuple[int
 
 
 def read_images(images: Sequence[tuple[Path, tuple[int, int]]], num_workers: int) -> Iterator[str | None]:
-    """Decode every image, `workers` at a time: in their order, what is wrong with each, None where nothing is."""
+    """Decode every image, `num_workers` at a time: in their order, what is wrong with each, None where nothing is."""
     with ThreadPoolExecutor(num_workers) as pool:
         yield from pool.map(lambda image: _read(*image), images)
 

@@ -9,11 +9,7 @@ Annotations add to COCO `person_id`, `is_known`, `iou_thresh`; images add `cam_i
 images are (absolute, or relative to DIR).
 """
 
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +18,9 @@ import numpy as np
 
 from spnet.data.validation import Records
 from spnet.errors import UserError
+from spnet.files import atomic_directory, read_json, write_json
 
-MOST_BOXES_OF_A_PERSON = 2  # in one scene; the releases have two in a few scenes, three is a mistake
+MAX_BOXES_PER_PERSON = 2  # in one scene; the releases have two in a few scenes, three is a mistake
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ def person_record(
 ) -> dict[str, Any]:
     """A box's record; `box` is [x, y, width, height] in pixels.
 
-    Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels (SPEC
-    section 5).
+    Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels
+    (docs/method.md, "Data").
     """
     x, y, width, height = map(float, box)
     if iou_threshold is None:
@@ -84,24 +81,6 @@ def person_record(
         "category_id": 1,
         "iscrowd": 0,
     }
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises UserError where it is missing, unreadable or not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        beside = sorted(other.stem for other in path.parent.glob("*.json"))
-        choices = f"; that folder has {', '.join(beside)}" if beside else ""
-        raise UserError(f"{path}: no such file{choices}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not JSON: it is not text") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise UserError(f"{path}: not JSON: nested too deeply") from None
 
 
 def read_annotations(path: Path) -> Annotations:
@@ -178,7 +157,7 @@ def _check_persons(annotations: Annotations, records: Records) -> None:
     records.refuse(mixed, "its person_id is known in another annotation and not in this one")
     appearance = person * len(annotations.scene_ids) + annotations.box_scene
     _, group, counts = np.unique(appearance, return_inverse=True, return_counts=True)
-    crowded = counts[group] > MOST_BOXES_OF_A_PERSON
+    crowded = counts[group] > MAX_BOXES_PER_PERSON
     if crowded.any():
         row = int(crowded.argmax())
         image, who = records.rows[row]["image_id"], records.rows[row]["person_id"]
@@ -204,32 +183,6 @@ def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[
         write_files(folder, splits, protocols)
 
 
-@contextmanager
-def atomic_directory(output: Path) -> Iterator[Path]:
-    """A new folder beside `output` that takes its name when the block ends well, and vanishes when it raises."""
-    check_output_is_free(output)
-    output = output.resolve()
-    staging = output.parent / f".{output.name}.{os.getpid()}.partial"
-    try:
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"--output {output}: cannot be made: {error.strerror}") from None
-    try:
-        yield staging
-        check_output_is_free(output)
-        staging.rename(output)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def check_output_is_free(output: Path) -> None:
-    """Raise UserError unless `output` can be made: nothing is ever overwritten. To be called before long work."""
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.exists() or output.is_symlink():
-        raise UserError(f"--output {output}: already exists; remove it, or choose another folder")
-
-
 def write_files(folder: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
     """Check the splits and write `annotations/*.json` and `retrieval/*.json` below `folder`, the same bytes always."""
     for name, split in splits.items():
@@ -237,11 +190,9 @@ def write_files(folder: Path, splits: Mapping[str, Split], protocols: Mapping[st
         document["categories"] = [{"id": 1, "name": "person"}]
         path = folder / "annotations" / f"{name}.json"
         parse_annotations(document, path)
-        _write_json(path, document)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, document, indent=None)
     for name, protocol in protocols.items():
-        _write_json(folder / "retrieval" / f"{name}.json", protocol)
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        path = folder / "retrieval" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, protocol, indent=None)

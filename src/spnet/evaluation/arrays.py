@@ -17,7 +17,7 @@ from spnet.files import atomic_write
 class EvaluationArrays:
     """S scenes, G annotated boxes and N detections with E-dimensional embeddings; boxes are pixels xyxy.
 
-    The rows of a table may stand in any order. Made or read, the arrays are checked: see `check`.
+    The rows of a table may stand in any order. Made or read, the arrays are checked: see `check_arrays`.
     """
 
     image_ids: np.ndarray  # (S,) int64, unique
@@ -33,10 +33,10 @@ class EvaluationArrays:
     det_emb: np.ndarray  # (N, E) float32
 
     def __post_init__(self) -> None:
-        check(self)
+        check_arrays(self)
 
 
-INTEGERS = ("image_ids", "gt_image", "gt_person", "gt_annotation", "det_image")
+_INTEGERS = ("image_ids", "gt_image", "gt_person", "gt_annotation", "det_image")
 
 
 def read_arrays(path: Path) -> EvaluationArrays:
@@ -77,26 +77,26 @@ def ground_truth_detections(arrays: EvaluationArrays) -> EvaluationArrays:
 
 
 def confident_detections(arrays: EvaluationArrays, score_threshold: float) -> EvaluationArrays:
-    """The same scenes with only the detections of at least this score (SPEC section 6)."""
+    """The same scenes with only the detections of at least this score."""
     keep = arrays.det_score >= score_threshold
     if keep.all():
         return arrays
-    return replace(arrays, **{name: getattr(arrays, name)[keep] for name in TABLES["det_image"]})
+    return replace(arrays, **{name: getattr(arrays, name)[keep] for name in _TABLES["det_image"]})
 
 
-TABLES = {
+_TABLES = {
     "gt_image": ("gt_image", "gt_box", "gt_person", "gt_annotation", "gt_iou_thresh", "gt_emb"),
     "det_image": ("det_image", "det_box", "det_score", "det_emb"),
 }
 
 
-def check(arrays: EvaluationArrays) -> None:
+def check_arrays(arrays: EvaluationArrays) -> None:
     """Raise UserError, naming the array and the record, unless lengths agree, ids are unique and known, boxes have an
     area, and scores and embeddings are finite."""
     _check_shapes(arrays)
     _check_unique(arrays, "image_ids")
     _check_unique(arrays, "gt_annotation")
-    for owner, names in TABLES.items():
+    for owner, names in _TABLES.items():
         images = getattr(arrays, owner)
         unknown = index_of(arrays.image_ids, images) < 0
         _refuse(arrays, owner, unknown, "this scene is not in image_ids")
@@ -114,14 +114,14 @@ def check(arrays: EvaluationArrays) -> None:
 
 def _check_shapes(arrays: EvaluationArrays) -> None:
     for field in fields(arrays):
-        kinds, wanted = ("iu", "integers") if field.name in INTEGERS else ("f", "floating-point numbers")
+        kinds, wanted = ("iu", "integers") if field.name in _INTEGERS else ("f", "floating-point numbers")
         values = getattr(arrays, field.name)
         if values.dtype.kind not in kinds:
             raise UserError(f"{field.name} holds {values.dtype}, not {wanted}")
-        if field.name in INTEGERS and values.ndim != 1:
+        if field.name in _INTEGERS and values.ndim != 1:
             raise UserError(f"{field.name} has shape {values.shape}, expected one dimension")
     dims = arrays.gt_emb.shape[-1] if arrays.gt_emb.ndim == 2 else 0
-    lengths = {name: len(getattr(arrays, owner)) for owner, names in TABLES.items() for name in names}
+    lengths = {name: len(getattr(arrays, owner)) for owner, names in _TABLES.items() for name in names}
     widths = {"gt_box": (4,), "det_box": (4,), "gt_emb": (dims,), "det_emb": (dims,)}
     for name, length in lengths.items():
         expected = (length, *widths.get(name, ()))
@@ -142,7 +142,7 @@ def _refuse(arrays: EvaluationArrays, name: str, bad: np.ndarray, message: str) 
 
 
 def _fail(arrays: EvaluationArrays, name: str, row: int, message: str) -> NoReturn:
-    owner = next((owner for owner, names in TABLES.items() if name in names), None)
+    owner = next((owner for owner, names in _TABLES.items() if name in names), None)
     scene = f" (scene {getattr(arrays, owner)[row]})" if owner and owner != name else ""
     value = getattr(arrays, name)[row]
     text = np.array2string(value, threshold=8, separator=", ").replace("\n", "") if value.ndim else str(value)

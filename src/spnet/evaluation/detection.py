@@ -20,7 +20,7 @@ class DetectionResult:
 def evaluate_detection(
     arrays: EvaluationArrays, iou_threshold: float = 0.5, score_threshold: float = 0.5
 ) -> DetectionResult:
-    """Recall and average precision over all scenes of `arrays` (SPEC section 6).
+    """Recall and average precision over all scenes of `arrays` (docs/method.md, "Evaluation").
 
     A detection is matched when it and an annotated box are each other's best overlap and their IoU reaches
     `iou_threshold`. The average precision of the scores is multiplied by the recall, since the ranking knows nothing of

@@ -14,7 +14,7 @@ from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
 from spnet.errors import UserError
 from spnet.evaluation.extract import ExtractionConfig
-from spnet.files import atomic_write
+from spnet.files import write_json
 from spnet.models.inference import detect_all
 from spnet.models.spnet import SPNet
 from spnet.runs.record import hardware
@@ -71,8 +71,7 @@ def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionCon
 
 def write_latency(file: Path, latency: Latency) -> None:
     """Write it as JSON. Raises UserError where that cannot be."""
-    with atomic_write(file) as stream:
-        stream.write((json.dumps(asdict(latency), indent=1) + "\n").encode())
+    write_json(file, asdict(latency))
 
 
 def read_latency(file: Path) -> Latency:

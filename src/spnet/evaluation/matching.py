@@ -1,4 +1,7 @@
-"""Which detections of a gallery are the person: the rules that `published` and `corrected` numbers differ in.
+"""Which detections of a gallery are the person: the rules in which `published` and `corrected` metrics differ.
+
+Own code, because no library computes person-search metrics with the peculiarities of all published numbers
+(docs/evaluation.md, "The two modes"); tests compare it with a naive reference and with saved published results.
 
 An *appearance* is a person in a scene, with one or more annotated boxes. Letters: A appearances, C queries of a chunk,
 M candidates (a detection that lies on a box of the person, with that box).
@@ -19,7 +22,7 @@ Mode = Literal["published", "corrected"]
 
 
 @dataclass(frozen=True)
-class Candidates:
+class MatchCandidates:
     """Detections that may be the person, by query and appearance; within one by detection, best overlap first."""
 
     query: np.ndarray  # (M,) int64, 0..C−1, ascending
@@ -54,7 +57,7 @@ class OccurrenceIndex:
         self._box, self._detection = pairs.box[order], pairs.detection[order]
         self._on_appearance = _ranges(of_pair[order], len(ids))
 
-    def candidates(self, galleries: Galleries, first: int, last: int) -> Candidates:
+    def candidates(self, galleries: Galleries, first: int, last: int) -> MatchCandidates:
         """The candidates of queries first..last−1 in their galleries; `query` counts from 0 = `first`."""
         starts, counts = self._of_person
         person = self._person_of_box[galleries.query_box[first:last]]
@@ -67,10 +70,10 @@ class OccurrenceIndex:
         num_relevant = np.bincount(query, matches, minlength=last - first).astype(np.int64)
         starts, counts = self._on_appearance
         place, pair = concat_ranges(starts[appearance], counts[appearance])
-        return Candidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
+        return MatchCandidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
 
 
-def best_matches(candidates: Candidates, similarity: np.ndarray) -> np.ndarray:
+def best_matches(candidates: MatchCandidates, similarity: np.ndarray) -> np.ndarray:
     """The candidates that count as matches, int64 rows into them, given their similarities (M,).
 
     Down the ranking of a scene, each detection takes the free box that it overlaps most, if there is one. So a box is

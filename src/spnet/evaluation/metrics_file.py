@@ -1,14 +1,14 @@
-"""The one place where figures are read out of a metrics.json, in percent and by the names the paper's tables have."""
+"""The one place where metrics are read out of a metrics.json, in percent and by the names the paper's tables have."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.files import read_json
 
-PLACES = {  # metric -> where a protocol's section has it
+_SECTION_OF = {  # metric -> where a protocol's section has it
     "mAP": ("detected", "mAP"),
     "top-1": ("detected", "top1"),
     "top-5": ("detected", "top5"),
@@ -20,7 +20,7 @@ PLACES = {  # metric -> where a protocol's section has it
 
 
 class EvaluatorMismatch(UserError):
-    """Figures of another version of the evaluator: not to be put beside ours unsaid.
+    """Metrics of another version of the evaluator, not to be compared with ours without a warning.
 
     Args:
         message: as of any error.
@@ -33,17 +33,17 @@ class EvaluatorMismatch(UserError):
 
 
 def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
-    """Figures of one protocol in percent, by metric (keys of `PLACES`).
+    """Read the metrics of one protocol in percent, by metric (keys of `_SECTION_OF`).
 
     Raises:
-        EvaluatorMismatch: measured with another version of the evaluator; it has the figures.
-        UserError: a file that is missing or damaged, a figure that is none, or a protocol that was not measured.
+        EvaluatorMismatch: measured with another version of the evaluator; it has the metrics.
+        UserError: a file that is missing or damaged, a metric that is no number, or a protocol that was not measured.
     """
     content = _read(metrics_file)
     sections = content["protocols"]
     if protocol not in sections:
         raise UserError(f"{metrics_file}: protocol {protocol!r} was not measured; it has {', '.join(sections)}")
-    figures = {metric: _percent(metrics_file, sections[protocol], *PLACES[metric]) for metric in PLACES}
+    figures = {metric: _percent(metrics_file, sections[protocol], *_SECTION_OF[metric]) for metric in _SECTION_OF}
     version = content["evaluator_version"]
     if version != EVALUATOR_VERSION:
         raise EvaluatorMismatch(
@@ -68,17 +68,21 @@ def read_about(metrics_file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise UserError(f"{file}: no such file: run spnet evaluate")
+    damaged = UserError(f"{file} is damaged: no metrics of an evaluation")
     try:
-        content = json.loads(file.read_text())
-        sound = isinstance(content["protocols"], dict) and "evaluator_version" in content
-        sound = sound and isinstance(content.get("about", {}), dict)
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file: run spnet evaluate") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged: no metrics of an evaluation ({type(error).__name__})") from None
-    if not sound:
-        raise UserError(f"{file} is damaged: no metrics of an evaluation")
-    return dict(content)
+        content = read_json(file)
+    except UserError:
+        raise damaged from None
+    if (
+        not isinstance(content, dict)
+        or "evaluator_version" not in content
+        or not isinstance(content.get("protocols"), dict)
+        or not isinstance(content.get("about", {}), dict)
+    ):
+        raise damaged
+    return content
 
 
 def _percent(file: Path, section: Any, part: str, name: str) -> float:

@@ -8,7 +8,6 @@ A file holds one protocol, or an object of named ones. A protocol is
 A query's own scene is never part of its gallery, whether listed or not.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.ragged import index_of, is_first
+from spnet.files import read_json
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,7 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
 
     Raises UserError naming the file, the protocol and the record.
     """
-    try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=_object_without_repeats)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a file of protocols: {error}") from None
+    document = read_json(path, unique_keys=True)
     if not isinstance(document, dict) or not document:
         raise UserError(f"{path}: not a file of protocols: expected an object with 'queries' and 'images'")
     named = {path.stem: document} if "queries" in document else document
@@ -97,16 +92,7 @@ def parse_protocol(content: Any) -> Protocol:
     return Protocol(_unique(_identifiers(queries, "queries")), gallery)
 
 
-def protocol_document(protocol: Protocol) -> dict[str, Any]:
-    """The JSON form of a protocol; `parse_protocol` reads it back."""
-    if protocol.galleries is not None:
-        lists = zip(protocol.queries.tolist(), protocol.galleries, strict=True)
-        return {"queries": {str(query): scenes.tolist() for query, scenes in lists}, "images": "all"}
-    images = "all" if protocol.images is None else protocol.images.tolist()
-    return {"queries": protocol.queries.tolist(), "images": images}
-
-
-def resolve(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
+def resolve_protocol(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
     """The protocol as rows of `arrays`. Raises UserError for a query or a scene that `arrays` does not have."""
     query_box = index_of(arrays.gt_annotation, protocol.queries)
     if (query_box < 0).any():
@@ -140,7 +126,7 @@ def limit_galleries(protocol: Protocol, arrays: EvaluationArrays, size: int) -> 
 
     Scenes with the person all stay (also where they are more than `size`); of the others, the first of the list.
     """
-    galleries = resolve(protocol, arrays)
+    galleries = resolve_protocol(protocol, arrays)
     everything = arrays.image_ids if protocol.images is None else protocol.images
     lists = protocol.galleries or (everything,) * len(protocol.queries)
     own_scene, person = arrays.gt_image[galleries.query_box], arrays.gt_person[galleries.query_box]
@@ -152,14 +138,6 @@ def limit_galleries(protocol: Protocol, arrays: EvaluationArrays, size: int) -> 
         chosen = scenes[is_first(scenes) & ~with_person][:room]
         limited.append(scenes[with_person | np.isin(scenes, chosen)])
     return Protocol(protocol.queries, None, tuple(limited))
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} comes twice in one object")
-    return content
 
 
 def _key(text: str) -> int | str:

@@ -21,7 +21,7 @@ from spnet.evaluation.extract import (
     in_annotation_order,
     iter_features,
 )
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.report import SETTINGS, Report
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
 from spnet.models.inference import detect_queries
@@ -43,7 +43,9 @@ def evaluate_query_pathway(
     """
     reid, location = _annotated_embeddings(network, annotations, how)
     perfect = _arrays(annotations, reid)
-    searched = np.unique(np.concatenate([resolve(protocol, perfect).query_box for protocol in protocols.values()]))
+    searched = np.unique(
+        np.concatenate([resolve_protocol(protocol, perfect).query_box for protocol in protocols.values()])
+    )
     found = _find(network, annotations, reid[searched], location[searched], how)
     searches, detection = {}, None
     for name, protocol in protocols.items():
@@ -54,7 +56,7 @@ def evaluate_query_pathway(
             for setting, flags in SETTINGS.items()
         }
         if detection is None:
-            detection = _detection(annotations, resolve(protocol, perfect).query_box, searched, found)
+            detection = _detection(annotations, resolve_protocol(protocol, perfect).query_box, searched, found)
     return Report("published", 0.5, detection or DetectionResult(0.0, 0.0), searches)
 
 

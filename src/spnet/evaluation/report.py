@@ -1,6 +1,5 @@
-"""Every figure of an evaluation in the three forms people want: a table, the block of text that tools parse, JSON."""
+"""All metrics of an evaluation as a table, as the block of text that tools parse, and as JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.retrieval import CHUNK, RetrievalResult, evaluate
-from spnet.files import atomic_write
+from spnet.files import write_json
 
-EVALUATOR_VERSION = 1  # grows whenever the same detections would get another figure
+EVALUATOR_VERSION = 1  # grows whenever the same detections would get another metric
 TOP_K = (1, 5, 10)
 SETTINGS: dict[str, dict[str, bool]] = {
     "detected": {},
@@ -29,7 +28,7 @@ SETTINGS: dict[str, dict[str, bool]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of one model's detections."""
+    """The metrics of one model's detections."""
 
     mode: Mode
     score_threshold: float
@@ -46,7 +45,7 @@ def measure(
     chunk: int = CHUNK,
     device: torch.device | str = "cpu",
 ) -> Report:
-    """All figures of SPEC section 6: detection, and for each protocol the search with every setting of SETTINGS.
+    """Compute all metrics (docs/method.md, "Evaluation"): detection, and each protocol's search in all SETTINGS.
 
     Raises UserError naming the protocol that asks for what `arrays` lacks.
     """
@@ -73,9 +72,9 @@ def as_table(report: Report) -> Table:
         table.add_column(heading, justify="right")
     for name, settings in report.searches.items():
         detected, weighted, perfect = (settings[setting] for setting in SETTINGS)
-        figures = [detected.mean_average_precision, *(detected.top(k) for k in TOP_K)]
-        figures += [weighted.mean_average_precision, perfect.mean_average_precision]
-        table.add_row(name, str(len(detected.queries)), *(f"{value:.2%}" for value in figures))
+        metrics = [detected.mean_average_precision, *(detected.top(k) for k in TOP_K)]
+        metrics += [weighted.mean_average_precision, perfect.mean_average_precision]
+        table.add_row(name, str(len(detected.queries)), *(f"{value:.2%}" for value in metrics))
     return table
 
 
@@ -97,7 +96,7 @@ def as_text(report: Report) -> str:
 
 
 def as_document(report: Report) -> dict[str, Any]:
-    """Everything, per query too, as JSON values; figures are fractions of 1."""
+    """Everything, per query too, as JSON values; metrics are fractions of 1."""
     return {
         "evaluator_version": EVALUATOR_VERSION,
         "mode": report.mode,
@@ -108,19 +107,17 @@ def as_document(report: Report) -> dict[str, Any]:
 
 def write_report(path: Path, report: Report, about: Mapping[str, Any] | None = None) -> None:
     """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
-    document = as_document(report) | ({"about": dict(about)} if about else {})
-    with atomic_write(path) as stream:
-        stream.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_json(path, as_document(report) | ({"about": dict(about)} if about else {}))
 
 
 def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, Any]:
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "detection": {"recall@0.5": report.detection.recall, "ap@0.5": report.detection.average_precision}
     }
     for setting, result in settings.items():
-        figures[setting] = {"mAP": result.mean_average_precision, **{f"top{k}": result.top(k) for k in TOP_K}}
-    figures["per_query"] = {setting: _queries_document(result) for setting, result in settings.items()}
-    return figures
+        metrics[setting] = {"mAP": result.mean_average_precision, **{f"top{k}": result.top(k) for k in TOP_K}}
+    metrics["per_query"] = {setting: _queries_document(result) for setting, result in settings.items()}
+    return metrics
 
 
 def _queries_document(result: RetrievalResult) -> list[dict[str, Any]]:

@@ -13,10 +13,10 @@ from torch import Tensor
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, ground_truth_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.similarity import GallerySimilarity
 
-NEVER = np.iinfo(np.int64).max
+_NEVER = np.iinfo(np.int64).max
 CHUNK = 2**24  # similarities held at once: 64 MB
 BLOCK = 2**17  # similarities compared at once: 512 KB, which stay in the cache of a core
 FEW = 1 / 128  # share of a block from which listing the similarities that reach a threshold beats comparing all again
@@ -61,7 +61,7 @@ def evaluate(
     if chunk < 1:
         raise UserError(f"chunk is {chunk}: at least one similarity must be held")
     arrays = ground_truth_detections(arrays) if ground_truth else confident_detections(arrays, score_threshold)
-    galleries = resolve(protocol, arrays)
+    galleries = resolve_protocol(protocol, arrays)
     appearances = OccurrenceIndex(arrays, mode)
     similarity = GallerySimilarity(arrays, galleries, confidence_weighted, device)
     total = len(protocol.queries)
@@ -96,7 +96,7 @@ def score_matches(
     detections = count_at_least(rows, thresholds)
     matches = np.count_nonzero(thresholds[:, None, :] >= thresholds[:, :, None], axis=2)
     precision = np.divide(matches, detections, where=is_match, out=np.zeros(thresholds.shape))
-    ranks = np.where(is_match, detections - matches + 1, NEVER).min(axis=1, initial=NEVER)
+    ranks = np.where(is_match, detections - matches + 1, _NEVER).min(axis=1, initial=_NEVER)
     return precision.sum(axis=1) / np.maximum(num_relevant, 1), np.where(found > 0, ranks, 0)
 
 

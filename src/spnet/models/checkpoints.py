@@ -1,18 +1,18 @@
 """Weights files: safetensors with the architecture inside, and strict loading that says what does not fit."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from spnet.config.io import parse, to_plain
 from spnet.config.schema import ModelConfig, PathwayName
 from spnet.errors import UserError
+from spnet.files import atomic_write
 from spnet.models.pretrained import State
 from spnet.models.spnet import SPNet
 
@@ -36,12 +36,8 @@ def save_weights(file: Path, network: SPNet, pathway: PathwayName) -> None:
     # one entry: of several the order would be another each time, and equal runs are to give equal files
     metadata = {"spnet": json.dumps({"config": to_plain(network.config), "pathway": pathway})}
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        save_file(state, temporary, metadata)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(file) as stream:
+        stream.write(save(state, metadata))
 
 
 def read_weights(source: Path) -> Weights:

@@ -6,7 +6,7 @@ import numpy as np
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.ragged import index_of
 
 
@@ -44,7 +44,7 @@ def rank_queries(
     Raises UserError where the protocol names what `arrays` lacks.
     """
     arrays = confident_detections(arrays, score_threshold)
-    galleries = resolve(protocol, arrays)
+    galleries = resolve_protocol(protocol, arrays)
     occurrences = OccurrenceIndex(arrays, mode)
     scene = index_of(arrays.image_ids, arrays.det_image)
     embeddings, annotated = _normalized(arrays.det_emb), _normalized(arrays.gt_emb)

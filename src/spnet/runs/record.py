@@ -19,9 +19,8 @@ import torch
 
 import spnet
 from spnet.config.schema import RunConfig
-from spnet.data.schema import read_json
 from spnet.errors import UserError
-from spnet.files import atomic_write
+from spnet.files import read_json, write_json
 from spnet.models.checkpoints import WEIGHTS_NAME
 
 RECORD_NAME = "run.json"
@@ -63,8 +62,7 @@ class RunRecord:
 def write_record(run: Path, record: RunRecord) -> None:
     """Write the record of a run, with machine, date and versions."""
     content = asdict(record) | {"hardware": hardware(), "date": now(), "versions": versions()}
-    with atomic_write(run / RECORD_NAME) as stream:
-        stream.write((json.dumps(content, indent=1) + "\n").encode())
+    write_json(run / RECORD_NAME, content)
 
 
 def read_record(run: Path) -> RunRecord | None:

@@ -1,4 +1,4 @@
-"""Street scenes drawn from a seed: a person search data set that needs no download."""
+"""Street scenes rendered from a seed: a person search data set that needs no download."""
 
 from spnet.synthetic.dataset import check_counts, prepare_synthetic
 

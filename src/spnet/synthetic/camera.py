@@ -1,6 +1,6 @@
-"""Cameras of the synthetic streets: geometry (pinhole) and colour (gains, contrast, blur, noise).
+"""Cameras of the synthetic streets: geometry (pinhole) and color (gains, contrast, blur, noise).
 
-World axes in metres: x to the right across the street, y up, z along the street; the ground is y = 0.
+World axes in meters: x to the right across the street, y up, z along the street; the ground is y = 0.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Camera:
     gains: tuple[float, float, float]
     contrast: float
     blur: float  # pixels, sigma
-    noise: float  # grey levels
+    noise: float  # gray levels
 
     @cached_property
     def axes(self) -> NDArray[np.float64]:
@@ -37,7 +37,7 @@ class Camera:
         return np.stack([right, np.cross(right, forward), forward])
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """World points (..., 3) to pixel x, pixel y and depth in metres (..., 3)."""
+        """World points (..., 3) to pixel x, pixel y and depth in meters (..., 3)."""
         seen = (points - np.array([self.x, self.height, 0.0])) @ self.axes.T
         depth = np.maximum(seen[..., 2:], 0.05)
         return np.concatenate([seen[..., :2] / depth * self.focal + np.array(self.size) / 2, seen[..., 2:]], -1)
@@ -80,7 +80,7 @@ def sample_camera(
 def camera_response(
     camera: Camera, scene: ImageArray, warmth: float, brightness: float, random: np.random.Generator
 ) -> ImageArray:
-    """The image (H, W, 3) as this camera records it: colour cast, contrast, lens blur, sensor noise."""
+    """The image (H, W, 3) as this camera records it: color cast, contrast, lens blur, sensor noise."""
     gains = np.array(camera.gains) * (1 + warmth * np.array([1.0, 0.1, -1.0])) * brightness
     levels = (np.arange(256)[:, None] * gains - 120) * camera.contrast + 120
     exposed = cv2.LUT(scene, np.clip(levels, 0, 255).astype(np.uint8)[None])

@@ -1,4 +1,4 @@
-"""Parked cars: a side profile drawn out to a solid and seen through the camera."""
+"""Parked cars: a side profile extruded to a solid and seen through the camera."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from spnet.synthetic.camera import Camera
 from spnet.synthetic.canvas import Canvas, Sprite, resize
-from spnet.synthetic.identity import Colour
+from spnet.synthetic.identity import Color
 
-# metres: (along the car, height) from the rear bumper over the roof to the front bumper
+# meters: (along the car, height) from the rear bumper over the roof to the front bumper
 PROFILES = {
     "saloon": [(-2.1, 0.3), (-2.15, 0.62), (-2.05, 0.9), (-1.45, 0.96), (-0.95, 1.4), (0.3, 1.44), (1.0, 0.98),
                (1.95, 0.86), (2.15, 0.6), (2.1, 0.3)],
@@ -18,9 +18,9 @@ PROFILES = {
     "van": [(-2.3, 0.35), (-2.35, 0.9), (-2.3, 1.2), (-2.25, 1.9), (-2.0, 1.98), (1.1, 1.95), (1.75, 1.2),
             (2.25, 1.05), (2.4, 0.7), (2.35, 0.35)],
 }  # fmt: skip
-GLASS_EDGES = {"saloon": (3, 5), "hatchback": (2, 5), "van": (5,)}
+_GLASS_EDGES = {"saloon": (3, 5), "hatchback": (2, 5), "van": (5,)}
 HALF_WIDTH, HALF_LENGTH = 0.85, 2.4
-PAINTS: tuple[Colour, ...] = (
+_PAINTS: tuple[Color, ...] = (
     (176, 178, 180),
     (60, 62, 66),
     (222, 222, 218),
@@ -30,16 +30,16 @@ PAINTS: tuple[Colour, ...] = (
     (190, 164, 120),
     (24, 25, 28),
 )
-GLASS: Colour = (62, 74, 84)
-FINENESS = 2
+_GLASS: Color = (62, 74, 84)
+_OVERSAMPLING = 2
 
 
 @dataclass(frozen=True)
 class Car:
-    """One parked car: x and z in metres, `direction` +1 or -1 along z."""
+    """One parked car: x and z in meters, `direction` +1 or -1 along z."""
 
     kind: str
-    paint: Colour
+    paint: Color
     x: float
     z: float
     direction: float
@@ -51,7 +51,7 @@ class Car:
 
 
 class CarView:
-    """A camera's window on one car, FINENESS times as fine as its image."""
+    """A camera's window on one car, _OVERSAMPLING times as fine as its image."""
 
     def __init__(self, camera: Camera, points: NDArray[np.float64]) -> None:
         seen = camera.project(points)[..., :2]
@@ -62,13 +62,13 @@ class CarView:
 
     def flat(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """World points (K, 3) in pixels of the window (K, 2)."""
-        return (self.camera.project(points)[..., :2] - self.low) * FINENESS
+        return (self.camera.project(points)[..., :2] - self.low) * _OVERSAMPLING
 
 
 def sample_parked(random: np.random.Generator, x: float, z: float) -> Car:
     """Any car at a place."""
     kind = list(PROFILES)[int(random.choice(3, p=[0.45, 0.4, 0.15]))]
-    return Car(kind, PAINTS[random.integers(len(PAINTS))], x, z, float(random.choice([-1.0, 1.0])))
+    return Car(kind, _PAINTS[random.integers(len(_PAINTS))], x, z, float(random.choice([-1.0, 1.0])))
 
 
 def render_car(car: Car, camera: Camera) -> tuple[Sprite, int, int] | None:
@@ -79,7 +79,7 @@ def render_car(car: Car, camera: Camera) -> tuple[Sprite, int, int] | None:
     view = CarView(camera, outlines)
     if view.size.min() < 6:
         return None
-    canvas = Canvas(*(view.size * FINENESS))
+    canvas = Canvas(*(view.size * _OVERSAMPLING))
     _body(canvas, view, car, outlines)
     if abs(camera.x - car.x) > HALF_WIDTH:
         _side(canvas, view, car)
@@ -87,19 +87,19 @@ def render_car(car: Car, camera: Camera) -> tuple[Sprite, int, int] | None:
 
 
 def _body(canvas: Canvas, view: CarView, car: Car, outlines: NDArray[np.float64]) -> None:
-    """The strips between the two outlines, far ones first: bumpers, bonnet, windows, roof."""
+    """The strips between the two outlines, far ones first: bumpers, hood, windows, roof."""
     strips = np.stack([outlines[0, :-1], outlines[0, 1:], outlines[1, 1:], outlines[1, :-1]], 1)
     distance = np.linalg.norm(strips.mean(1) - [view.camera.x, view.camera.height, 0], axis=1)
     for index in np.argsort(-distance):
         strip = strips[index]
         rise = abs(strip[0, 1] - strip[1, 1]) / np.linalg.norm(strip[0, 1:] - strip[1, 1:])
         canvas.shape(view.flat(strip), car.paint, round(146 - 40 * rise))
-        if index in GLASS_EDGES[car.kind]:
-            canvas.shape(view.flat(_inset(strip, 0.09)), GLASS, 140)
+        if index in _GLASS_EDGES[car.kind]:
+            canvas.shape(view.flat(_inset(strip, 0.09)), _GLASS, 140)
         if index in (0, len(strips) - 1):
             canvas.shape(view.flat(strip), (52, 52, 56), 112)
         if index in (1, len(strips) - 2):
-            lamp: Colour = (176, 34, 34) if index == 1 else (244, 240, 220)
+            lamp: Color = (176, 34, 34) if index == 1 else (244, 240, 220)
             for start, end in ((0.05, 0.22), (0.78, 0.95)):
                 corners = [
                     strip[a] + (strip[b] - strip[a]) * s
@@ -116,7 +116,7 @@ def _side(canvas: Canvas, view: CarView, car: Car) -> None:
     cabin = profile[(profile[:, 1] > 0.95)]
     middle = np.array([cabin[:, 0].mean(), max(0.98, cabin[:, 1].min() + 0.02)])
     window = middle + (cabin - middle) * [0.86, 0.82]
-    canvas.shape(view.flat(car.place(window, x)), GLASS, 124)
+    canvas.shape(view.flat(car.place(window, x)), _GLASS, 124)
     for along in (-0.35, 0.25) if car.kind != "van" else (-1.6, -0.2, 0.9):
         canvas.line(view.flat(car.place([(along, 0.4), (along, profile[:, 1].max() - 0.1)], x)), (40, 42, 46), 1)
     angles = np.linspace(0, 2 * np.pi, 18, endpoint=False)

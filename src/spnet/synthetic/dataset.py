@@ -18,10 +18,12 @@ import simplejpeg
 from rich.console import Console
 from rich.progress import track
 
+from spnet.data.converters.builder import FIRST_UNKNOWN_ID
 from spnet.data.converters.fraction_subsets import fraction_subsets
 from spnet.data.converters.summary import ConvertedDataset
-from spnet.data.schema import Split, atomic_directory, check_output_is_free, image_record, person_record, write_files
+from spnet.data.schema import Split, image_record, person_record, write_files
 from spnet.errors import UserError
+from spnet.files import atomic_directory, check_output_is_free
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.retrieval import protocols_of
 from spnet.synthetic.scenario import (
@@ -35,11 +37,11 @@ from spnet.synthetic.scenario import (
     pretraining_scenes,
 )  # fmt: skip
 
-FEWEST_SCENES, FEWEST_IDENTITIES = 12, 4
-SCENES_PER_IDENTITY = 2.5  # fewest train scenes an identity: then it is cast about four times in the test scenes
-FIRST_KNOWN, FIRST_UNKNOWN = 1, 5555  # as in CUHK-SYSU and PRW
-JPEG_QUALITY = 90
-IMAGES = "images"
+_FEWEST_SCENES, _FEWEST_IDENTITIES = 12, 4
+_SCENES_PER_IDENTITY = 2.5  # fewest train scenes an identity: then it is cast about four times in the test scenes
+_FIRST_KNOWN_ID = 1  # as in CUHK-SYSU and PRW
+_JPEG_QUALITY = 90
+_IMAGES = "images"
 
 
 def prepare_synthetic(
@@ -50,7 +52,7 @@ def prepare_synthetic(
     test_scenes: int | None = None,
     test_identities: int | None = None,
 ) -> ConvertedDataset:
-    """Draw a data set into the new folder `output`. The same arguments give the same bytes.
+    """Render a data set into the new folder `output`. The same arguments give the same bytes.
 
     Args:
         output: must not exist.
@@ -77,9 +79,11 @@ def prepare_synthetic(
     with one_thread(), atomic_directory(output) as folder:
         writer = Writer(folder)
         for name, (length, source) in sources.items():
-            drawing = track(source, f"drawing {name}", length, console=console, disable=not console.is_terminal)
-            first_known = FIRST_KNOWN + (identities if name == "test" else 0)
-            writer.write(name, drawing, first_known)
+            scenes_of_split = track(
+                source, f"rendering {name}", length, console=console, disable=not console.is_terminal
+            )
+            first_known = _FIRST_KNOWN_ID + (identities if name == "test" else 0)
+            writer.write(name, scenes_of_split, first_known)
             if name != "pretrain":
                 check_seen(name, writer.splits[name], range(first_known, first_known + known[name]))
         protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
@@ -105,30 +109,30 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.splits: dict[str, Split] = {}
-        self._images, self._boxes, self._strangers = count(), count(), count(FIRST_UNKNOWN)
+        self._images, self._boxes, self._unknown_ids = count(), count(), count(FIRST_UNKNOWN_ID)
 
     def write(self, name: str, appearances: Iterable[Appearance], first_known: int) -> None:
-        """Add split `name`; in `pretrain` everybody is a person known by one box, to be found at IoU 0.5."""
-        split = self.splits[name] = Split([], [], IMAGES)
-        (self.folder / IMAGES / name).mkdir(parents=True)
+        """Add split `name`; in `pretrain` every box is a known person of its own, to be found at IoU 0.5."""
+        split = self.splits[name] = Split([], [], _IMAGES)
+        (self.folder / _IMAGES / name).mkdir(parents=True)
         boxes_only = name == "pretrain"
         for number, appearance in enumerate(appearances):
             image = next(self._images)
             file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
             split.images.append(image_record(image, file_name, *SIZE, appearance.camera + 1))
-            (self.folder / IMAGES / file_name).write_bytes(encode(appearance.drawn.image))
-            for person, (left, top, right, bottom) in zip(appearance.people, appearance.drawn.boxes, strict=True):
-                stranger = person == UNKNOWN
-                identity = next(self._strangers) if stranger else first_known + person
+            (self.folder / _IMAGES / file_name).write_bytes(encode(appearance.rendered.image))
+            for person, (left, top, right, bottom) in zip(appearance.people, appearance.rendered.boxes, strict=True):
+                is_unknown = person == UNKNOWN
+                identity = next(self._unknown_ids) if is_unknown else first_known + person
                 box = (left, top, right - left, bottom - top)
                 threshold = 0.5 if boxes_only else None
-                known = boxes_only or not stranger
+                known = boxes_only or not is_unknown
                 split.annotations.append(person_record(next(self._boxes), image, box, identity, known, threshold))
 
 
 def encode(image: ImageArray) -> bytes:
     """The image as a JPEG file."""
-    jpeg: bytes = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB")
+    jpeg: bytes = simplejpeg.encode_jpeg(image, quality=_JPEG_QUALITY, colorspace="RGB")
     return jpeg
 
 
@@ -145,10 +149,10 @@ def check_seen(name: str, split: Split, persons: Iterable[int]) -> None:
 
 
 def check_counts(scenes: int, identities: int, seed: int, test_scenes: int, test_identities: int) -> None:
-    """Raise UserError for a data set that cannot be drawn, naming the option."""
-    _check_part("--", scenes, identities, FEWEST_SCENES, scenes)
+    """Raise UserError for a data set that cannot be made, naming the option."""
+    _check_part("--", scenes, identities, _FEWEST_SCENES, scenes)
     # half of the train scenes is enough for as many people, and half of an odd number is rounded
-    _check_part("--test-", test_scenes, test_identities, FEWEST_SCENES // 2, 2 * test_scenes + 1)
+    _check_part("--test-", test_scenes, test_identities, _FEWEST_SCENES // 2, 2 * test_scenes + 1)
     if seed < 0:
         raise UserError(f"--seed {seed}: it must be 0 or more")
 
@@ -157,9 +161,9 @@ def _check_part(option: str, scenes: int, identities: int, fewest: int, train_sc
     """Are there enough scenes of a part for its people? `train_scenes`: as many of train would be."""
     if scenes < fewest:
         raise UserError(f"{option}scenes {scenes}: at least {fewest} are needed")
-    most = min(int(train_scenes / SCENES_PER_IDENTITY), (FIRST_UNKNOWN - FIRST_KNOWN) // 2)
-    if not FEWEST_IDENTITIES <= identities <= most:
+    most = min(int(train_scenes / _SCENES_PER_IDENTITY), (FIRST_UNKNOWN_ID - _FIRST_KNOWN_ID) // 2)
+    if not _FEWEST_IDENTITIES <= identities <= most:
         raise UserError(
-            f"{option}identities {identities}: with {option}scenes {scenes} it can be {FEWEST_IDENTITIES} to {most}, "
+            f"{option}identities {identities}: with {option}scenes {scenes} it can be {_FEWEST_IDENTITIES} to {most}, "
             "so that everybody is seen several times"
         )

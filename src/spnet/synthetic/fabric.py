@@ -1,4 +1,4 @@
-"""The cloth a garment is cut from: an image as large as a figure's canvas, fixed to the body's axis."""
+"""The cloth a garment is cut from: an image as large as a person's canvas, fixed to the body's axis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +14,16 @@ Mask = NDArray[Any]  # float32
 
 
 def render_pattern(garment: Garment, width: int, height: int, top: int, bottom: int) -> Paint:
-    """What to paint `garment` with: its colour, or for a pattern an image (height, width, 3) uint8.
+    """What to paint `garment` with: its color, or for a pattern an image (height, width, 3) uint8.
 
     `top` and `bottom` are the rows the garment reaches from and to; patterns repeat about a middle column.
     """
     if garment.pattern not in PATTERNS:
-        return garment.colour
+        return garment.color
     across = np.abs(np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     down = ((np.arange(height, dtype=np.float32) - top) / max(1, bottom - top))[:, None]
     share = np.broadcast_to(PATTERNS[garment.pattern](across, down, bottom - top), (height, width))[..., None]
-    first, second = np.array(garment.colour, np.float32), np.array(garment.second, np.float32)
+    first, second = np.array(garment.color, np.float32), np.array(garment.second, np.float32)
     return cv2.convertScaleAbs(first + (second - first) * share)
 
 

@@ -6,27 +6,32 @@ import numpy as np
 
 from spnet.synthetic.canvas import Canvas, Sprite, shift
 
-SCALE = 72.0  # pixels of a sprite per metre
+FURNITURE_SCALE = 72.0  # pixels of a sprite per meter
 
 
 def render_furniture(kind: str, random: np.random.Generator) -> Sprite:
-    """A sprite of one of FURNITURE, its foot in the middle of the last row."""
-    return FURNITURE[kind](random)
+    """A sprite of one of FURNITURE_RENDERERS, its foot in the middle of the last row."""
+    return FURNITURE_RENDERERS[kind](random)
 
 
 def _tree(random: np.random.Generator) -> Sprite:
     tall, wide = random.uniform(3.6, 5.2), random.uniform(1.9, 2.8)
-    canvas = Canvas(round(wide * SCALE), round(tall * SCALE))
+    canvas = Canvas(round(wide * FURNITURE_SCALE), round(tall * FURNITURE_SCALE))
     middle, bottom = canvas.alpha.shape[1] / 2, canvas.alpha.shape[0]
     bark = (96, 78, 62)
-    canvas.limb((middle, bottom), (middle + random.uniform(-8, 8), 0.35 * bottom), (0.11 * SCALE, 0.07 * SCALE), bark)
+    canvas.limb(
+        (middle, bottom),
+        (middle + random.uniform(-8, 8), 0.35 * bottom),
+        (0.11 * FURNITURE_SCALE, 0.07 * FURNITURE_SCALE),
+        bark,
+    )
     leaf = np.array([[70, 112, 52], [94, 124, 58], [122, 118, 54], [58, 98, 66]])[random.integers(4)]
     for share in np.linspace(0, 1, 90):
         angle, radius = random.uniform(0, 2 * np.pi), np.sqrt(random.uniform(0, 1))
-        x = middle + 0.4 * wide * SCALE * radius * np.cos(angle)
+        x = middle + 0.4 * wide * FURNITURE_SCALE * radius * np.cos(angle)
         y = (0.34 + 0.27 * radius * np.sin(angle)) * bottom
         tone = np.clip(leaf * (0.62 + 0.55 * share) + random.integers(-9, 10, 3) + 16 * (0.34 - y / bottom), 0, 255)
-        size = random.uniform(0.1, 0.24) * SCALE
+        size = random.uniform(0.1, 0.24) * FURNITURE_SCALE
         angles = np.sort(random.uniform(0, 2 * np.pi, 9))
         blob = np.stack([np.cos(angles), np.sin(angles)], 1) * size * random.uniform(0.7, 1.15, (9, 1)) + [x, y]
         canvas.shape(blob, (int(tone[0]), int(tone[1]), int(tone[2])), 120 + round(14 * share))
@@ -34,10 +39,10 @@ def _tree(random: np.random.Generator) -> Sprite:
 
 
 def _lamp(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(0.9 * SCALE), round(4.4 * SCALE))
+    canvas = Canvas(round(0.9 * FURNITURE_SCALE), round(4.4 * FURNITURE_SCALE))
     middle, bottom = canvas.alpha.shape[1] / 2, canvas.alpha.shape[0]
     metal = (52, 58, 60) if random.random() < 0.6 else (120, 124, 126)
-    canvas.limb((middle, bottom), (middle, bottom - 0.7 * SCALE), (7, 5), metal)
+    canvas.limb((middle, bottom), (middle, bottom - 0.7 * FURNITURE_SCALE), (7, 5), metal)
     canvas.limb((middle, bottom), (middle, 26), (4, 3), metal)
     canvas.shape([(middle - 16, 26), (middle + 16, 26), (middle + 9, 2), (middle - 9, 2)], (226, 224, 208), 134)
     canvas.line([(middle - 16, 26), (middle + 16, 26)], metal, 3)
@@ -45,7 +50,7 @@ def _lamp(random: np.random.Generator) -> Sprite:
 
 
 def _bin(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(0.6 * SCALE), round(1.0 * SCALE))
+    canvas = Canvas(round(0.6 * FURNITURE_SCALE), round(1.0 * FURNITURE_SCALE))
     width, bottom = canvas.alpha.shape[1], canvas.alpha.shape[0]
     paint = ((58, 82, 66), (70, 74, 78), (164, 92, 44), (48, 66, 104))[random.integers(4)]
     canvas.shape([(4, 16), (width - 4, 16), (width - 7, bottom), (7, bottom)], paint, 104)
@@ -56,7 +61,7 @@ def _bin(random: np.random.Generator) -> Sprite:
 
 
 def _bench(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(1.7 * SCALE), round(0.9 * SCALE))
+    canvas = Canvas(round(1.7 * FURNITURE_SCALE), round(0.9 * FURNITURE_SCALE))
     width, bottom = canvas.alpha.shape[1], canvas.alpha.shape[0]
     wood = (138, 98, 62) if random.random() < 0.7 else (96, 104, 88)
     for left in (10, width - 16):
@@ -67,7 +72,7 @@ def _bench(random: np.random.Generator) -> Sprite:
 
 
 def _sign(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(0.7 * SCALE), round(2.6 * SCALE))
+    canvas = Canvas(round(0.7 * FURNITURE_SCALE), round(2.6 * FURNITURE_SCALE))
     middle, bottom = canvas.alpha.shape[1] / 2, canvas.alpha.shape[0]
     canvas.limb((middle, bottom), (middle, 20), (2.5, 2.5), (132, 134, 136))
     paint = ((190, 38, 40), (34, 76, 160), (214, 170, 40))[random.integers(3)]
@@ -81,24 +86,24 @@ def _sign(random: np.random.Generator) -> Sprite:
 
 
 def _planter(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(1.2 * SCALE), round(1.15 * SCALE))
+    canvas = Canvas(round(1.2 * FURNITURE_SCALE), round(1.15 * FURNITURE_SCALE))
     width, bottom = canvas.alpha.shape[1], canvas.alpha.shape[0]
     stone = ((150, 144, 134), (124, 84, 66), (84, 86, 90))[random.integers(3)]
     canvas.shape([(6, 46), (width - 6, 46), (width - 12, bottom), (12, bottom)], stone, 110)
     canvas.highlight([(12, 46), (width / 2, 46), (width / 2, bottom), (16, bottom)], 134)
     flower = ((206, 62, 76), (226, 190, 70), (190, 120, 190), (236, 232, 226))[random.integers(4)]
     for _ in range(46):
-        centre = (random.uniform(14, width - 14), random.uniform(12, 46))
+        center = (random.uniform(14, width - 14), random.uniform(12, 46))
         size = random.uniform(4, 9)
         green = int(random.integers(86, 136))
-        canvas.disc(centre, (size, size), (green - 34, green, 52), int(random.integers(112, 138)))
+        canvas.disc(center, (size, size), (green - 34, green, 52), int(random.integers(112, 138)))
     for _ in range(14):
         canvas.disc((random.uniform(12, width - 12), random.uniform(8, 40)), (3.2, 3.0), flower, 134)
     return canvas.finish()
 
 
 def _bicycle(random: np.random.Generator) -> Sprite:
-    canvas = Canvas(round(1.8 * SCALE), round(1.05 * SCALE))
+    canvas = Canvas(round(1.8 * FURNITURE_SCALE), round(1.05 * FURNITURE_SCALE))
     bottom = canvas.alpha.shape[0]
     paint = ((170, 44, 44), (44, 84, 140), (40, 42, 46), (70, 124, 84))[random.integers(4)]
     rear, front, axle = np.array([27, bottom - 26]), np.array([102, bottom - 26]), np.array([58, bottom - 24])
@@ -115,7 +120,7 @@ def _bicycle(random: np.random.Generator) -> Sprite:
     return canvas.finish()
 
 
-FURNITURE: dict[str, Callable[[np.random.Generator], Sprite]] = {
+FURNITURE_RENDERERS: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "tree": _tree,
     "lamp": _lamp,
     "bin": _bin,

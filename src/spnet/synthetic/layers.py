@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from spnet.synthetic.camera import Camera, ImageArray
 from spnet.synthetic.canvas import Sprite, resize
 
-# what shade makes of a grey level, for red, green and blue: it is bluish
+# what shade makes of a gray level, for red, green and blue: it is bluish
 SHADED = np.rint(np.arange(256)[:, None] * np.array([0.58, 0.62, 0.69])).astype(np.uint8)[None]
-COVERED = 100  # alpha from which a pixel belongs to a sprite
+_COVERED = 100  # alpha from which a pixel belongs to a sprite
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,24 @@ class Layer:
     sprite: Sprite
     left: int
     top: int
-    depth: float  # metres from the camera
+    depth: float  # meters from the camera
     ground: tuple[float, float]
     upright: bool = True  # stands on one point of the ground, like a person; a car does not
 
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom edge of what is drawn, not clipped to any image."""
-        left, top, width, height = cv2.boundingRect((self.sprite.alpha > COVERED).astype(np.uint8))
+        """Left, top, right and bottom edge of the visible sprite, not clipped to any image."""
+        left, top, width, height = cv2.boundingRect((self.sprite.alpha > _COVERED).astype(np.uint8))
         return self.left + left, self.top + top, self.left + left + width, self.top + top + height
 
     def area(self) -> int:
-        """Pixels that are drawn, inside or outside the image."""
-        return int((self.sprite.alpha > COVERED).sum())
+        """Pixels that the sprite covers, inside or outside the image."""
+        return int((self.sprite.alpha > _COVERED).sum())
 
 
 def stand_up(
     sprite: Sprite, scale: float, foot: tuple[float, float], ground: tuple[float, float], camera: Camera
 ) -> Layer:
-    """A sprite of `scale` pixels per metre upright on the ground; `foot` is the sprite's pixel that touches it."""
+    """A sprite of `scale` pixels per meter upright on the ground; `foot` is the sprite's pixel that touches it."""
     x, y, depth = camera.project(np.array([ground[0], 0.0, ground[1]]))
     zoom = camera.focal / depth / scale
     height, width = sprite.alpha.shape
@@ -52,15 +52,15 @@ def blend(image: ImageArray, layer: Layer, in_light: bool) -> None:
     window, part = _overlap(image.shape, layer)
     if image[window].size:
         share = layer.sprite.alpha[part].astype(np.float32) / 255
-        colour = layer.sprite.colour[part].copy()
-        colour = colour if in_light else cv2.LUT(colour, SHADED)
-        image[window] = cv2.blendLinear(colour, image[window].copy(), share, 1 - share)
+        color = layer.sprite.color[part].copy()
+        color = color if in_light else cv2.LUT(color, SHADED)
+        image[window] = cv2.blendLinear(color, image[window].copy(), share, 1 - share)
 
 
 def own(owner: NDArray[Any], layer: Layer, number: int) -> None:
     """Writes `number` into `owner` (H, W) wherever the sprite covers it."""
     window, part = _overlap(owner.shape, layer)
-    owner[window][layer.sprite.alpha[part] > COVERED] = number
+    owner[window][layer.sprite.alpha[part] > _COVERED] = number
 
 
 def _overlap(shape: tuple[int, ...], layer: Layer) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -12,17 +12,17 @@ from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH
 from spnet.synthetic.layers import SHADED, Layer
 from spnet.synthetic.street import MISSED, Street
 
-SUNNY = 0.6  # chance
+_SUNNY = 0.6  # chance
 
 
 @dataclass(frozen=True)
 class Light:
-    """How a street is lit: `shade_side` (+1 or -1) of x beyond `shade_edge` metres lies in the shade of the houses."""
+    """How a street is lit: `shade_side` (+1 or -1) of x beyond `shade_edge` meters lies in the shade of the houses."""
 
     sunny: bool
     shade_side: float
     shade_edge: float
-    sun: tuple[float, float]  # how far a metre of height throws its shadow, in x and z
+    sun: tuple[float, float]  # how far a meter of height throws its shadow, in x and z
     warmth: float
     brightness: float
 
@@ -35,7 +35,7 @@ def sample_light(street: Street, random: np.random.Generator) -> Light:
     """A time of day and a weather."""
     side = float(random.choice([-1.0, 1.0]))
     return Light(
-        sunny=bool(random.random() < SUNNY),
+        sunny=bool(random.random() < _SUNNY),
         shade_side=side,
         shade_edge=float(random.uniform(-0.2, 1.1) * street.wall),
         sun=(float(-side * random.uniform(0.3, 1.2)), float(random.uniform(-0.5, 0.9))),
@@ -60,8 +60,8 @@ def shade_under(image: ImageArray, street: Street, light: Light, layer: Layer) -
     if light.sunny and light.reaches(layer.ground[0]):
         _cast(image, layer, camera, light.sun)
     x, y, depth = camera.project(np.array([layer.ground[0], 0.0, layer.ground[1]]))
-    metre = camera.focal / depth
-    _shade_spot(image, (float(x), float(y)), (0.32 * metre, 0.1 * metre))
+    meter = camera.focal / depth
+    _shade_spot(image, (float(x), float(y)), (0.32 * meter, 0.1 * meter))
 
 
 def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, float]) -> None:
@@ -69,8 +69,8 @@ def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, flo
     foot_on_ground = np.array([layer.ground[0], 0.0, layer.ground[1]])
     points = foot_on_ground + np.stack([np.zeros(3), [sun[0], 0, sun[1]], 0.5 * camera.axes[0]])
     foot, head, aside = camera.project(points)[:, :2]
-    metre = camera.focal / layer.depth
-    turn = np.stack([2 * (aside - foot) / metre, (foot - head) / metre], 1)
+    meter = camera.focal / layer.depth
+    turn = np.stack([2 * (aside - foot) / meter, (foot - head) / meter], 1)
     anchor = foot - [layer.left, layer.top]
     height, width = layer.sprite.alpha.shape
     corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - anchor) @ turn.T + foot
@@ -83,14 +83,14 @@ def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, flo
     _darken(image[low[1] : high[1], low[0] : high[0]], cv2.blur(mask, (3, 3)), 1.0)
 
 
-def _shade_spot(image: ImageArray, centre: tuple[float, float], radii: tuple[float, float]) -> None:
+def _shade_spot(image: ImageArray, center: tuple[float, float], radii: tuple[float, float]) -> None:
     """A soft dark ellipse; pixels."""
-    low = np.maximum(np.floor(np.array(centre) - radii).astype(int), 0)
-    high = np.minimum(np.ceil(np.array(centre) + radii).astype(int) + 1, [image.shape[1], image.shape[0]])
+    low = np.maximum(np.floor(np.array(center) - radii).astype(int), 0)
+    high = np.minimum(np.ceil(np.array(center) + radii).astype(int) + 1, [image.shape[1], image.shape[0]])
     if (high - low).min() < 1:
         return
-    x = (np.arange(low[0], high[0]) - centre[0]) / radii[0]
-    y = (np.arange(low[1], high[1]) - centre[1]) / radii[1]
+    x = (np.arange(low[0], high[0]) - center[0]) / radii[0]
+    y = (np.arange(low[1], high[1]) - center[1]) / radii[1]
     mask = 255 * np.clip(1 - x[None] ** 2 - y[:, None] ** 2, 0, 1)
     _darken(image[low[1] : high[1], low[0] : high[0]], mask.astype(np.uint8), 0.85)
 

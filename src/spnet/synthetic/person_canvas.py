@@ -1,6 +1,6 @@
-"""What all parts of a drawn person share: the canvas, its scale, and where on it a point of the body lies.
+"""What all parts of a rendered person share: the canvas, its scale, and where on it a point of the body lies.
 
-Lengths of the body are given in statures (1 is the person's height), so that the same figures fit everybody.
+Lengths of the body are given in statures (1 is the person's height), so that the same numbers fit every person.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from spnet.synthetic.fabric import render_pattern
 from spnet.synthetic.identity import Identity
 from spnet.synthetic.pose import Pose, Skeleton, stand
 
-SCALE = 128.0  # pixels of a sprite per metre
+SCALE = 128.0  # pixels of a sprite per meter
 WIDTH, HEIGHT = 208, 288
 FEET = np.array([104.0, 274.0])  # where the ground between the feet lies in a sprite
 
@@ -25,7 +25,7 @@ Part = tuple[float, Callable[[], None]]  # how near to the viewer it is, in stat
 
 
 class PersonCanvas:
-    """One person being drawn; `place` maps metres to the canvas."""
+    """One person being rendered; `place` maps meters to the canvas."""
 
     def __init__(self, identity: Identity, pose: Pose) -> None:
         self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)

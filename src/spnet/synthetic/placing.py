@@ -7,14 +7,14 @@ import numpy as np
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH, Car
 from spnet.synthetic.street import Street
 
-AVERAGE_HEIGHT = 1.72  # metres
-SMALLEST, TALLEST = 44.0, 205.0  # pixels a person of average height is tall
-TRIES = 40
-BESIDE_OTHERS = 0.3  # chance to walk with somebody
-ON_THE_ROAD = 0.5  # chance to accept a place there
-APART = 0.18  # how far, in heights, the middles of two people are apart in the image
+_AVERAGE_HEIGHT = 1.72  # meters
+_SMALLEST, _TALLEST = 44.0, 205.0  # pixels a person of average height is tall
+_TRIES = 40
+_BESIDE_OTHERS = 0.3  # chance to walk with another person
+_ON_THE_ROAD = 0.5  # chance to accept a place there
+_APART = 0.18  # how far, in heights, the middles of two people are apart in the image
 
-Spot = tuple[float, float]  # x, z on the ground in metres
+Spot = tuple[float, float]  # x, z on the ground in meters
 
 
 def place_people(street: Street, cars: Sequence[Car], count: int, random: np.random.Generator) -> list[Spot | None]:
@@ -22,26 +22,26 @@ def place_people(street: Street, cars: Sequence[Car], count: int, random: np.ran
     spots: list[Spot | None] = []
     for _ in range(count):
         taken = [spot for spot in spots if spot is not None]
-        tries = (_draw_spot(street, taken, random) for _ in range(TRIES))
+        tries = (_sample_spot(street, taken, random) for _ in range(_TRIES))
         spots.append(next((spot for spot in tries if _is_free(street, cars, taken, spot, random)), None))
     return spots
 
 
 def in_view(street: Street, spot: Spot, nearest: float) -> bool:
-    """Whether the spot is at least `nearest` metres away and its ground at most a little outside the image."""
+    """Whether the spot is at least `nearest` meters away and its ground at most a little outside the image."""
     x, y, depth = street.camera.project(np.array([spot[0], 0.0, spot[1]]))
     width, height = street.camera.size
     return bool(depth > nearest and -0.02 * width < x < 1.02 * width and y < 1.06 * height)
 
 
-def _draw_spot(street: Street, taken: list[Spot], random: np.random.Generator) -> Spot:
-    """Anywhere in view, near (tall) people as likely as far ones, or beside somebody."""
+def _sample_spot(street: Street, taken: list[Spot], random: np.random.Generator) -> Spot:
+    """Anywhere in view, near (tall) people as likely as far ones, or beside another person."""
     camera = street.camera
-    if taken and random.random() < BESIDE_OTHERS:
+    if taken and random.random() < _BESIDE_OTHERS:
         x, z = taken[random.integers(len(taken))]
         return float(x + random.uniform(-1.1, 1.1)), float(z + random.uniform(-1.1, 1.1))
-    tall = random.uniform(SMALLEST, TALLEST) if random.random() < 0.5 else SMALLEST * 4.6 ** random.random()
-    depth = AVERAGE_HEIGHT * camera.focal / tall
+    tall = random.uniform(_SMALLEST, _TALLEST) if random.random() < 0.5 else _SMALLEST * 4.6 ** random.random()
+    depth = _AVERAGE_HEIGHT * camera.focal / tall
     aside = random.uniform(-0.47, 0.47) * camera.size[0] / camera.focal * depth
     x = camera.x + aside * np.cos(camera.yaw) + depth * np.sin(camera.yaw)
     return float(x), float(depth * np.cos(camera.yaw) - aside * np.sin(camera.yaw))
@@ -49,16 +49,16 @@ def _draw_spot(street: Street, taken: list[Spot], random: np.random.Generator) -
 
 def _is_free(street: Street, cars: Sequence[Car], taken: list[Spot], spot: Spot, random: np.random.Generator) -> bool:
     x, z = spot
-    if abs(x) > street.wall - 0.35 or (abs(x) < street.road and random.random() > ON_THE_ROAD):
+    if abs(x) > street.wall - 0.35 or (abs(x) < street.road and random.random() > _ON_THE_ROAD):
         return False
-    if not in_view(street, spot, AVERAGE_HEIGHT * street.camera.focal / TALLEST):
+    if not in_view(street, spot, _AVERAGE_HEIGHT * street.camera.focal / _TALLEST):
         return False
     if any(abs(x - car.x) < HALF_WIDTH + 0.35 and abs(z - car.z) < HALF_LENGTH + 0.2 for car in cars):
         return False
     here, depth = _column(street, spot)
     beside = [_column(street, other) for other in taken]
-    metre = street.camera.focal * AVERAGE_HEIGHT * APART
-    return all(abs(here - column) > metre / min(far, depth) for column, far in beside)
+    meter = street.camera.focal * _AVERAGE_HEIGHT * _APART
+    return all(abs(here - column) > meter / min(far, depth) for column, far in beside)
 
 
 def _column(street: Street, spot: Spot) -> tuple[float, float]:

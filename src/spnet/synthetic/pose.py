@@ -1,6 +1,6 @@
 """The skeleton: where a walking person's joints are, seen from any side.
 
-Body axes: forward, left, up. Seen on the figure: x to the right, y down, and depth towards the viewer, all in metres
+Body axes: forward, left, up. Seen on the canvas: x to the right, y down, and depth towards the viewer, all in meters
 with the origin on the ground between the feet.
 """
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # heights of the joints as shares of the stature, by the proportions of anthropometric tables
-HIP, SHOULDER, HEAD = 0.525, 0.815, 0.927
-THIGH, SHANK, UPPER_ARM, FOREARM = 0.245, 0.24, 0.17, 0.15
+HIP, SHOULDER, _HEAD = 0.525, 0.815, 0.927
+_THIGH, _SHANK, _UPPER_ARM, _FOREARM = 0.245, 0.24, 0.17, 0.15
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Joints by name, each (x, y, depth) in metres: y is measured downwards, so heights are negative."""
+    """Joints by name, each (x, y, depth) in meters: y is measured downwards, so heights are negative."""
 
     joints: dict[str, NDArray[np.float64]]
     pose: Pose
@@ -53,7 +53,7 @@ def sample_pose(random: np.random.Generator, facing: float) -> Pose:
 
 
 def stand(pose: Pose, height: float, build: float) -> Skeleton:
-    """The joints of a person of `height` metres in `pose`, the lower foot on the ground."""
+    """The joints of a person of `height` meters in `pose`, the lower foot on the ground."""
     points: dict[str, NDArray[np.float64]] = {}
     for side, left in (("left", 1.0), ("right", -1.0)):
         phase = pose.phase + (0.0 if side == "left" else np.pi)
@@ -61,7 +61,7 @@ def stand(pose: Pose, height: float, build: float) -> Skeleton:
         points |= _arm(side, left * 0.122 * height * build, pose, phase + np.pi, height)
     lowest = min(points["left ankle"][2], points["right ankle"][2]) - 0.035 * height
     points["neck"] = np.array([pose.lean * height, 0, SHOULDER * height])
-    points["head"] = np.array([1.2 * pose.lean * height + 0.012 * height, 0, HEAD * height])
+    points["head"] = np.array([1.2 * pose.lean * height + 0.012 * height, 0, _HEAD * height])
     points["hip"] = np.array([0, 0, HIP * height])
     drop = np.array([0, 0, lowest])
     return Skeleton({name: _turn(point - drop, pose.facing) for name, point in points.items()}, pose, height)
@@ -72,8 +72,8 @@ def _leg(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     # the knee bends while its leg swings forward
     bend = 0.06 + 1.5 * pose.stride * max(0.0, np.cos(phase)) ** 1.5
     hip = np.array([0.0, left, HIP * height])
-    knee = hip + THIGH * height * np.array([np.sin(swing), 0.0, -np.cos(swing)])
-    ankle = knee + SHANK * height * np.array([np.sin(swing - bend), 0.0, -np.cos(swing - bend)])
+    knee = hip + _THIGH * height * np.array([np.sin(swing), 0.0, -np.cos(swing)])
+    ankle = knee + _SHANK * height * np.array([np.sin(swing - bend), 0.0, -np.cos(swing - bend)])
     pitch = min(0.0, swing - bend) * 0.7
     toe = ankle + 0.105 * height * np.array([np.cos(pitch), 0.0, np.sin(pitch)]) + [0, 0.1 * left, -0.012 * height]
     return {f"{side} hip": hip, f"{side} knee": knee, f"{side} ankle": ankle, f"{side} toe": toe}
@@ -83,9 +83,9 @@ def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     swing = pose.arm_swing * np.sin(phase)
     shoulder = np.array([pose.lean * height, left, (SHOULDER - 0.018) * height])
     outward = 0.16 * np.sign(left)
-    elbow = shoulder + UPPER_ARM * height * np.array([np.sin(swing), outward, -np.cos(swing)])
+    elbow = shoulder + _UPPER_ARM * height * np.array([np.sin(swing), outward, -np.cos(swing)])
     bent = swing + pose.elbow
-    hand = elbow + FOREARM * height * np.array([np.sin(bent), 0.0, -np.cos(bent)])
+    hand = elbow + _FOREARM * height * np.array([np.sin(bent), 0.0, -np.cos(bent)])
     return {f"{side} shoulder": shoulder, f"{side} elbow": elbow, f"{side} hand": hand}
 
 

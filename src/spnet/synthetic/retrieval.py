@@ -7,14 +7,14 @@ import numpy as np
 
 from spnet.data.schema import Split
 
-SMALL_GALLERY = 50  # scenes for a query of protocol G50, as in CUHK-SYSU
-LEGIBLE = 60.0  # pixels a query should be tall
+_SMALL_GALLERY = 50  # scenes for a query of protocol G50, as in CUHK-SYSU
+_LEGIBLE = 60.0  # pixels a query should be tall
 
 
 def protocols_of(split: Split, random: np.random.Generator) -> dict[str, dict[str, Any]]:
     """`test`: all scenes for each query. `G50`: 50, with all of the person's. `cross_camera`: those of other cameras.
 
-    One query a known person, a box at least LEGIBLE tall if there is one.
+    One query a known person, a box at least _LEGIBLE tall if there is one.
     """
     scenes = [image["id"] for image in split.images]
     camera = {image["id"]: image["cam_id"] for image in split.images}
@@ -25,14 +25,14 @@ def protocols_of(split: Split, random: np.random.Generator) -> dict[str, dict[st
     small: dict[str, list[int]] = {}
     cross: dict[str, list[int]] = {}
     for records in boxes.values():
-        tall = [record for record in records if record["bbox"][3] >= LEGIBLE] or records
+        tall = [record for record in records if record["bbox"][3] >= _LEGIBLE] or records
         query = tall[int(random.integers(len(tall)))]
-        home, key = query["image_id"], str(query["id"])
-        met = [record["image_id"] for record in records if record["image_id"] != home]
-        others = [scene for scene in scenes if scene != home and scene not in met]
-        wanted = min(max(SMALL_GALLERY - len(met), 0), len(others))
+        own_scene, key = query["image_id"], str(query["id"])
+        met = [record["image_id"] for record in records if record["image_id"] != own_scene]
+        others = [scene for scene in scenes if scene != own_scene and scene not in met]
+        wanted = min(max(_SMALL_GALLERY - len(met), 0), len(others))
         small[key] = sorted(met + random.choice(others, wanted, replace=False).tolist())
-        cross[key] = [scene for scene in scenes if camera[scene] != camera[home]]
+        cross[key] = [scene for scene in scenes if camera[scene] != camera[own_scene]]
     queries = sorted(int(key) for key in small)
     return {
         "test": {"queries": queries, "images": scenes},

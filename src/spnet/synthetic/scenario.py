@@ -16,7 +16,7 @@ from spnet.synthetic.static_scene import StaticScene, build_static_scene
 SIZE = (480, 360)  # width, height in pixels
 ZOOM, PRETRAIN_ZOOM = (0.8, 1.0), (0.7, 1.5)  # ranges of focal lengths in image widths
 CAMERAS = 6
-SCENES_PER_STREET = 12  # of the pre-training split
+_SCENES_PER_STREET = 12  # of the pre-training split
 # what a generator is for: the second number of its key, after the seed
 STREET, PRETRAIN_STREET, CASTING, PERSON, SCENE, QUERIES, OBJECT, OBJECT_STREET = range(8)
 TRAIN, TEST, PRETRAIN = range(3)
@@ -25,10 +25,10 @@ UNKNOWN = -1  # who is cast as a passer-by, in Appearance.people
 
 @dataclass(frozen=True)
 class Appearance:
-    """One drawn scene: the camera, and who each box of `drawn` is: the number of a known person or UNKNOWN."""
+    """One rendered scene: the camera, and who each box of `rendered` is: the number of a known person or UNKNOWN."""
 
     camera: int
-    drawn: RenderedScene
+    rendered: RenderedScene
     people: list[int]
 
 
@@ -46,22 +46,24 @@ def fine_tuning_scenes(split: int, scenes: int, identities: int, seed: int) -> I
         chosen = np.argsort(priority, kind="stable")[: random.integers(2, 6)]
         times[camera, chosen] += 1
         own = np.random.default_rng([seed, SCENE, split, scene])
-        strangers = [sample_identity(own) for _ in range(own.integers(1, 4))]
-        drawn = render_scene(_stage(seed, STREET, camera, ZOOM), [known[person] for person in chosen] + strangers, own)
-        people = [int(chosen[row]) if row < len(chosen) else UNKNOWN for row in drawn.people]
-        yield Appearance(camera, drawn, people)
+        passers_by = [sample_identity(own) for _ in range(own.integers(1, 4))]
+        rendered = render_scene(
+            _static_scene(seed, STREET, camera, ZOOM), [known[person] for person in chosen] + passers_by, own
+        )
+        people = [int(chosen[row]) if row < len(chosen) else UNKNOWN for row in rendered.people]
+        yield Appearance(camera, rendered, people)
 
 
 def pretraining_scenes(scenes: int, seed: int) -> Iterator[Appearance]:
-    """Scenes in other streets, a new one every SCENES_PER_STREET scenes, of people who appear only once."""
+    """Scenes in other streets, a new one every _SCENES_PER_STREET scenes, of people who appear only once."""
     for scene in range(scenes):
-        street = scene // SCENES_PER_STREET
+        street = scene // _SCENES_PER_STREET
         own = np.random.default_rng([seed, SCENE, PRETRAIN, scene])
         people: list[Identity] = [sample_identity(own) for _ in range(own.integers(3, 9))]
-        drawn = render_scene(_stage(seed, PRETRAIN_STREET, street, PRETRAIN_ZOOM), people, own)
-        yield Appearance(CAMERAS + street, drawn, [UNKNOWN] * len(drawn.people))
+        rendered = render_scene(_static_scene(seed, PRETRAIN_STREET, street, PRETRAIN_ZOOM), people, own)
+        yield Appearance(CAMERAS + street, rendered, [UNKNOWN] * len(rendered.people))
 
 
 @lru_cache(maxsize=CAMERAS)
-def _stage(seed: int, purpose: int, number: int, zoom: tuple[float, float]) -> StaticScene:
+def _static_scene(seed: int, purpose: int, number: int, zoom: tuple[float, float]) -> StaticScene:
     return build_static_scene(np.random.default_rng([seed, purpose, number]), SIZE, zoom)

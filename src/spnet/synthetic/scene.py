@@ -17,10 +17,10 @@ from spnet.synthetic.placing import Spot, place_people
 from spnet.synthetic.pose import sample_pose
 from spnet.synthetic.static_scene import StaticScene
 
-LEAST_VISIBLE = 0.3  # share of a figure: who is hidden more is not in the image at all
+MIN_VISIBLE_SHARE = 0.3  # share of a person: one hidden more is not in the image at all
 PARKING_SHARE = 0.4
-ALONG_THE_STREET = 0.65  # share of people who walk along it; the others walk anywhere
-NOBODY = 255  # in a map of whom a pixel shows
+_ALONG_THE_STREET = 0.65  # share of people who walk along it; the others walk anywhere
+_NOBODY = 255  # in a map of whom a pixel shows
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class RenderedScene:
 
     image: ImageArray
     people: NDArray[np.int64]  # (N,) rows into the people asked for
-    boxes: NDArray[np.int64]  # (N, 4) pixels xyxy around the whole figure, hidden parts too, clipped to the image
-    visible: NDArray[np.float64]  # (N,) share of the whole figure that can be seen
+    boxes: NDArray[np.int64]  # (N, 4) pixels xyxy around the whole person, hidden parts too, clipped to the image
+    visible: NDArray[np.float64]  # (N,) share of the whole person that can be seen
 
 
-def render_scene(stage: StaticScene, people: Sequence[Identity], random: np.random.Generator) -> RenderedScene:
+def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: np.random.Generator) -> RenderedScene:
     """An image of `people` (fewer than 250) at random places. Who finds no place or would be hidden is left out."""
-    street, camera = stage.street, stage.street.camera
-    parked = [entry for entry in stage.cars if random.random() < PARKING_SHARE]
+    street, camera = static_scene.street, static_scene.street.camera
+    parked = [entry for entry in static_scene.cars if random.random() < PARKING_SHARE]
     spots = place_people(street, [car for car, _ in parked], len(people), random)
-    figures = {row: _stand(camera, people[row], spot, random) for row, spot in enumerate(spots) if spot is not None}
-    obstacles = [*stage.fixed, *(layer for _, layer in parked)]
-    visible = visible_shares(camera.size, figures, obstacles)
-    shown = [row for row in figures if visible[row] >= LEAST_VISIBLE]
+    layers = {row: _stand(camera, people[row], spot, random) for row, spot in enumerate(spots) if spot is not None}
+    obstacles = [*static_scene.fixed, *(layer for _, layer in parked)]
+    visible = visible_shares(camera.size, layers, obstacles)
+    shown = [row for row in layers if visible[row] >= MIN_VISIBLE_SHARE]
     light = sample_light(street, random)
-    image = _paint(stage, light, [*obstacles, *(figures[row] for row in shown)])
-    boxes = np.array([figures[row].box() for row in shown], np.int64).reshape(-1, 4)
+    image = _paint(static_scene, light, [*obstacles, *(layers[row] for row in shown)])
+    boxes = np.array([layers[row].box() for row in shown], np.int64).reshape(-1, 4)
     return RenderedScene(
         camera_response(camera, image, light.warmth, light.brightness, random),
         np.array(shown, np.int64),
@@ -53,28 +53,28 @@ def render_scene(stage: StaticScene, people: Sequence[Identity], random: np.rand
     )
 
 
-def visible_shares(size: tuple[int, int], figures: dict[int, Layer], obstacles: Sequence[Layer]) -> dict[int, float]:
-    """The share of each figure that nothing nearer hides and that is inside an image of `size` (width, height)."""
-    owner: NDArray[Any] = np.full(size[::-1], NOBODY, np.uint8)
-    numbered = [*((NOBODY, layer) for layer in obstacles), *figures.items()]
+def visible_shares(size: tuple[int, int], layers: dict[int, Layer], obstacles: Sequence[Layer]) -> dict[int, float]:
+    """The share of each person that nothing nearer hides and that is inside an image of `size` (width, height)."""
+    owner: NDArray[Any] = np.full(size[::-1], _NOBODY, np.uint8)
+    numbered = [*((_NOBODY, layer) for layer in obstacles), *layers.items()]
     for number, layer in sorted(numbered, key=lambda pair: -pair[1].depth):
         own(owner, layer, number)
-    counts = np.bincount(owner.ravel(), minlength=NOBODY + 1)
-    return {row: float(counts[row] / max(1, layer.area())) for row, layer in figures.items()}
+    counts = np.bincount(owner.ravel(), minlength=_NOBODY + 1)
+    return {row: float(counts[row] / max(1, layer.area())) for row, layer in layers.items()}
 
 
 def _stand(camera: Camera, person: Identity, spot: Spot, random: np.random.Generator) -> Layer:
     """The person walking at `spot`, seen from the camera's side."""
     along = random.choice([0.0, np.pi]) + random.normal(0, 0.25)
-    heading = along if random.random() < ALONG_THE_STREET else random.uniform(0, 2 * np.pi)
+    heading = along if random.random() < _ALONG_THE_STREET else random.uniform(0, 2 * np.pi)
     bearing = np.arctan2(spot[0] - camera.x, spot[1])
     sprite = render_person(person, sample_pose(random, float(bearing + np.pi - heading)), random)
     return stand_up(sprite, SCALE, (float(FEET[0]), float(FEET[1])), spot, camera)
 
 
-def _paint(stage: StaticScene, light: Light, layers: Sequence[Layer]) -> ImageArray:
+def _paint(static_scene: StaticScene, light: Light, layers: Sequence[Layer]) -> ImageArray:
     """Backdrop, the shade of the houses, shadows on the ground, then everything from far to near."""
-    street = stage.street
+    street = static_scene.street
     image = street.backdrop.copy()
     shade_houses(image, street, light)
     for layer in layers:

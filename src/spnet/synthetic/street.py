@@ -18,13 +18,13 @@ from spnet.synthetic.textures import (
     paint_walls,
 )  # fmt: skip
 
-FINENESS = 2  # rays per pixel and axis
+_OVERSAMPLING = 2  # rays per pixel and axis
 MISSED = np.float32(1e6)
 
 
 @dataclass(frozen=True)
 class Street:
-    """A camera's place: the road reaches to ±`road` metres, the pavement to the house fronts at ±`wall`."""
+    """A camera's place: the road reaches to ±`road` meters, the pavement to the house fronts at ±`wall`."""
 
     camera: Camera
     road: float
@@ -34,7 +34,7 @@ class Street:
 
 
 def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
-    """A street and the camera in it, both drawn at random; `zoom` is the range of focal lengths in image widths."""
+    """A street and the camera in it, both sampled; `zoom` is the range of focal lengths in image widths."""
     road = random.uniform(2.6, 4.0)
     wall = road + random.uniform(2.6, 4.2)
     camera = sample_camera(random, size, wall, zoom)
@@ -43,15 +43,15 @@ def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple
 
 
 def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[ImageArray, NDArray[Any]]:
-    rays = camera.rays(FINENESS)
+    rays = camera.rays(_OVERSAMPLING)
     x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
         to_ground = np.where(y < 0, -camera.height / y, MISSED)
         to_side = np.abs((np.sign(x) * np.float32(wall) - camera.x) / x)
         to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
-    coarse = np.s_[::FINENESS, ::FINENESS]  # the sky is smooth
+    coarse = np.s_[::_OVERSAMPLING, ::_OVERSAMPLING]  # the sky is smooth
     sky = _sky(random, y[coarse] / np.hypot(x[coarse], z[coarse]))
-    image = cv2.resize(sky, None, fx=FINENESS, fy=FINENESS)
+    image = cv2.resize(sky, None, fx=_OVERSAMPLING, fy=_OVERSAMPLING)
     length = GROUND_FAR - GROUND_NEAR
     nearest = np.minimum(to_side, to_end)
     for side in (-1, 0, 1):
@@ -98,7 +98,7 @@ def _sky(random: np.random.Generator, rise: NDArray[Any]) -> ImageArray:
 
 
 def _haze(image: ImageArray, distance: NDArray[Any]) -> None:
-    """Far things fade into the colour of the sky near the horizon."""
+    """Far things fade into the color of the sky near the horizon."""
     share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
     sky = np.full_like(image, (206, 216, 224))
     image[:] = cv2.blendLinear(sky, image, share, 1 - share)

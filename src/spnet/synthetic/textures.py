@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spnet.synthetic.identity import Colour
+from spnet.synthetic.camera import ImageArray
+from spnet.synthetic.identity import Color
 
-ImageArray = NDArray[Any]
-GROUND_SCALE, WALL_SCALE = 36, 30  # pixels per metre
-GROUND_NEAR, GROUND_FAR = -2.0, 46.0  # metres along the street
+GROUND_SCALE, WALL_SCALE = 36, 30  # pixels per meter
+GROUND_NEAR, GROUND_FAR = -2.0, 46.0  # meters along the street
 WALL_TOP = 15.0
 
-WALLS: tuple[Colour, ...] = (
+_WALLS: tuple[Color, ...] = (
     (150, 88, 70), (188, 170, 146), (206, 198, 186), (128, 122, 118), (166, 120, 92), (196, 178, 128), (142, 150, 156),
     (112, 74, 62), (176, 186, 180),
 )  # fmt: skip
-ACCENTS: tuple[Colour, ...] = (
+_ACCENTS: tuple[Color, ...] = (
     (150, 42, 44), (36, 76, 60), (38, 58, 104), (44, 44, 48), (196, 150, 60), (96, 60, 104), (40, 112, 120),
     (206, 200, 190),
 )  # fmt: skip
-WORDS = (
+_WORDS = (
     "CAFE",
     "BAKERY",
     "BOOKS",
@@ -67,21 +67,21 @@ def _slabs(random: np.random.Generator, rows: int, columns: int) -> ImageArray:
 
 
 def _patches(random: np.random.Generator, road: ImageArray) -> None:
-    """Mended asphalt, cracks and manholes."""
+    """Patched asphalt, cracks and manholes."""
     rows, columns = road.shape[:2]
     for _ in range(10):
         x, y = int(random.integers(columns)), int(random.integers(rows))
-        grey = int(random.integers(88, 136))
+        gray = int(random.integers(88, 136))
         cv2.rectangle(
-            road, (x, y), (x + int(random.integers(20, 90)), y + int(random.integers(30, 160))), (grey,) * 3, -1
+            road, (x, y), (x + int(random.integers(20, 90)), y + int(random.integers(30, 160))), (gray,) * 3, -1
         )
     for _ in range(14):
         steps = np.cumsum(random.integers(-9, 10, (12, 2)), 0) + random.integers(0, (columns, rows))
         cv2.polylines(road, [steps.astype(np.int32)], False, (62, 62, 64), 1)
     for _ in range(4):
-        centre = (int(random.integers(columns)), int(random.integers(rows)))
-        cv2.circle(road, centre, GROUND_SCALE // 3, (58, 56, 54), -1)
-        cv2.circle(road, centre, GROUND_SCALE // 3 - 2, (92, 90, 86), 2)
+        center = (int(random.integers(columns)), int(random.integers(rows)))
+        cv2.circle(road, center, GROUND_SCALE // 3, (58, 56, 54), -1)
+        cv2.circle(road, center, GROUND_SCALE // 3 - 2, (92, 90, 86), 2)
 
 
 def _markings(random: np.random.Generator, ground: ImageArray, left: int, right: int) -> None:
@@ -110,7 +110,7 @@ def paint_walls(random: np.random.Generator, length: float) -> tuple[ImageArray,
 
 
 def _house(random: np.random.Generator, width: int, tall: int) -> ImageArray:
-    wall = np.array(WALLS[random.integers(len(WALLS))]) + random.integers(-12, 13)
+    wall = np.array(_WALLS[random.integers(len(_WALLS))]) + random.integers(-12, 13)
     house = np.empty((tall, width, 3), np.uint8)
     house[:] = np.clip(wall, 0, 255)
     if random.random() < 0.5:
@@ -149,24 +149,24 @@ def _windows(random: np.random.Generator, area: ImageArray, wall: NDArray[Any]) 
 def _shop(random: np.random.Generator, area: ImageArray) -> None:
     """Show windows with goods, a door, a sign and perhaps an awning."""
     tall, width = area.shape[:2]
-    accent, other = (ACCENTS[i] for i in random.choice(len(ACCENTS), 2, replace=False))
+    accent, other = (_ACCENTS[i] for i in random.choice(len(_ACCENTS), 2, replace=False))
     sign, base = round(0.75 * WALL_SCALE), round(0.45 * WALL_SCALE)
     area[:] = np.array(accent) * 0.75
     glass = area[sign : tall - base, 6 : width - 6]
     glass[:] = np.linspace(60, 120, glass.shape[0])[:, None, None] * np.array([1.0, 1.04, 1.05])
     for _ in range(width // 9):
         x, y = int(random.integers(glass.shape[1])), int(random.integers(glass.shape[0] // 3, glass.shape[0]))
-        grey = random.uniform(50, 190)
-        colour = tuple((grey + random.uniform(-34, 34, 3)).tolist())
-        cv2.rectangle(glass, (x, y), (x + int(random.integers(3, 14)), y + int(random.integers(4, 20))), colour, -1)
+        gray = random.uniform(50, 190)
+        color = tuple((gray + random.uniform(-34, 34, 3)).tolist())
+        cv2.rectangle(glass, (x, y), (x + int(random.integers(3, 14)), y + int(random.integers(4, 20))), color, -1)
     for pane in range(0, glass.shape[1], round(1.3 * WALL_SCALE)):
         cv2.line(glass, (pane, 0), (pane, glass.shape[0]), tuple(int(0.5 * level) for level in accent), 3)
     door = int(random.integers(8, max(9, width - 2 * WALL_SCALE)))
     cv2.rectangle(area, (door, sign + 6), (door + WALL_SCALE, tall), tuple(int(0.6 * level) for level in other), -1)
     cv2.rectangle(area, (door + 5, sign + 12), (door + WALL_SCALE - 5, tall - 20), (122, 136, 142), -1)
     cv2.rectangle(area, (0, 0), (width, sign), accent, -1)
-    light: Colour = (240, 232, 210) if sum(accent) < 400 else (40, 40, 46)
-    word = WORDS[random.integers(len(WORDS))]
+    light: Color = (240, 232, 210) if sum(accent) < 400 else (40, 40, 46)
+    word = _WORDS[random.integers(len(_WORDS))]
     cv2.putText(area, word, (width // 8, round(0.72 * sign)), cv2.FONT_HERSHEY_DUPLEX, sign / 34, light, 1, cv2.LINE_AA)
     if random.random() < 0.5:
         for stripe in range(0, width, 10):
@@ -178,15 +178,15 @@ def _shop(random: np.random.Generator, area: ImageArray) -> None:
 def _door(random: np.random.Generator, area: ImageArray) -> None:
     tall, width = area.shape[:2]
     left = int(random.integers(0, max(1, width - WALL_SCALE)))
-    colour = ACCENTS[random.integers(len(ACCENTS))]
+    color = _ACCENTS[random.integers(len(_ACCENTS))]
     top = tall - round(2.2 * WALL_SCALE)
     cv2.rectangle(area, (left - 4, top - 4), (left + WALL_SCALE + 4, tall), (206, 200, 190), -1)
-    cv2.rectangle(area, (left, top), (left + WALL_SCALE, tall), colour, -1)
+    cv2.rectangle(area, (left, top), (left + WALL_SCALE, tall), color, -1)
     cv2.rectangle(area, (left + 5, top + 6), (left + WALL_SCALE - 5, top + 26), (84, 96, 104), -1)
 
 
 def _roughen(random: np.random.Generator, image: ImageArray, strength: float) -> ImageArray:
-    """Grain and stains, so that no surface is one flat colour."""
+    """Grain and stains, so that no surface is one flat color."""
     rows, columns = image.shape[:2]
     grain = random.normal(0, strength, (rows // 2 + 1, columns // 2 + 1)).astype(np.float32)
     stains = random.normal(0, strength, (rows // 40 + 2, columns // 40 + 2)).astype(np.float32)

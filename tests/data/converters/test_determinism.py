@@ -15,12 +15,12 @@ SLOW_WRITER = """
 import os, signal, sys
 from spnet.data import schema
 written = []
-def write_and_die(path, document, write=schema._write_json):
-    write(path, document)
+def write_and_die(path, document, indent, write=schema.write_json):
+    write(path, document, indent)
     written.append(path)
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-schema._write_json = write_and_die
+schema.write_json = write_and_die
 from spnet.cli.main import main
 main(sys.argv[1:])
 """

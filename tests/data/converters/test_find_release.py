@@ -8,6 +8,7 @@ from releases import copy_release
 
 from spnet.cli.main import main
 from spnet.data.converters.find_release import find_root
+from spnet.errors import UserError
 
 LAYOUTS = ["PRW-v16.04.20", "prw/PRW-v16.04.20", "a/b"]
 
@@ -23,6 +24,30 @@ def test_the_nearest_release_wins(tmp_path: Path) -> None:
     outer = copy_release("prw", tmp_path / "data")
     copy_release("prw", tmp_path / "data" / "frames" / "old")
     assert find_root(tmp_path / "data", ["frame_train.mat"], "PRW") == outer
+
+
+def make_release(root: Path) -> Path:
+    root.mkdir(parents=True)
+    (root / "mark.mat").touch()
+    return root
+
+
+def test_the_search_goes_two_levels_down_and_two_up(tmp_path: Path) -> None:
+    down = tmp_path / "down"
+    root = make_release(down / "1" / "2")
+    assert find_root(down, ["mark.mat"], "X") == root
+    up = make_release(tmp_path / "up")
+    (up / "1" / "2" / "3").mkdir(parents=True)
+    assert find_root(up / "1" / "2", ["mark.mat"], "X") == up
+
+
+def test_the_search_goes_no_further(tmp_path: Path) -> None:
+    down, up = tmp_path / "down" / "0" / "0", make_release(tmp_path / "up")
+    make_release(down / "1" / "2" / "3")
+    (up / "1" / "2" / "3").mkdir(parents=True)
+    for source in (down, up / "1" / "2" / "3"):
+        with pytest.raises(UserError, match="no X here"):
+            find_root(source, ["mark.mat"], "X")
 
 
 @pytest.mark.parametrize("source", ["cuhk-sysu", "prw", "cocopersons"])

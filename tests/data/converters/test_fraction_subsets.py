@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spnet.data.converters.fraction_subsets import FIRST_WRONG_ID, fraction_subsets
+from spnet.data.converters.fraction_subsets import FIRST_NOISE_ID, fraction_subsets
 from spnet.data.schema import Split, image_record, person_record
 
 
@@ -39,10 +39,10 @@ def test_wrong_boxes_are_boxes_of_the_split_scaled_to_their_image() -> None:
 
 
 def test_a_wrong_box_gets_no_number_that_an_annotation_or_a_person_of_any_split_has() -> None:
-    splits = {"train": make_split(FIRST_WRONG_ID // 3, 1), "pretrain": make_split(0, 10, FIRST_WRONG_ID - 23)}
+    splits = {"train": make_split(FIRST_NOISE_ID // 3, 1), "pretrain": make_split(0, 10, FIRST_NOISE_ID - 23)}
     numbers = [record["id"] for record in wrong_boxes(fraction_subsets(splits, "pretrain"))]
     # train's annotations are 300000 to 300002, and the last of pretrain's persons 300006
-    assert numbers == list(range(FIRST_WRONG_ID + 7, FIRST_WRONG_ID + 7 + 24))
+    assert numbers == list(range(FIRST_NOISE_ID + 7, FIRST_NOISE_ID + 7 + 24))
     records = fraction_subsets(splits, "pretrain")["p180"].annotations
     assert all(record["person_id"] == record["id"] for record in records if record["id"] in set(numbers))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spnet.data.converters.splits import add_validation, divide, sample
+from spnet.data.converters.splits import add_validation, mini_split, split_by_identity
 from spnet.data.schema import Split, image_record, person_record
 
 
@@ -38,7 +38,7 @@ def known(split: Split) -> set[int]:
 @pytest.mark.parametrize("make", [disconnected, entangled])
 def test_no_person_is_in_both_parts(make: object) -> None:
     whole = make()  # type: ignore[operator]
-    parts = divide(whole, 10_000)
+    parts = split_by_identity(whole, 10_000)
     assert parts is not None
     train, val, hidden = parts
     everybody = [{record["person_id"] for record in part.annotations} for part in (train, val)]
@@ -51,8 +51,8 @@ def test_no_person_is_in_both_parts(make: object) -> None:
 
 
 def test_only_people_of_both_parts_become_unknown() -> None:
-    assert divide(disconnected(), 10_000)[2] == {}  # type: ignore[index]
-    train, val, hidden = divide(entangled(), 10_000)  # type: ignore[misc]
+    assert split_by_identity(disconnected(), 10_000)[2] == {}  # type: ignore[index]
+    train, val, hidden = split_by_identity(entangled(), 10_000)  # type: ignore[misc]
     assert hidden
     assert set(hidden) <= known(train) - known(val)
     assert hidden.total() == sum(record["person_id"] >= 10_000 for record in val.annotations)
@@ -62,7 +62,7 @@ def test_only_people_of_both_parts_become_unknown() -> None:
 def test_the_whole_part_is_not_changed() -> None:
     whole = entangled()
     before = [dict(record) for record in whole.annotations]
-    divide(whole, 10_000)
+    split_by_identity(whole, 10_000)
     assert whole.annotations == before
 
 
@@ -80,7 +80,7 @@ def test_validation_is_added_with_somebody_to_search_for() -> None:
 
 def test_samples_are_small_and_whole() -> None:
     whole = entangled(400)
-    small = sample(whole)
+    small = mini_split(whole)
     assert 100 <= len(small.images) < 104
     inside = {image["id"] for image in small.images}
     assert small.annotations == [record for record in whole.annotations if record["image_id"] in inside]

@@ -1,4 +1,4 @@
-"""The summary tells counts, the paper's beside them, and everything that was left out."""
+"""The summary has the counts, the paper's beside them, and everything that was left out."""
 
 import io
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spnet.data.converters.summary import ConvertedDataset, ExpectedCount, print_summary
+from spnet.cli.prepare import print_summary
+from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
 from spnet.data.schema import Split, image_record, person_record
 
 
@@ -24,13 +25,13 @@ from spnet.data.schema import Split, image_record, person_record
         (11816, "12k", True),
     ],
 )
-def test_rounded_figures_agree_within_their_rounding(ours: int, paper: str, agrees: bool) -> None:
+def test_rounded_counts_agree_within_their_rounding(ours: int, paper: str, agrees: bool) -> None:
     assert ExpectedCount("boxes", ours, paper).agrees is agrees
 
 
-def test_everything_is_told() -> None:
+def test_everything_is_printed() -> None:
     persons = [person_record(0, 0, (1, 1, 5, 5), 3), person_record(1, 0, (7, 1, 5, 5), 4, is_known=False)]
-    prepared = ConvertedDataset(
+    converted = ConvertedDataset(
         {"train": Split([image_record(0, "a.jpg", 50, 50)], persons, "p")},
         {"test": {"queries": {"0": [0]}, "images": [0]}},
         {"crowds": 1234},
@@ -38,7 +39,7 @@ def test_everything_is_told() -> None:
         ["a note"],
     )
     console = Console(record=True, width=100, file=io.StringIO())
-    print_summary(Path("out"), prepared, console)
+    print_summary(Path("out"), converted, console)
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "train 1 2 1 1 1" in lines
     assert "test 1 1 1" in lines

@@ -1,7 +1,7 @@
-"""Random views of a scene: the geometry is drawn first, then each view is made in one resampling.
+"""Random views of a scene: the geometry is sampled first, then each view is made in one resampling.
 
-Drawing numbers is cheap and moving pixels is not, so scaling, padding, cropping, resizing and flipping are composed
-into one map from the image file to the view before a pixel is touched (SPEC section 5, supplementary section 8).
+Sampling numbers is cheap and moving pixels is not, so scaling, padding, cropping, resizing and flipping are composed
+into one map from the image file to the view before a pixel is touched (supplementary section 8).
 """
 
 from spnet.config.schema import Augmentation

@@ -1,16 +1,16 @@
-"""The drawn geometry of one view, as the steps of the paper and as the one affine map they amount to."""
+"""The sampled geometry of one view, as the steps of the paper and as the one affine map they amount to."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-LEAST_VISIBLE = 0.4  # share of a box's area that a crop must leave (docs/method.md, "Data")
+_MIN_VISIBLE_SHARE = 0.4  # of a box's area, which a crop must leave (docs/method.md, "Data")
 
 
 @dataclass(frozen=True)
 class ViewParams:
-    """Resize, centre-pad with black, crop, resize, flip. Sizes are (width, height), all in whole pixels."""
+    """Resize, center-pad with black, crop, resize, flip. Sizes are (width, height), all in whole pixels."""
 
     image: tuple[int, int]  # the file
     resized: tuple[int, int]  # after the first scaling
@@ -47,7 +47,7 @@ def transform_boxes(plan: ViewParams, boxes: np.ndarray) -> tuple[np.ndarray, np
 
     `boxes` is (N, 4) float64, pixels xyxy of the file. Returns (K, 4) float64 boxes in pixels of the view and the (K,)
     rows of `boxes` they are. After a crop, boxes are clipped to the view and those of which less than 40% is left are
-    dropped; without a crop all of them stay as annotated (SPEC section 5).
+    dropped; without a crop all of them stay as annotated (docs/method.md, "Data").
     """
     scale, shift = plan.affine
     corners = np.sort(boxes.reshape(-1, 2, 2) * scale + shift, axis=1)  # a flip exchanges left and right
@@ -55,5 +55,5 @@ def transform_boxes(plan: ViewParams, boxes: np.ndarray) -> tuple[np.ndarray, np
         return corners.reshape(-1, 4), np.arange(len(boxes))
     clipped = np.clip(corners, 0, plan.output)
     visible, full = (np.prod(c[:, 1] - c[:, 0], axis=1) for c in (clipped, corners))
-    kept = np.flatnonzero((visible >= LEAST_VISIBLE * full) & (visible > 0))
+    kept = np.flatnonzero((visible >= _MIN_VISIBLE_SHARE * full) & (visible > 0))
     return clipped[kept].reshape(-1, 4), kept

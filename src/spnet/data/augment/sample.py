@@ -1,6 +1,6 @@
-"""Draws the geometry of a view: which scale, which crop, whether flipped. No pixel is touched here.
+"""Sample the geometry of a view: which scale, which crop, whether flipped. No pixel is touched here.
 
-Sources: supplementary section 8, "Image Augmentation", and SPEC section 5, "Augmentation".
+Sources: supplementary section 8, "Image Augmentation"; docs/method.md, "Data".
 """
 
 import numpy as np
@@ -9,14 +9,14 @@ from spnet.config.schema import Augmentation
 from spnet.data.augment.params import ViewParams
 
 Size = tuple[int, int]  # width, height
-PADDING = {"rrc2": 3, "rrc_scale": 4}  # padded to at least so many crops
-EDGE = 0.1  # share of a box's width and height that a crop around all boxes may cut at each edge
+_PADDING = {"rrc2": 3, "rrc_scale": 4}  # padded to at least so many crops
+_EDGE = 0.1  # share of a box's width and height that a crop around all boxes may cut at each edge
 
 
 def sample_view(
     augmentation: Augmentation, image: Size, boxes: np.ndarray, known: np.ndarray, generator: np.random.Generator
 ) -> ViewParams:
-    """The plan of one random view.
+    """Sample the parameters of one random view.
 
     `image` is the file's width and height; `boxes` (N, 4) float64, pixels xyxy of the file; `known` (N,) bool, boxes
     of known persons, which the crop around one box prefers.
@@ -24,15 +24,15 @@ def sample_view(
     if augmentation.name == "wrs":
         resized = resize_shape(image, augmentation.min_size, augmentation.max_size)
         return ViewParams(image, resized, resized, (0, 0, *resized), resized, False, augmentation.antialias)
-    resized = _draw_size(augmentation, image, generator)
+    resized = _sample_size(augmentation, image, generator)
     boxes = boxes * np.tile(np.asarray(resized) / np.asarray(image), 2)
-    least = PADDING[augmentation.name] * augmentation.crop_size
+    least = _PADDING[augmentation.name] * augmentation.crop_size
     square = (augmentation.crop_size, augmentation.crop_size)
     if len(boxes) == 0:
         padded = _pad(resized, least)
         crop = _anywhere(augmentation.crop_size, padded, generator)
     elif generator.random() < 0.5:
-        box = _draw_box(boxes, known, generator)
+        box = _sample_box(boxes, known, generator)
         side = max(augmentation.crop_size, *(box[2:] - box[:2]).tolist())
         padded = _pad(resized, max(least, side))
         crop = _around_one(box + _offset(padded, resized), side, padded, generator)
@@ -47,7 +47,7 @@ def resize_shape(image: Size, min_size: int, max_size: int) -> Size:
     return _scaled(image, min(min_size / min(image), max_size / max(image)))
 
 
-def _draw_size(augmentation: Augmentation, image: Size, generator: np.random.Generator) -> Size:
+def _sample_size(augmentation: Augmentation, image: Size, generator: np.random.Generator) -> Size:
     if augmentation.name == "rrc2":
         return resize_shape(image, augmentation.min_size, augmentation.max_size)
     return _scaled(image, generator.uniform(*augmentation.scale_range))
@@ -65,8 +65,8 @@ def _offset(padded: Size, resized: Size) -> np.ndarray:
     return np.tile((np.asarray(padded) - np.asarray(resized)) // 2, 2)
 
 
-def _draw_box(boxes: np.ndarray, known: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A random box, of a known person if there is one, widened to whole pixels; (4,) int."""
+def _sample_box(boxes: np.ndarray, known: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Sample a box, of a known person if there is one, widened to whole pixels; (4,) int."""
     candidates = np.flatnonzero(known) if known.any() else np.arange(len(boxes))
     box = boxes[generator.choice(candidates)]
     return np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]).astype(int)
@@ -88,7 +88,7 @@ def _around_one(box: np.ndarray, side: int, padded: Size, generator: np.random.G
 
 def _around_all(boxes: np.ndarray, padded: Size, generator: np.random.Generator) -> tuple[int, int, int, int]:
     """A rectangle holding the inner 80% of all boxes, each edge uniform between them and the padded border."""
-    margin = EDGE * (boxes[:, 2:] - boxes[:, :2])
+    margin = _EDGE * (boxes[:, 2:] - boxes[:, :2])
     first = np.clip(np.floor((boxes[:, :2] + margin).min(axis=0)), 0, np.asarray(padded) - 1).astype(int)
     last = np.clip(np.ceil((boxes[:, 2:] - margin).max(axis=0)), first + 1, padded).astype(int)
     x1, y1 = generator.integers(0, first + 1).tolist()

@@ -46,7 +46,7 @@ def warp(pixels: np.ndarray, reduction: int, plan: ViewParams) -> Tensor:
     width, height = plan.output
     scale, shift = plan.affine
     ends = np.sort([shift, shift + scale * plan.image], axis=0)
-    # A pixel of the view belongs to the image if its centre does.
+    # A pixel of the view belongs to the image if its center does.
     (x1, y1), (x2, y2) = np.clip(np.ceil(ends - 0.5), 0, plan.output).astype(int).tolist()
     covered = (x1, y1, x2, y2) == (0, 0, width, height)
     view = (np.empty if covered else np.zeros)((3, height, width), np.uint8)
@@ -70,7 +70,7 @@ def _resample(
     width, height = pixels.shape[1::-1]
     if max(np.abs(shift).max(), np.abs(shift + scale * (width, height) - size).max()) < 1e-6:
         return cv2.resize(pixels, size, _scratch.image("view", *size, 3), interpolation=cv2.INTER_LINEAR)
-    # OpenCV counts from the centre of the first pixel, and is twice as fast on four channels as on three.
+    # OpenCV counts from the center of the first pixel, and is twice as fast on four channels as on three.
     matrix = np.column_stack([np.diag(scale), shift + scale / 2 - 0.5])
     four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA, _scratch.image("part", width, height, 4))
     target = _scratch.image("view", *size, 4)

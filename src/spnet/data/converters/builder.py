@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from spnet.data.schema import MOST_BOXES_OF_A_PERSON, Split, image_record, person_record
+from spnet.data.schema import MAX_BOXES_PER_PERSON, Split, image_record, person_record
 from spnet.errors import UserError
+
+FIRST_UNKNOWN_ID = 5555  # what unknown persons are numbered from, as in published results
 
 
 class DatasetBuilder:
@@ -17,7 +19,7 @@ class DatasetBuilder:
         self._next_image = 0
         self._next_box = 0
         self._sizes: dict[int, tuple[int, int]] = {}
-        self._appearances: Counter[tuple[int, int]] = Counter()
+        self._occurrences: Counter[tuple[int, int]] = Counter()
 
     def open_split(self, name: str, image_root: Path) -> None:
         """What is added from now on belongs to this split."""
@@ -36,7 +38,7 @@ class DatasetBuilder:
         image: int,
         box: Sequence[float],
         person: int,
-        where: str,
+        context: str,
         is_known: bool = True,
         identifier: int | None = None,
         iou_threshold: float | None = None,
@@ -46,19 +48,19 @@ class DatasetBuilder:
         Raises UserError beginning with `where` (file and record) if the box has no pixel in the image, or the person
         more boxes in it than possible.
         """
-        check_inside(box, self._sizes[image], where)
-        self._appearances[image, person] += 1
-        if self._appearances[image, person] > MOST_BOXES_OF_A_PERSON:
-            raise UserError(f"{where}: a third box of person {person} in one scene; at most 2 are possible")
+        check_inside(box, self._sizes[image], context)
+        self._occurrences[image, person] += 1
+        if self._occurrences[image, person] > MAX_BOXES_PER_PERSON:
+            raise UserError(f"{context}: a third box of person {person} in one scene; at most 2 are possible")
         if identifier is None:
             identifier, self._next_box = self._next_box, self._next_box + 1
         self._open.annotations.append(person_record(identifier, image, box, person, is_known, iou_threshold))
         return identifier
 
 
-def check_inside(box: Sequence[float], size: tuple[int, int], where: str) -> None:
+def check_inside(box: Sequence[float], size: tuple[int, int], context: str) -> None:
     """Raise UserError if [x, y, width, height] has no area or lies outside an image of `size` (width, height)."""
     x, y, width, height = box
     if width <= 0 or height <= 0 or x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
         shown = ", ".join(f"{value:g}" for value in box)
-        raise UserError(f"{where}: box [{shown}] (x, y, width, height) is not in its {size[0]}x{size[1]} image")
+        raise UserError(f"{context}: box [{shown}] (x, y, width, height) is not in its {size[0]}x{size[1]} image")

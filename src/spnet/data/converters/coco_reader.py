@@ -12,8 +12,8 @@ from spnet.data.schema import read_json
 from spnet.data.validation import Records
 from spnet.errors import UserError
 
-PERSON = 1
-IOU_THRESHOLD = 0.5  # for every box of COCOPersons, however small (SPEC section 5)
+_PERSON_CATEGORY = 1
+_IOU_THRESHOLD = 0.5  # for every box of COCOPersons, however small (docs/method.md, "Data")
 
 
 def add_persons(builder: DatasetBuilder, path: Path, image_folder: Path, dropped: Counter[str]) -> None:
@@ -35,54 +35,56 @@ def add_persons(builder: DatasetBuilder, path: Path, image_folder: Path, dropped
         if image not in row_of:
             persons.fail(row, f"image_id {image} is the id of no image")
     if not persons.rows:
-        raise UserError(f"{path}: it holds no person (category {PERSON}, not a crowd)")
+        raise UserError(f"{path}: it holds no person (category {_PERSON_CATEGORY}, not a crowd)")
     with_persons = {record["image_id"] for record in persons.rows}
-    wanted = {image: row for image, row in row_of.items() if image in with_persons}
-    dropped[f"images of {path.name} without a person"] += len(row_of) - len(wanted)
-    _check_images(image_folder, [names[row] for row in wanted.values()])
-    for image, row in wanted.items():
+    kept = {image: row for image, row in row_of.items() if image in with_persons}
+    dropped[f"images of {path.name} without a person"] += len(row_of) - len(kept)
+    _check_images(image_folder, [names[row] for row in kept.values()])
+    for image, row in kept.items():
         builder.add_scene(names[row], (sizes[row][0], sizes[row][1]), identifier=image)
     for record in persons.rows:
         _add_person(builder, record, f"{path}: annotation {record['id']}")
 
 
 def _check_categories(categories: Records) -> None:
-    person = [record.get("name") for record in categories.rows if record.get("id") == PERSON]
+    person = [record.get("name") for record in categories.rows if record.get("id") == _PERSON_CATEGORY]
     if person != ["person"]:
-        raise UserError(f"{categories.path}: not COCO's categories: number {PERSON} is {person}, not 'person'")
+        raise UserError(
+            f"{categories.path}: not COCO's categories: number {_PERSON_CATEGORY} is {person}, not 'person'"
+        )
 
 
 def _persons(instances: Records, dropped: Counter[str]) -> Records:
     """The instances that are single persons with an area, in the order of the file."""
     instances.unique_integers("id")
-    is_person = instances.integers("category_id", 0) == PERSON
+    is_person = instances.integers("category_id", 0) == _PERSON_CATEGORY
     is_crowd = instances.integers("iscrowd", 0, default=0) > 0
     name = instances.path.name
     dropped[f"instances of {name} that are no persons"] += int((~is_person).sum())
     dropped[f"crowds of persons in {name}"] += int((is_person & is_crowd).sum())
-    persons = Records(instances.path, "annotation", _rows(instances, is_person & ~is_crowd))
+    persons = Records(instances.path, "annotation", _select(instances, is_person & ~is_crowd))
     boxes = persons.boxes("bbox", may_be_empty=True)
     has_area = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     dropped[f"persons of {name} whose box has no area"] += int((~has_area).sum())
-    return Records(instances.path, "annotation", _rows(persons, has_area))
+    return Records(instances.path, "annotation", _select(persons, has_area))
 
 
-def _rows(records: Records, wanted: np.ndarray) -> list[dict[str, Any]]:
-    return [record for record, take in zip(records.rows, wanted, strict=True) if take]
+def _select(records: Records, kept: np.ndarray) -> list[dict[str, Any]]:
+    return [record for record, take in zip(records.rows, kept, strict=True) if take]
 
 
 def _check_images(folder: Path, names: list[str]) -> None:
     """Raise UserError if some of the images are in the folder and others are not; no folder at all is no error."""
     if not folder.is_dir():
         return
-    there = set(os.listdir(folder))
-    missing = [name for name in names if name not in there]
+    present = set(os.listdir(folder))
+    missing = [name for name in names if name not in present]
     if missing:
         raise UserError(f"{folder / missing[0]}: no such image ({len(missing)} of {len(names)} are missing)")
 
 
-def _add_person(builder: DatasetBuilder, record: dict[str, Any], where: str) -> None:
+def _add_person(builder: DatasetBuilder, record: dict[str, Any], context: str) -> None:
     identifier = record["id"]
     builder.add_person(
-        record["image_id"], record["bbox"], identifier, where, identifier=identifier, iou_threshold=IOU_THRESHOLD
+        record["image_id"], record["bbox"], identifier, context, identifier=identifier, iou_threshold=_IOU_THRESHOLD
     )

@@ -1,4 +1,4 @@
-"""The paper's subsets of COCOPersons, drawn as they were drawn for it: the same generator, seed and order of draws.
+"""The paper's subsets of COCOPersons, sampled as for the paper: the same generator, seed and order of samples.
 
 Every step starts numpy's legacy generator anew from seed 0. Subsets are rows into a list of N boxes, so that nothing
 here depends on what a box is.
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-KEPT_PERCENT = (80, 60, 40, 20)
-ADDED_PERCENT = (120, 140, 160, 180)
-SLICES = (10, 100, 1000, 10000)
-SEED = 0
+_KEPT_PERCENT = (80, 60, 40, 20)
+_ADDED_PERCENT = (120, 140, 160, 180)
+_SLICES = (10, 100, 1000, 10000)
+_SEED = 0
 
 
 @dataclass(frozen=True)
 class NoiseBoxes:
-    """M boxes put where there is nobody."""
+    """M boxes placed where no person is."""
 
     images: np.ndarray  # (M,) int64 ids of the images that receive one
     boxes: np.ndarray  # (M,) int64 rows of the boxes that are copied there, of all N
@@ -34,35 +34,35 @@ def sample_fewer(image_of_box: np.ndarray) -> dict[str, np.ndarray]:
 
     `image_of_box` (N,) are image ids. p100 is all boxes of the images with two or more.
     """
-    draws = np.random.RandomState(SEED)
+    generator = np.random.RandomState(_SEED)
     images = shared_images(image_of_box)
     order = np.argsort(image_of_box, kind="stable")
     starts = np.searchsorted(image_of_box, images, side="left", sorter=order)
     counts = np.searchsorted(image_of_box, images, side="right", sorter=order) - starts
-    stays = np.array([draws.randint(0, count) for count in counts], np.int64)
+    stays = np.array([generator.randint(0, count) for count in counts], np.int64)
     rows = np.concatenate(
         [order[:0], *(order[start : start + count] for start, count in zip(starts, counts, strict=True))]
     )
     is_candidate = np.ones(len(rows), bool)
     is_candidate[np.cumsum(counts) - counts + stays] = False
-    subsets = {"p100": _marked(rows, len(image_of_box))}
+    subsets = {"p100": _mask_of(rows, len(image_of_box))}
     candidates, always = rows[is_candidate], rows[~is_candidate]
-    for percent in KEPT_PERCENT:
-        draws.shuffle(candidates)
+    for percent in _KEPT_PERCENT:
+        generator.shuffle(candidates)
         candidates = candidates[: max(0, math.ceil(percent / 100 * len(rows)) - len(images))]
-        subsets[f"p{percent}"] = _marked(np.concatenate([always, candidates]), len(image_of_box))
+        subsets[f"p{percent}"] = _mask_of(np.concatenate([always, candidates]), len(image_of_box))
     return dict(reversed(subsets.items()))
 
 
 def sample_noise(image_of_box: np.ndarray) -> dict[str, NoiseBoxes]:
     """What p120, p140, p160 and p180 each add to the subset before: a fifth of p100's boxes, in random images of it."""
-    draws = np.random.RandomState(SEED)
+    generator = np.random.RandomState(_SEED)
     images = shared_images(image_of_box)
     count = int(0.2 * np.isin(image_of_box, images).sum())
     added = {}
-    for percent in ADDED_PERCENT:
-        receivers = draws.choice(images, count) if count else images[:0]
-        added[f"p{percent}"] = NoiseBoxes(receivers, draws.choice(len(image_of_box), count))
+    for percent in _ADDED_PERCENT:
+        receivers = generator.choice(images, count) if count else images[:0]
+        added[f"p{percent}"] = NoiseBoxes(receivers, generator.choice(len(image_of_box), count))
     return added
 
 
@@ -72,16 +72,16 @@ def sample_slices(images: np.ndarray) -> dict[str, np.ndarray]:
     What is beyond the last image is cut off: in a small set the large slices are short or empty.
     """
     shuffled = images.copy()
-    np.random.RandomState(SEED).shuffle(shuffled)
+    np.random.RandomState(_SEED).shuffle(shuffled)
     slices, start = {}, 0
-    for size in SLICES:
+    for size in _SLICES:
         for part in ("train", "val"):
             slices[f"G{size}_{part}"] = shuffled[start : start + size]
             start += size
     return slices
 
 
-def _marked(rows: np.ndarray, count: int) -> np.ndarray:
+def _mask_of(rows: np.ndarray, count: int) -> np.ndarray:
     marked = np.zeros(count, bool)
     marked[rows] = True
     return marked

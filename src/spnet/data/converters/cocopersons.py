@@ -9,11 +9,13 @@ from spnet.data.converters.builder import DatasetBuilder
 from spnet.data.converters.coco_reader import add_persons
 from spnet.data.converters.coco_subsets import sample_slices
 from spnet.data.converters.find_release import find_root
-from spnet.data.converters.fraction_subsets import fraction_subsets, part_of
+from spnet.data.converters.fraction_subsets import fraction_subsets, restrict
 from spnet.data.converters.summary import ConvertedDataset
 from spnet.data.schema import Split
 
-MARKS = [f"{folder}instances_{year}.json" for folder in ("annotations/", "") for year in ("train2017", "val2017")]
+_EXPECTED_FILES = [
+    f"{folder}instances_{year}.json" for folder in ("annotations/", "") for year in ("train2017", "val2017")
+]
 
 
 def prepare_cocopersons(source: Path) -> ConvertedDataset:
@@ -21,7 +23,7 @@ def prepare_cocopersons(source: Path) -> ConvertedDataset:
 
     A split that would hold no box is left out. Raises UserError where a file is missing or is not COCO's.
     """
-    root = find_root(source, MARKS, "COCO 2017")
+    root = find_root(source, _EXPECTED_FILES, "COCO 2017")
     root = root.parent if root.name == "annotations" else root
     dropped: Counter[str] = Counter()
     notes: list[str] = []
@@ -30,7 +32,7 @@ def prepare_cocopersons(source: Path) -> ConvertedDataset:
         images = _image_folder(root, f"{name}2017", notes)
         builder.open_split(name, images)
         add_persons(builder, _instances_file(root, f"{name}2017"), images, dropped)
-    splits = {**builder.splits, **fraction_subsets(builder.splits, "train"), **slices(builder.splits["train"])}
+    splits = {**builder.splits, **fraction_subsets(builder.splits, "train"), **image_slices(builder.splits["train"])}
     empty = [name for name, split in splits.items() if not split.annotations]
     if empty:
         notes.append(f"there are too few images for {', '.join(empty)}: not written")
@@ -53,11 +55,11 @@ def _image_folder(root: Path, year: str, notes: list[str]) -> Path:
     return places[0]
 
 
-def slices(train: Split) -> dict[str, Split]:
+def image_slices(train: Split) -> dict[str, Split]:
     """G10 to G10000, train and val: that many of the train split's images with all their boxes."""
     images = np.array([image["id"] for image in train.images], np.int64)
     result = {}
     for name, part in sample_slices(images).items():
         inside = set(part.tolist())
-        result[name] = part_of(train, [record for record in train.annotations if record["image_id"] in inside])
+        result[name] = restrict(train, [record for record in train.annotations if record["image_id"] in inside])
     return result

@@ -1,6 +1,6 @@
 """CUHK-SYSU as released: scenes with all their boxes in one file, identities and galleries in others, joined by box.
 
-SPEC section 5 says what the files mean. Ids and their order are those that published results were made with.
+Ids and their order are those that published results were made with (docs/method.md, "Data").
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spnet.data.converters.builder import DatasetBuilder
+from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
 from spnet.data.converters.cuhk_sysu_reader import Box, BoxRef, Release, Search, read_release
 from spnet.data.converters.find_release import find_folder, find_root
 from spnet.data.converters.image_sizes import read_sizes
@@ -18,10 +18,9 @@ from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
 from spnet.data.schema import Split
 from spnet.errors import UserError
 
-FIRST_UNKNOWN = 5555
-STANDARD = "G100"
-MARKS = ["annotation/Images.mat", "annotation/pool.mat", "annotation/test/train_test/Train.mat"]
-IMAGE_FOLDERS = ["Image/SSM", "Image/ssm", "image/SSM", "image/ssm"]
+_STANDARD = "G100"
+_EXPECTED_FILES = ["annotation/Images.mat", "annotation/pool.mat", "annotation/test/train_test/Train.mat"]
+_IMAGE_FOLDERS = ["Image/SSM", "Image/ssm", "image/SSM", "image/ssm"]
 
 
 def prepare_cuhk_sysu(source: Path) -> ConvertedDataset:
@@ -29,23 +28,23 @@ def prepare_cuhk_sysu(source: Path) -> ConvertedDataset:
 
     Raises UserError where a file is missing or damaged, or a query's box is not among its scene's boxes.
     """
-    root = find_root(source, MARKS, "CUHK-SYSU")
+    root = find_root(source, _EXPECTED_FILES, "CUHK-SYSU")
     dropped: Counter[str] = Counter()
     release = read_release(root / "annotation", dropped)
     builder = DatasetBuilder()
     images, boxes = _add_scenes(builder, root, release, dropped)
     splits = builder.splits
     listed = {name: _protocol(searches, release, images, boxes) for name, searches in release.searches.items()}
-    protocols = {"test": listed[STANDARD], **listed}
+    protocols = {"test": listed[_STANDARD], **listed}
     notes = add_validation(splits, protocols)
-    return ConvertedDataset(splits, protocols, dict(dropped), _facts(splits, protocols["test"]), notes)
+    return ConvertedDataset(splits, protocols, dict(dropped), _expected_counts(splits, protocols["test"]), notes)
 
 
 def _add_scenes(
     builder: DatasetBuilder, root: Path, release: Release, dropped: Counter[str]
 ) -> tuple[dict[str, int], dict[BoxRef, int]]:
     """Add all scenes with their boxes; returns the ids of scenes and boxes."""
-    folder = find_folder(root, IMAGE_FOLDERS, "images")
+    folder = find_folder(root, _IMAGE_FOLDERS, "images")
     names = sorted(release.scenes, key=_scene_number)
     sizes = dict(zip(names, read_sizes([folder / name for name in names]), strict=True))
     unknown = _unknown_numbers(release)
@@ -58,12 +57,12 @@ def _add_scenes(
         builder.open_split(split, folder)
         for name in part:
             images[name] = builder.add_scene(name, sizes[name])
-            for row, place in enumerate(release.scenes[name]):
+            for row, box in enumerate(release.scenes[name]):
                 person = known.get((name, row))
                 number = unknown[name] + row if person is None else person
-                where = f"{root / MARKS[0]}: scene {name} box {row + 1}"
-                identifier = builder.add_person(images[name], place, number, where, person is not None)
-                boxes.setdefault((name, place), identifier)
+                context = f"{root / _EXPECTED_FILES[0]}: scene {name} box {row + 1}"
+                identifier = builder.add_person(images[name], box, number, context, person is not None)
+                boxes.setdefault((name, box), identifier)
     return images, boxes
 
 
@@ -77,7 +76,7 @@ def _scene_number(name: str) -> tuple[int, str]:
 
 def _unknown_numbers(release: Release) -> dict[str, int]:
     """What an unknown person in the first box of a scene is called: every box counts, in the order of Images.mat."""
-    numbers, number = {}, FIRST_UNKNOWN
+    numbers, number = {}, FIRST_UNKNOWN_ID
     for name, boxes in release.scenes.items():
         numbers[name], number = number, number + len(boxes)
     return numbers
@@ -87,14 +86,14 @@ def _known_persons(
     persons: Sequence[Sequence[BoxRef]], scenes: dict[str, list[Box]], split: str, dropped: Counter[str]
 ) -> dict[tuple[str, int], int]:
     """The identity, from 1, of (scene, row of its boxes); sightings that are no box of a scene count as dropped."""
-    row_of = {(name, place): row for name, boxes in scenes.items() for row, place in reversed(list(enumerate(boxes)))}
+    row_of = {(name, box): row for name, boxes in scenes.items() for row, box in reversed(list(enumerate(boxes)))}
     known: dict[tuple[str, int], int] = {}
-    for person, sightings in enumerate(persons, 1):
-        for sighting in sightings:
-            row = row_of.get(sighting)
+    for person, occurrences in enumerate(persons, 1):
+        for occurrence in occurrences:
+            row = row_of.get(occurrence)
             if row is None:
                 dropped[f"sightings of {split} persons that are no box of a {split} scene"] += 1
-            elif known.setdefault((sighting[0], row), person) != person:
+            elif known.setdefault((occurrence[0], row), person) != person:
                 dropped[f"sightings of {split} persons in a box that is another person's already"] += 1
     return known
 
@@ -108,19 +107,19 @@ def _protocol(
     for search in searches:
         for name in (search.query[0], *search.gallery):
             if name not in release.test_scenes:
-                raise UserError(f"{search.where}: scene {name} is not one of the test scenes of pool.mat")
+                raise UserError(f"{search.context}: scene {name} is not one of the test scenes of pool.mat")
         if search.query not in boxes:
             shown = ", ".join(f"{value:g}" for value in search.query[1])
-            raise UserError(f"{search.where}: its box [{shown}] is no box of scene {search.query[0]} in Images.mat")
+            raise UserError(f"{search.context}: its box [{shown}] is no box of scene {search.query[0]} in Images.mat")
         query = str(boxes[search.query])
         if query in queries:
-            raise UserError(f"{search.where}: the same box is searched for twice")
+            raise UserError(f"{search.context}: the same box is searched for twice")
         queries[query] = [images[name] for name in search.gallery]
         needed.update((images[search.query[0]], *queries[query]))
     return {"queries": queries, "images": sorted(needed)}
 
 
-def _facts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
+def _expected_counts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
     records = [record for split in both for record in split.annotations]

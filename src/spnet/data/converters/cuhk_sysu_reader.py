@@ -8,7 +8,7 @@ from spnet.data.converters.matlab.reader import box, read_mat, structs, text, te
 from spnet.data.converters.matlab.stream import stream_structs
 from spnet.errors import UserError
 
-TEST_FILES = {  # protocol -> file below annotation/test, variable in it
+_TEST_FILES = {  # protocol -> file below annotation/test, variable in it
     **{f"G{size}": (f"train_test/TestG{size}.mat", f"TestG{size}") for size in (50, 100, 500, 1000, 2000, 4000)},
     "GOcclusion": ("subset/Occlusion.mat", "Occlusion1"),
     "GResolution": ("subset/Resolution.mat", "Test_Size"),
@@ -24,7 +24,7 @@ class Search:
     query: BoxRef
     matches: list[BoxRef]  # the gallery's boxes of the person, up to the first entry without a box
     gallery: list[str]  # scenes, in the order of the file
-    where: str  # file and record
+    context: str  # file and record
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,27 @@ class Release:
 def read_release(annotation: Path, dropped: Counter[str]) -> Release:
     """Read the folder `annotation`; boxes without an area are counted in `dropped`. Raises UserError."""
     scenes = _read_scenes(annotation / "Images.mat", dropped)
-    searches = {name: _read_searches(annotation / "test" / file, key) for name, (file, key) in TEST_FILES.items()}
+    searches = {name: _read_searches(annotation / "test" / file, key) for name, (file, key) in _TEST_FILES.items()}
     train_persons = _read_train(annotation / "test" / "train_test" / "Train.mat")
     return Release(scenes, _read_pool(annotation / "pool.mat", scenes), train_persons, searches)
 
 
-def _home(path: Path) -> str:
+def _directory(path: Path) -> str:
     return f"in its folder annotation{str(path.parent).rpartition('annotation')[2]}"
 
 
 def _read_scenes(path: Path, dropped: Counter[str]) -> dict[str, list[Box]]:
     scenes: dict[str, list[Box]] = {}
-    for row, record in enumerate(structs(read_mat(path, ["Img"], _home(path)), ["imname", "box"], f"{path}: Img"), 1):
-        where = f"{path}: scene {row}"
-        name = text(record["imname"], where)
+    for row, record in enumerate(
+        structs(read_mat(path, ["Img"], _directory(path)), ["imname", "box"], f"{path}: Img"), 1
+    ):
+        context = f"{path}: scene {row}"
+        name = text(record["imname"], context)
         if name in scenes:
-            raise UserError(f"{where}: {name} is listed twice")
+            raise UserError(f"{context}: {name} is listed twice")
         boxes = [
-            box(entry["idlocate"], f"{where} ({name}) box {number}")
-            for number, entry in enumerate(structs(record["box"], ["idlocate"], f"{where} ({name}) box"), 1)
+            box(entry["idlocate"], f"{context} ({name}) box {number}")
+            for number, entry in enumerate(structs(record["box"], ["idlocate"], f"{context} ({name}) box"), 1)
         ]
         kept = [entry for entry in boxes if entry is not None and entry[2] > 0 and entry[3] > 0]
         if len(kept) < len(boxes):
@@ -68,7 +70,7 @@ def _read_scenes(path: Path, dropped: Counter[str]) -> dict[str, list[Box]]:
 
 
 def _read_pool(path: Path, scenes: dict[str, list[Box]]) -> set[str]:
-    names = texts(read_mat(path, ["pool"], _home(path)), f"{path}: pool")
+    names = texts(read_mat(path, ["pool"], _directory(path)), f"{path}: pool")
     seen: set[str] = set()
     for row, name in enumerate(names, 1):
         if name in seen:
@@ -81,34 +83,38 @@ def _read_pool(path: Path, scenes: dict[str, list[Box]]) -> set[str]:
 
 def _read_train(path: Path) -> list[list[BoxRef]]:
     persons = []
-    for row, record in enumerate(structs(read_mat(path, ["Train"], _home(path)), ["scene"], f"{path}: Train"), 1):
-        where = f"{path}: person {row}"
-        sightings = [_sighting(entry, where) for entry in structs(record["scene"], ["imname", "idlocate"], where)]
-        persons.append([(name, place) for name, place in sightings if place is not None])
+    for row, record in enumerate(structs(read_mat(path, ["Train"], _directory(path)), ["scene"], f"{path}: Train"), 1):
+        context = f"{path}: person {row}"
+        occurrences = [
+            _read_box_ref(entry, context) for entry in structs(record["scene"], ["imname", "idlocate"], context)
+        ]
+        persons.append([(name, place) for name, place in occurrences if place is not None])
     return persons
 
 
 def _read_searches(path: Path, key: str) -> list[Search]:
     searches = []
-    for row, record in enumerate(stream_structs(path, key, ["Query", "Gallery"], _home(path)), 1):
-        where = f"{path}: query {row}"
-        queries = [_sighting(entry, where) for entry in structs(record["Query"], ["imname", "idlocate"], where)]
-        entries = [_sighting(entry, where) for entry in structs(record["Gallery"], ["imname", "idlocate"], where)]
+    for row, record in enumerate(stream_structs(path, key, ["Query", "Gallery"], _directory(path)), 1):
+        context = f"{path}: query {row}"
+        queries = [_read_box_ref(entry, context) for entry in structs(record["Query"], ["imname", "idlocate"], context)]
+        entries = [
+            _read_box_ref(entry, context) for entry in structs(record["Gallery"], ["imname", "idlocate"], context)
+        ]
         if len(queries) != 1 or queries[0][1] is None:
-            raise UserError(f"{where}: has {len(queries)} boxes to search for, not one")
+            raise UserError(f"{context}: has {len(queries)} boxes to search for, not one")
         if not entries:
-            raise UserError(f"{where}: its gallery is empty")
+            raise UserError(f"{context}: its gallery is empty")
         matches: list[BoxRef] = []
         for name, place in entries:
             if place is None:
                 break
             matches.append((name, place))
-        searches.append(Search((queries[0][0], queries[0][1]), matches, [name for name, _ in entries], where))
+        searches.append(Search((queries[0][0], queries[0][1]), matches, [name for name, _ in entries], context))
     if not searches:
         raise UserError(f"{path}: {key} lists no query")
     return searches
 
 
-def _sighting(entry: object, where: str) -> tuple[str, Box | None]:
-    name = text(entry["imname"], where)  # type: ignore[index]
-    return name, box(entry["idlocate"], f"{where}, scene {name}")  # type: ignore[index]
+def _read_box_ref(entry: object, context: str) -> tuple[str, Box | None]:
+    name = text(entry["imname"], context)  # type: ignore[index]
+    return name, box(entry["idlocate"], f"{context}, scene {name}")  # type: ignore[index]

@@ -6,7 +6,7 @@ from pathlib import Path
 from spnet.errors import UserError
 
 
-def find_root(source: Path, marks: Sequence[str], release: str) -> Path:
+def find_root(source: Path, expected_files: Sequence[str], release: str) -> Path:
     """The nearest folder that holds any of the files `marks` (relative paths).
 
     Looked at in turn: `source`, its sub-folders to two levels, the two folders above it. Raises UserError where none
@@ -14,16 +14,18 @@ def find_root(source: Path, marks: Sequence[str], release: str) -> Path:
     """
     if not source.is_dir():
         raise UserError(f"--source {source}: no such folder")
-    for candidates in _neighbourhood(source.resolve()):
-        found = [folder for folder in candidates if any((folder / mark).exists() for mark in marks)]
+    for candidates in _neighborhood(source.resolve()):
+        found = [folder for folder in candidates if any((folder / mark).exists() for mark in expected_files)]
         if len(found) > 1:
             raise UserError(f"--source {source}: holds {release} twice: {found[0]} and {found[1]}; name one of them")
         if found:
             return found[0]
-    raise UserError(f"--source {source}: no {release} here: looked for {' or '.join(marks)}, also two levels below")
+    raise UserError(
+        f"--source {source}: no {release} here: looked for {' or '.join(expected_files)}, also two levels below"
+    )
 
 
-def _neighbourhood(source: Path) -> Iterator[list[Path]]:
+def _neighborhood(source: Path) -> Iterator[list[Path]]:
     """Groups of folders at the same distance, nearest first."""
     below = [source]
     yield below

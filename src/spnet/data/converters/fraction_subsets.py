@@ -1,4 +1,4 @@
-"""The annotation-fraction study's subsets of a split of boxes, p20 to p180: COCOPersons has them, drawn streets too."""
+"""The annotation-fraction study's subsets of a split of boxes, p20 to p180: also of synthetic streets."""
 
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -9,36 +9,36 @@ import numpy as np
 from spnet.data.converters.coco_subsets import NoiseBoxes, sample_fewer, sample_noise
 from spnet.data.schema import Split, person_record
 
-FIRST_WRONG_ID = 300000
+FIRST_NOISE_ID = 300000
 
 
 def fraction_subsets(splits: Mapping[str, Split], name: str) -> dict[str, Split]:
-    """p20 to p180 of the split `name`, in which every box is a person of its own (SPEC section 5).
+    """p20 to p180 of the split `name`, in which every box is a person of its own (docs/method.md, "Data").
 
-    A wrong box gets a number that is free among annotations and persons of all `splits`.
+    A noise box gets a number that is free among annotations and persons of all `splits`.
     """
     split = splits[name]
     image_of_box = np.array([record["image_id"] for record in split.annotations], np.int64)
     result = {}
     for subset, wanted in sample_fewer(image_of_box).items():
-        result[subset] = part_of(split, [split.annotations[row] for row in np.flatnonzero(wanted)])
+        result[subset] = restrict(split, [split.annotations[row] for row in np.flatnonzero(wanted)])
     taken = {record[key] for other in splits.values() for record in other.annotations for key in ("id", "person_id")}
-    free_ids = (identifier for identifier in count(FIRST_WRONG_ID) if identifier not in taken)
+    free_ids = (identifier for identifier in count(FIRST_NOISE_ID) if identifier not in taken)
     so_far = list(result["p100"].annotations)
     for subset, added in sample_noise(image_of_box).items():
-        so_far = so_far + _wrong_records(split, added, free_ids)
-        result[subset] = part_of(split, so_far)
+        so_far = so_far + _noise_records(split, added, free_ids)
+        result[subset] = restrict(split, so_far)
     return result
 
 
-def part_of(split: Split, annotations: list[dict[str, Any]]) -> Split:
+def restrict(split: Split, annotations: list[dict[str, Any]]) -> Split:
     """The annotations and those images of the split that have one."""
     inside = {record["image_id"] for record in annotations}
     return Split([image for image in split.images if image["id"] in inside], annotations, split.image_root)
 
 
-def _wrong_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[dict[str, Any]]:
-    """Boxes moved to another image, scaled by the sizes of the two; each is a person nobody is."""
+def _noise_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[dict[str, Any]]:
+    """Copy boxes to another image, scaled by the sizes of the two; each is a person of its own."""
     size_of = {image["id"]: (image["width"], image["height"]) for image in split.images}
     records = []
     for image, row in zip(added.images.tolist(), added.boxes.tolist(), strict=True):

@@ -8,12 +8,12 @@ from PIL import Image
 
 from spnet.errors import UserError
 
-THREADS = 8  # they wait for the disk, not for the processor
+_THREADS = 8  # they wait for the disk, not for the processor
 
 
 def read_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
     """Width and height in pixels of every image, in order. Raises UserError for the first that cannot be read."""
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(read_size, paths))
 
 

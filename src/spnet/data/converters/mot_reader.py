@@ -16,8 +16,8 @@ import numpy as np
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.errors import UserError
 
-PEDESTRIAN = 1
-IMAGES = (".jpg", ".jpeg", ".png")
+_PEDESTRIAN = 1
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class TrackBox(NamedTuple):
@@ -25,7 +25,7 @@ class TrackBox(NamedTuple):
 
     track: int
     box: tuple[float, float, float, float]  # x, y, width, height in pixels from 0, inside the image
-    where: str  # file and line
+    context: str  # file and line
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _frame_images(folder: Path, info: dict[str, str]) -> list[Path]:
     """The images of all frames by number; none may be missing or there twice."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a sequence keeps its frames there")
-    paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_frame_number)
+    paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES), key=_frame_number)
     for path, before in zip(paths[1:], paths, strict=False):
         if _frame_number(path) == _frame_number(before):
             raise UserError(f"{path}: frame {_frame_number(path)} has another image too")
@@ -103,42 +103,42 @@ def _read_ground_truth(
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        where = f"{path}: line {number}"
-        frame, track, values, reason = _parse_row(line, where)
+        context = f"{path}: line {number}"
+        frame, track, values, reason = _parse_row(line, context)
         if frame not in sizes:
-            raise UserError(f"{where}: frame {frame} has no image (frames {min(sizes)} to {max(sizes)} have)")
+            raise UserError(f"{context}: frame {frame} has no image (frames {min(sizes)} to {max(sizes)} have)")
         if reason:
             dropped[reason] += 1
             continue
         if (frame, track) in seen:
-            raise UserError(f"{where}: track {track} is in frame {frame} twice")
+            raise UserError(f"{context}: track {track} is in frame {frame} twice")
         seen.add((frame, track))
         box = _clip(values, *sizes[frame])
         if box is None:
             dropped["boxes without a whole pixel inside the image"] += 1
         else:
-            boxes[frame].append(TrackBox(track, box, where))
+            boxes[frame].append(TrackBox(track, box, context))
     return boxes
 
 
-def _parse_row(line: str, where: str) -> tuple[int, int, np.ndarray, str]:
+def _parse_row(line: str, context: str) -> tuple[int, int, np.ndarray, str]:
     """Frame, track, [x, y, width, height] from 0, and why the row does not count ("" if it does)."""
     fields = line.split(",")
     if not 7 <= len(fields) <= 10:
-        raise UserError(f"{where}: {len(fields)} columns; ground truth has 9 (MOT16 and later) or 10 (MOT15)")
+        raise UserError(f"{context}: {len(fields)} columns; ground truth has 9 (MOT16 and later) or 10 (MOT15)")
     try:
         values = np.array(fields, np.float64)
     except ValueError:
-        raise UserError(f"{where}: {line.strip()!r} is not numbers between commas") from None
+        raise UserError(f"{context}: {line.strip()!r} is not numbers between commas") from None
     frame, track, confidence = values[0], values[1], values[6]
     if not np.isfinite(values).all() or (values[4:6] <= 0).any():
-        raise UserError(f"{where}: box {line.strip()!r} is not finite, or has no size")
+        raise UserError(f"{context}: box {line.strip()!r} is not finite, or has no size")
     if frame != int(frame) or track != int(track) or track < 0:
         raise UserError(
-            f"{where}: frame {frame:g} and track {track:g} are not whole numbers from 1 (is it a detection?)"
+            f"{context}: frame {frame:g} and track {track:g} are not whole numbers from 1 (is it a detection?)"
         )
     reason = "rows of confidence 0" if confidence == 0 else ""
-    if not reason and len(fields) in (8, 9) and values[7] != PEDESTRIAN:
+    if not reason and len(fields) in (8, 9) and values[7] != _PEDESTRIAN:
         reason = "rows of other classes than pedestrian"
     return int(frame), int(track), values[2:6] - (1, 1, 0, 0), reason
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from spnet.data.converters.builder import DatasetBuilder
+from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
 from spnet.data.converters.find_release import find_folder, find_root
 from spnet.data.converters.image_sizes import read_sizes
-from spnet.data.converters.prw_reader import FIRST_UNKNOWN, UNKNOWN, Query, read_boxes, read_frame_list, read_queries
+from spnet.data.converters.prw_reader import NO_IDENTITY, Query, read_boxes, read_frame_list, read_queries
 from spnet.data.converters.splits import add_validation
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
 from spnet.data.schema import Split
 from spnet.errors import UserError
 
-MARKS = ["frame_train.mat", "frame_test.mat", "query_info.txt"]
-LISTS = {"trainval": ("frame_train.mat", "img_index_train"), "test": ("frame_test.mat", "img_index_test")}
+_EXPECTED_FILES = ["frame_train.mat", "frame_test.mat", "query_info.txt"]
+_FRAME_LISTS = {"trainval": ("frame_train.mat", "img_index_train"), "test": ("frame_test.mat", "img_index_test")}
 
 
 def prepare_prw(source: Path) -> ConvertedDataset:
@@ -25,8 +25,8 @@ def prepare_prw(source: Path) -> ConvertedDataset:
 
     Raises UserError where a file is missing or damaged, or a query is not among its frame's boxes.
     """
-    root = find_root(source, MARKS, "PRW")
-    frames = {split: read_frame_list(root / file, key) for split, (file, key) in LISTS.items()}
+    root = find_root(source, _EXPECTED_FILES, "PRW")
+    frames = {split: read_frame_list(root / file, key) for split, (file, key) in _FRAME_LISTS.items()}
     both = set(frames["trainval"]) & set(frames["test"])
     if both:
         raise UserError(f"{root / 'frame_test.mat'}: frame {min(both)} is in frame_train.mat too")
@@ -37,7 +37,7 @@ def prepare_prw(source: Path) -> ConvertedDataset:
     queries, notes = _find_queries(read_queries(root / "query_info.txt"), splits["test"])
     protocols = _protocols(queries, splits["test"])
     notes += add_validation(splits, protocols)
-    return ConvertedDataset(splits, protocols, dict(dropped), _facts(splits, protocols["test"]), notes)
+    return ConvertedDataset(splits, protocols, dict(dropped), _expected_counts(splits, protocols["test"]), notes)
 
 
 def _add_frames(builder: DatasetBuilder, root: Path, frames: dict[str, list[str]], dropped: Counter[str]) -> None:
@@ -45,7 +45,7 @@ def _add_frames(builder: DatasetBuilder, root: Path, frames: dict[str, list[str]
     images = find_folder(root, ["frames"], "images")
     names = [name for part in frames.values() for name in part]
     sizes = dict(zip(names, read_sizes([images / f"{name}.jpg" for name in names]), strict=True))
-    unknown = FIRST_UNKNOWN
+    unknown = FIRST_UNKNOWN_ID
     for split, part in frames.items():
         builder.open_split(split, images)
         for name in part:
@@ -54,7 +54,7 @@ def _add_frames(builder: DatasetBuilder, root: Path, frames: dict[str, list[str]
             for row, (person, *box) in enumerate(read_boxes(path), 1):
                 if min(box[2:]) == 0:
                     dropped["boxes without an area"] += 1
-                elif person == UNKNOWN:
+                elif person == NO_IDENTITY:
                     builder.add_person(image, box, unknown, f"{path}: row {row}", is_known=False)
                     unknown += 1
                 else:
@@ -72,7 +72,7 @@ def _find_queries(queries: Sequence[Query], test: Split) -> tuple[list[int], lis
     for query in queries:
         identifier, is_exact = _annotation_of(query, candidates.get((query.frame, query.person), []))
         if identifier in found:
-            raise UserError(f"{query.where}: the same box is searched for twice")
+            raise UserError(f"{query.context}: the same box is searched for twice")
         found[identifier] = None
         if not is_exact:
             shifted.append(query.frame)
@@ -85,7 +85,9 @@ def _annotation_of(query: Query, candidates: Sequence[dict[str, Any]]) -> tuple[
     differences = [int(np.abs(np.array(record["bbox"]) - query.box).max()) for record in candidates]
     if not candidates or min(differences) > 1:
         who = f"person {query.person} in {query.frame}"
-        raise UserError(f"{query.where}: {who}: no annotation of a test frame is theirs with box {query.box.tolist()}")
+        raise UserError(
+            f"{query.context}: {who}: no annotation of a test frame is theirs with box {query.box.tolist()}"
+        )
     nearest = int(np.argmin(differences))
     return candidates[nearest]["id"], differences[nearest] == 0
 
@@ -113,7 +115,7 @@ def _protocols(queries: Sequence[int], test: Split) -> dict[str, dict[str, Any]]
     }
 
 
-def _facts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
+def _expected_counts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
     records = [record for split in both for record in split.annotations]

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spnet.data.converters.builder import FIRST_UNKNOWN_ID
 from spnet.data.converters.matlab.reader import read_mat, texts
 from spnet.errors import UserError
 
-UNKNOWN = -2  # the release's mark of a person without identity
-FIRST_UNKNOWN = 5555  # what such persons are numbered from
-BOX_KEYS = ["box_new", "anno_file", "anno_previous"]
+NO_IDENTITY = -2  # the release's mark of a person without identity
+_BOX_KEYS = ["box_new", "anno_file", "anno_previous"]
 
 
 class Query(NamedTuple):
@@ -20,7 +20,7 @@ class Query(NamedTuple):
     person: int
     box: np.ndarray  # (4,) int64 x, y, width, height
     frame: str
-    where: str  # file and line
+    context: str  # file and line
 
 
 def read_frame_list(path: Path, key: str) -> list[str]:
@@ -40,7 +40,7 @@ def read_frame_list(path: Path, key: str) -> list[str]:
 
 def read_boxes(path: Path) -> list[list[int]]:
     """Rows of id, x, y, width, height of a frame, truncated to whole pixels and clipped at 0. Raises UserError."""
-    table = read_mat(path, BOX_KEYS, "in its folder annotations")
+    table = read_mat(path, _BOX_KEYS, "in its folder annotations")
     if table.size == 0:
         return []
     if table.ndim != 2 or table.shape[1] != 5 or table.dtype.kind not in "iuf":
@@ -48,8 +48,10 @@ def read_boxes(path: Path) -> list[list[int]]:
     for row, values in enumerate(table.tolist(), 1):
         if not np.isfinite(values).all() or min(values[3:]) < 0:
             raise UserError(f"{path}: row {row}: {values} is not finite or has a negative size")
-        if values[0] != int(values[0]) or (values[0] < 0 and values[0] != UNKNOWN) or values[0] >= FIRST_UNKNOWN:
-            raise UserError(f"{path}: row {row}: id {values[0]:g} is not a person's number, nor {UNKNOWN} for unknown")
+        if values[0] != int(values[0]) or (values[0] < 0 and values[0] != NO_IDENTITY) or values[0] >= FIRST_UNKNOWN_ID:
+            raise UserError(
+                f"{path}: row {row}: id {values[0]:g} is not a person's number, nor {NO_IDENTITY} for unknown"
+            )
     whole = table.astype(np.int64)
     whole[:, 1:] = whole[:, 1:].clip(min=0)
     return whole.tolist()
@@ -69,14 +71,14 @@ def read_queries(path: Path) -> list[Query]:
     return queries
 
 
-def _parse_query(line: str, where: str) -> Query:
+def _parse_query(line: str, context: str) -> Query:
     fields = line.split()
     if len(fields) != 6:
-        raise UserError(f"{where}: {len(fields)} columns, not id, x, y, width, height, frame")
+        raise UserError(f"{context}: {len(fields)} columns, not id, x, y, width, height, frame")
     try:
         person, box = int(fields[0]), np.array(fields[1:5], np.float64)
     except ValueError:
-        raise UserError(f"{where}: {line.strip()!r} does not begin with a whole number and four numbers") from None
+        raise UserError(f"{context}: {line.strip()!r} does not begin with a whole number and four numbers") from None
     if not np.isfinite(box).all():
-        raise UserError(f"{where}: {line.strip()!r} has a box that is not finite")
-    return Query(person, box.astype(np.int64).clip(min=0), fields[5].removesuffix(".jpg"), where)
+        raise UserError(f"{context}: {line.strip()!r} has a box that is not finite")
+    return Query(person, box.astype(np.int64).clip(min=0), fields[5].removesuffix(".jpg"), context)

@@ -7,7 +7,7 @@ from typing import Any
 from spnet.data.schema import Split
 
 
-def search_protocol(split: Split, boxes_of_a_person: int = 1) -> dict[str, Any]:
+def search_protocol(split: Split, boxes_per_person: int = 1) -> dict[str, Any]:
     """Every scene is the gallery; each known person seen in two scenes or more gives evenly spaced boxes as queries.
 
     With cameras, as many boxes from each camera (PRW's queries: one box a person and camera).
@@ -21,11 +21,11 @@ def search_protocol(split: Split, boxes_of_a_person: int = 1) -> dict[str, Any]:
     for records in seen.values():
         if len({record["image_id"] for record in records}) < 2:
             continue
-        views: dict[int, list[int]] = defaultdict(list)
+        by_camera: dict[int, list[int]] = defaultdict(list)
         for record in records:
-            views[camera_of[record["image_id"]]].append(record["id"])
-        for view in views.values():
-            queries.extend(_evenly_spaced(view, boxes_of_a_person))
+            by_camera[camera_of[record["image_id"]]].append(record["id"])
+        for ids in by_camera.values():
+            queries.extend(_evenly_spaced(ids, boxes_per_person))
     return {"queries": sorted(queries), "images": [image["id"] for image in split.images]}
 
 

@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import connected_components
 from spnet.data.converters.queries import search_protocol
 from spnet.data.schema import Split
 
-VAL_SHARE = 0.1  # of the scenes
-MINI_SCENES = 100
-MINI_SCENES_OF_A_PERSON = 4
+_VAL_SHARE = 0.1  # of the scenes
+_MINI_SCENES = 100
+_MINI_SCENES_PER_PERSON = 4
 
 
 def add_validation(splits: dict[str, Split], protocols: dict[str, dict[str, Any]]) -> list[str]:
@@ -22,18 +22,18 @@ def add_validation(splits: dict[str, Split], protocols: dict[str, dict[str, Any]
     They are parts of `splits["trainval"]`, with its ids. Returns what should be said about them, a sentence each.
     """
     last_person = max(record["person_id"] for split in splits.values() for record in split.annotations)
-    parts = divide(splits["trainval"], last_person + 1)
+    parts = split_by_identity(splits["trainval"], last_person + 1)
     if parts is None:
         return ["trainval is too small or too entangled for a train/val split without a common identity: there is none"]
     train, val, hidden = parts
-    minis = {"train_mini": sample(train), "val_mini": sample(val)}
+    minis = {"train_mini": mini_split(train), "val_mini": mini_split(val)}
     splits.update(train=train, val=val, **minis)
     protocols.update(val=search_protocol(val), val_mini=search_protocol(minis["val_mini"]))
     boxes = sum(hidden.values())
     return [f"{boxes} boxes of {len(hidden)} persons are unknown in val, for they are known in train"] if hidden else []
 
 
-def divide(split: Split, first_free_person: int) -> tuple[Split, Split, Counter[int]] | None:
+def split_by_identity(split: Split, first_free_person: int) -> tuple[Split, Split, Counter[int]] | None:
     """Train and val without a common person, at most about a tenth of the scenes in val; None where that is impossible.
 
     Scenes that share an identity stay together. Where this leaves val nearly empty, the identities seen in most scenes
@@ -41,47 +41,49 @@ def divide(split: Split, first_free_person: int) -> tuple[Split, Split, Counter[
     in val become unknown persons of their own, numbered from `first_free_person`: the third value counts these boxes
     of each identity.
     """
-    scenes, persons = _known_appearances(split)
-    in_val = _choose(len(split.images), scenes, persons)
-    if in_val.sum() < VAL_SHARE / 2 * len(split.images) or not _searchable(in_val, scenes, persons):
-        in_val = max(_choices(len(split.images), scenes, persons), key=lambda kept: _searchable(kept, scenes, persons))
+    scenes, persons = _known_occurrences(split)
+    in_val = _choose_val(len(split.images), scenes, persons)
+    if in_val.sum() < _VAL_SHARE / 2 * len(split.images) or not _num_searchable(in_val, scenes, persons):
+        in_val = max(
+            _candidate_vals(len(split.images), scenes, persons), key=lambda kept: _num_searchable(kept, scenes, persons)
+        )
     train, val = _part(split, ~in_val), _part(split, in_val)
-    if not train.annotations or not _searchable(in_val, scenes, persons):
+    if not train.annotations or not _num_searchable(in_val, scenes, persons):
         return None
-    return train, val, _hide_common_persons(train, val, first_free_person)
+    return train, val, _anonymize_common_persons(train, val, first_free_person)
 
 
-def _choices(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> Iterator[np.ndarray]:
+def _candidate_vals(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> Iterator[np.ndarray]:
     """What val would be with 0, 1, 2, ... of the most frequent persons set aside, in growing steps."""
     by_frequency = np.argsort(-np.bincount(persons), kind="stable")
     aside = 0
     while aside <= len(by_frequency):
         linking = ~np.isin(persons, by_frequency[:aside])
-        yield _choose(scene_count, scenes[linking], persons[linking])
+        yield _choose_val(scene_count, scenes[linking], persons[linking])
         aside += max(1, aside // 8)
 
 
-def _searchable(in_val: np.ndarray, scenes: np.ndarray, persons: np.ndarray) -> int:
+def _num_searchable(in_val: np.ndarray, scenes: np.ndarray, persons: np.ndarray) -> int:
     """How many known persons are in two scenes of val or more and in none of train."""
     in_scenes = np.bincount(persons)
     return int(((np.bincount(persons, in_val[scenes]) == in_scenes) & (in_scenes >= 2)).sum())
 
 
-def sample(split: Split) -> Split:
+def mini_split(split: Split) -> Split:
     """About 100 scenes (at most half of the split), up to four of each of some persons, with all their boxes."""
-    scenes, persons = _known_appearances(split)
-    limit = min(MINI_SCENES, max(2, len(split.images) // 2))
+    scenes, persons = _known_occurrences(split)
+    limit = min(_MINI_SCENES, max(2, len(split.images) // 2))
     chosen: dict[int, None] = {}
     for person in np.random.RandomState(0).permutation(persons.max(initial=-1) + 1):
         own = scenes[persons == person]
         if len(own) >= 2 and len(chosen) < limit:
-            chosen.update(dict.fromkeys(own[:MINI_SCENES_OF_A_PERSON].tolist()))
+            chosen.update(dict.fromkeys(own[:_MINI_SCENES_PER_PERSON].tolist()))
     wanted = np.zeros(len(split.images), bool)
     wanted[list(chosen)] = True
     return _part(split, wanted)
 
 
-def _known_appearances(split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _known_occurrences(split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Unique pairs (row of the scene, number of the known person from 0), sorted by scene."""
     row_of = {image["id"]: row for row, image in enumerate(split.images)}
     known = [record for record in split.annotations if record["is_known"]]
@@ -90,15 +92,15 @@ def _known_appearances(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return pairs[:, 0], np.unique(pairs[:, 1], return_inverse=True)[1].ravel()
 
 
-def _choose(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np.ndarray:
-    """Bool (S,): the scenes of val, whole connected components, those with somebody to search for first."""
+def _choose_val(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """Bool (S,): the scenes of val, whole connected components, those with a person to search for first."""
     size = scene_count + int(persons.max(initial=-1)) + 1
     links = coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
     component = connected_components(links, directed=False)[1][:scene_count]
     sizes = np.bincount(component)
     order = np.random.RandomState(0).permutation(len(sizes))
     order = order[np.argsort(sizes[order] < 2, kind="stable")]
-    room = min(max(2, round(VAL_SHARE * scene_count)), scene_count // 2)
+    room = min(max(2, round(_VAL_SHARE * scene_count)), scene_count // 2)
     chosen = np.zeros(len(sizes), bool)
     for group in order:
         if 0 < sizes[group] <= room:
@@ -114,7 +116,7 @@ def _part(split: Split, wanted: np.ndarray) -> Split:
     return Split(images, annotations, split.image_root)
 
 
-def _hide_common_persons(train: Split, val: Split, first_free: int) -> Counter[int]:
+def _anonymize_common_persons(train: Split, val: Split, first_free: int) -> Counter[int]:
     """Make known persons of both parts unknown in val, each box a person of its own; returns the boxes of each."""
     common = {record["person_id"] for record in train.annotations if record["is_known"]}
     hidden: Counter[int] = Counter()

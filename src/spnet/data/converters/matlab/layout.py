@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 HEADER = 128
-INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
-ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
-UTF8 = 16
-CELL, STRUCT, CHAR, NUMERIC = 1, 2, 4, range(6, 16)
-COMPLEX = 0x800
-DEEPEST = 16
+INT8, _INT32, _UINT32, MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
+_ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
+_UTF8 = 16
+_CELL, STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
+_COMPLEX = 0x800
+_DEEPEST = 16
 
 
 class Element(NamedTuple):
@@ -55,7 +55,7 @@ class Layout:
             kind, size, start, following = kind & 0xFFFF, kind >> 16, offset + 4, offset + 8
         else:
             start = offset + 8
-            following = start + size + (-size % 8 if kind not in (MATRIX, COMPRESSED) else 0)
+            following = start + size + (-size % 8 if kind not in (MATRIX, _COMPRESSED) else 0)
         if size > end - start or (start == offset + 4 and size > 4):
             raise ValueError(f"the element at byte {offset} reaches over the end")
         if kinds and kind not in kinds:
@@ -64,9 +64,9 @@ class Layout:
 
     def array(self, matrix: Element) -> Array:
         """The beginning of a (not empty) array element."""
-        flags = self.element(matrix.start, matrix.end, UINT32)
-        dimensions = self.element(flags.following, matrix.end, INT32, UINT32)
-        name = self.element(dimensions.following, matrix.end, INT8, UTF8)
+        flags = self.element(matrix.start, matrix.end, _UINT32)
+        dimensions = self.element(flags.following, matrix.end, _INT32, _UINT32)
+        name = self.element(dimensions.following, matrix.end, INT8, _UTF8)
         if flags.end - flags.start != 8 or (dimensions.end - dimensions.start) % 4:
             raise ValueError(f"the array at byte {matrix.start} has no shape")
         bits = struct.unpack_from(f"{self.order}I", self.data, flags.start)[0]
@@ -74,11 +74,11 @@ class Layout:
         shape = struct.unpack_from(f"{self.order}{length}i", self.data, dimensions.start)
         if len(shape) < 2 or min(shape) < 0:
             raise ValueError(f"the array at byte {matrix.start} has the shape {shape}")
-        return Array(bits & 0xFF, bool(bits & COMPLEX), math.prod(shape), name, matrix.end)
+        return Array(bits & 0xFF, bool(bits & _COMPLEX), math.prod(shape), name, matrix.end)
 
     def fields(self, array: Array) -> tuple[list[str], int]:
         """The names of a struct array's fields, and where its values begin."""
-        length = self.element(array.name.following, array.end, INT32)
+        length = self.element(array.name.following, array.end, _INT32)
         names = self.element(length.following, array.end, INT8)
         width = (
             struct.unpack_from(f"{self.order}i", self.data, length.start)[0] if length.end - length.start == 4 else 0
@@ -96,8 +96,8 @@ def variables(data: bytes) -> Iterator[tuple[Layout, Element, bool]]:
     layout = Layout(data, "<" if data[126:128] == b"IM" else ">")
     offset = HEADER
     while offset < len(data):
-        element = layout.element(offset, len(data), MATRIX, COMPRESSED)
-        if element.kind == COMPRESSED:
+        element = layout.element(offset, len(data), MATRIX, _COMPRESSED)
+        if element.kind == _COMPRESSED:
             try:
                 content = zlib.decompress(data[element.start : element.end])
             except zlib.error as error:
@@ -120,18 +120,18 @@ def check_mat(data: bytes) -> None:
 
 
 def _check_array(layout: Layout, matrix: Element, depth: int) -> None:
-    if depth > DEEPEST:
+    if depth > _DEEPEST:
         raise ValueError(f"arrays are nested too deeply at byte {matrix.start}")
     if matrix.start == matrix.end:
         return
     array = layout.array(matrix)
-    if array.kind in (CELL, STRUCT):
-        names, offset = ([""], array.name.following) if array.kind == CELL else layout.fields(array)
+    if array.kind in (_CELL, STRUCT):
+        names, offset = ([""], array.name.following) if array.kind == _CELL else layout.fields(array)
         for _ in range(array.items * len(names)):
             child = layout.element(offset, array.end, MATRIX)
             _check_array(layout, child, depth + 1)
             offset = child.following
-    elif array.kind == CHAR or array.kind in NUMERIC:
+    elif array.kind == _CHAR or array.kind in _NUMERIC:
         offset = array.name.following
         for _ in range(2 if array.is_complex else 1):
             offset = _check_values(layout, array, offset)
@@ -140,10 +140,10 @@ def _check_array(layout: Layout, matrix: Element, depth: int) -> None:
 def _check_values(layout: Layout, array: Array, offset: int) -> int:
     """Check an array's values and return where they end."""
     values = layout.element(offset, array.end)
-    size, length, is_text = ITEM_SIZES.get(values.kind, 0), values.end - values.start, array.kind == CHAR
+    size, length, is_text = _ITEM_SIZES.get(values.kind, 0), values.end - values.start, array.kind == _CHAR
     fits = length == array.items * size or (
-        is_text and (values.kind == UTF8 or length == 0)
+        is_text and (values.kind == _UTF8 or length == 0)
     )  # MATLAB saves such blanks
-    if not size or not fits or (values.kind >= UTF8 and not is_text):
+    if not size or not fits or (values.kind >= _UTF8 and not is_text):
         raise ValueError(f"the array at byte {array.name.start} has not the {array.items} values of its shape")
     return values.following

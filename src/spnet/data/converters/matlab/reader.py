@@ -13,12 +13,12 @@ from spnet.data.converters.matlab.layout import check_mat
 from spnet.errors import UserError
 
 
-def read_mat(path: Path, keys: Sequence[str], home: str) -> np.ndarray:
+def read_mat(path: Path, keys: Sequence[str], directory: str) -> np.ndarray:
     """The first variable of `keys` that a .mat file holds.
 
-    Raises UserError if the file is missing (`home` says where the release keeps it), damaged, or has none of the keys.
+    Raises UserError if the file is missing (`directory` is where it should be), damaged, or has none of the keys.
     """
-    data = read_bytes(path, home)
+    data = read_bytes(path, directory)
     try:
         check_mat(data)
         content = scipy.io.loadmat(io.BytesIO(data))
@@ -32,34 +32,34 @@ def read_mat(path: Path, keys: Sequence[str], home: str) -> np.ndarray:
     raise UserError(f"{path}: has no {' or '.join(map(repr, keys))}, only {', '.join(map(repr, found)) or 'nothing'}")
 
 
-def read_bytes(path: Path, home: str) -> bytes:
-    """A file's content. Raises UserError if it is missing: `home` says where the release keeps it."""
+def read_bytes(path: Path, directory: str) -> bytes:
+    """A file's content. Raises UserError if it is missing: `directory` is where the release keeps it."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the release keeps it {home}") from None
+        raise UserError(f"{path}: no such file; the release keeps it {directory}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def structs(value: Any, fields: Sequence[str], where: str) -> list[np.void]:
+def structs(value: Any, fields: Sequence[str], context: str) -> list[np.void]:
     """The elements of a struct array, or of a cell array of single structs, each with all `fields`."""
     if isinstance(value, np.ndarray) and value.dtype == object and value.size:
         return [
-            element for row, cell in enumerate(value.flat) for element in _single(cell, fields, f"{where} {row + 1}")
+            element for row, cell in enumerate(value.flat) for element in _single(cell, fields, f"{context} {row + 1}")
         ]
     if not isinstance(value, np.ndarray) or not (value.size == 0 or value.dtype.names):
-        raise UserError(f"{where}: not a list of structs with {', '.join(fields)}")
+        raise UserError(f"{context}: not a list of structs with {', '.join(fields)}")
     missing = [field for field in fields if value.size and field not in (value.dtype.names or ())]
     if missing:
-        raise UserError(f"{where}: has no field {missing[0]!r}, only {', '.join(value.dtype.names or ())}")
+        raise UserError(f"{context}: has no field {missing[0]!r}, only {', '.join(value.dtype.names or ())}")
     return list(value.flat)
 
 
-def _single(cell: Any, fields: Sequence[str], where: str) -> list[np.void]:
-    elements = structs(cell, fields, where) if not _is_cells(cell) else []
+def _single(cell: Any, fields: Sequence[str], context: str) -> list[np.void]:
+    elements = structs(cell, fields, context) if not _is_cells(cell) else []
     if len(elements) != 1:
-        raise UserError(f"{where}: not one struct with {', '.join(fields)}")
+        raise UserError(f"{context}: not one struct with {', '.join(fields)}")
     return elements
 
 
@@ -67,27 +67,27 @@ def _is_cells(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype == object
 
 
-def texts(value: Any, where: str) -> list[str]:
+def texts(value: Any, context: str) -> list[str]:
     """A cell array of strings."""
     if not _is_cells(value):
-        raise UserError(f"{where}: not a cell array of names")
-    return [text(cell, f"{where} {row + 1}") for row, cell in enumerate(value.flat)]
+        raise UserError(f"{context}: not a cell array of names")
+    return [text(cell, f"{context} {row + 1}") for row, cell in enumerate(value.flat)]
 
 
-def text(value: Any, where: str) -> str:
+def text(value: Any, context: str) -> str:
     """One string; equal ones are the same object, since galleries repeat the same names millions of times."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1 or not value.flat[0].strip():
-        raise UserError(f"{where}: not a name")
+        raise UserError(f"{context}: not a name")
     return sys.intern(str(value.flat[0]))
 
 
-def box(value: Any, where: str) -> tuple[float, float, float, float] | None:
+def box(value: Any, context: str) -> tuple[float, float, float, float] | None:
     """Four finite numbers x, y, width, height; None where the array is empty."""
     if isinstance(value, np.ndarray) and value.size == 0:
         return None
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or value.size != 4:
-        raise UserError(f"{where}: not a box of four numbers")
+        raise UserError(f"{context}: not a box of four numbers")
     x, y, width, height = value.astype(np.float64).ravel().tolist()
     if not np.isfinite(value).all() or width < 0 or height < 0:
-        raise UserError(f"{where}: box [{x:g}, {y:g}, {width:g}, {height:g}] is not finite or has a negative size")
+        raise UserError(f"{context}: box [{x:g}, {y:g}, {width:g}, {height:g}] is not finite or has a negative size")
     return x, y, width, height

@@ -22,16 +22,16 @@ from spnet.data.converters.matlab.layout import (
 from spnet.data.converters.matlab.reader import read_bytes
 from spnet.errors import UserError
 
-NAME = b"x"  # scipy takes a variable without a name for something else
+_NAME = b"x"  # scipy takes a variable without a name for something else
 
 
-def stream_structs(path: Path, key: str, fields: Sequence[str], home: str) -> Iterator[dict[str, np.ndarray]]:
+def stream_structs(path: Path, key: str, fields: Sequence[str], directory: str) -> Iterator[dict[str, np.ndarray]]:
     """The records of the struct array `key`, each as {field: what scipy makes of it}.
 
-    Raises UserError if the file is missing (`home` says where the release keeps it), damaged, without the key, or the
+    Raises UserError if the file is missing (`directory` is where it should be), damaged, without the key, or the
     array is not of structs with all `fields`.
     """
-    data = read_bytes(path, home)
+    data = read_bytes(path, directory)
     try:
         check_mat(data)
         layout, array = _find(path, data, key)
@@ -71,10 +71,10 @@ def _load(header: bytes, layout: Layout, matrix: Element) -> np.ndarray:
     array = layout.array(matrix)
     unnamed = layout.data[array.name.following : matrix.end]
     before = layout.data[matrix.start : array.name.start - (4 if _is_small(layout, array.name) else 8)]
-    name = struct.pack(f"{layout.order}I4s", len(NAME) << 16 | INT8, NAME)
+    name = struct.pack(f"{layout.order}I4s", len(_NAME) << 16 | INT8, _NAME)
     size = len(before) + len(name) + len(unnamed)
     tag = struct.pack(f"{layout.order}II", MATRIX, size)
-    return scipy.io.loadmat(io.BytesIO(b"".join((header, tag, before, name, unnamed))))[NAME.decode()]
+    return scipy.io.loadmat(io.BytesIO(b"".join((header, tag, before, name, unnamed))))[_NAME.decode()]
 
 
 def _is_small(layout: Layout, element: Element) -> bool:
