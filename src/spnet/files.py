@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from spnet.errors import UserError
 
-LOCK_NAME = ".lock"
+LOCK = ".lock"
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_NAME, timeout=0)
+        lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         raise UserError(f"{folder}: another process is at work there; wait for it, or choose another folder") from None

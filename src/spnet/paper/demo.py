@@ -26,7 +26,7 @@ from spnet.evaluation.metrics_file import read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
 from spnet.evaluation.runner import DETECTIONS, METRICS
-from spnet.files import LOCK, atomic_write, exclusive_lock
+from spnet.files import LOCK, exclusive_lock, write_json
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
 from spnet.paper.measurements import measurement_of
 from spnet.paper.paper_table import PaperTable, Row, Scale, spnet_s
@@ -149,7 +149,7 @@ class Inputs:
 
     def _save(self, name: str, settings: dict[str, Any], seconds: float) -> None:
         self._records[name] = {"settings": settings, "seconds": seconds}
-        _write_json(self._file, self._records)
+        write_json(self._file, self._records)
 
 
 def run_demo(demo: Demo) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _report(demo: Demo, plan: Plan, seconds: dict[str, float]) -> dict[str, Any]
         "settings": {"configuration": PRESET, **demo.counts, "epochs_scale": demo.epochs_scale},
         "versions": versions(),
     }
-    _write_json(demo.output / "metrics.json", metrics)
+    write_json(demo.output / "metrics.json", metrics)
     return metrics
 
 
@@ -250,9 +250,3 @@ def _context(
     ]
     title = "Person search in synthetic scenes"
     return ReportContext(title, lead, annotations, "test", protocol, measured, facts, panels, CLOSING)
-
-
-def _write_json(file: Path, content: Any) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as stream:
-        stream.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from spnet.errors import UserError
-from spnet.files import atomic_write
+from spnet.files import write_json
 
 Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a value a seed, those there are
 
@@ -64,8 +64,7 @@ def mean_std(values: Sequence[float]) -> tuple[float, float | None] | None:
 
 def write_outcome(file: Path, outcome: Outcome) -> None:
     """Write it as JSON. Raises UserError where that cannot be."""
-    with atomic_write(file) as stream:
-        stream.write((json.dumps(asdict(outcome), indent=1, allow_nan=False) + "\n").encode())
+    write_json(file, asdict(outcome))
 
 
 def read_outcome(file: Path) -> Outcome:
