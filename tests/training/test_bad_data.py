@@ -128,11 +128,12 @@ def test_outputs_are_never_overwritten(small_data: Path, tmp_path: Path, capsys:
     (tmp_path / "file").write_text("a file")
     for name in ("full", "file"):
         assert main([*command, str(tmp_path / name)]) == 2
-        expected = f"spnet train: error: output {str(tmp_path / name)!r} exists; choose another folder, or go on with"
-        assert capsys.readouterr().err.startswith(expected)
+        expected = f"spnet train: error: output {str(tmp_path / name)!r} exists; choose another folder\n"
+        assert capsys.readouterr().err == expected
     assert main([*command, str(tmp_path / "file" / "run")]) == 2
     assert (
-        capsys.readouterr().err.splitlines()[-1] == f"spnet train: error: {tmp_path / 'file' / 'run'}: Not a directory"
+        capsys.readouterr().err.splitlines()[-1]
+        == f"spnet train: error: {tmp_path / 'file' / 'run'}: cannot be worked in: Not a directory"
     )
     assert (tmp_path / "full" / "thesis.tex").read_text() == "all of it"
     assert (tmp_path / "file").read_text() == "a file"

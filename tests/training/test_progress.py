@@ -9,7 +9,7 @@ import torch
 
 from small_dataset import options
 from spnet.cli.main import main
-from spnet.training.progress import LossCurves
+from spnet.training.curves import LossCurves
 
 
 def make_trainer(step: int, first_process: bool = True) -> Any:

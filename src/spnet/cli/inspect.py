@@ -32,15 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-workers",
         type=int,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="images read at a time (default: CPUs)",
+        help="images read at a time (default: number of CPUs)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print counts and problems, render the sheet. Raises UserError where there are problems, after listing all."""
-    if arguments.num_workers < 1:
+    if arguments.num_workers is not None and arguments.num_workers < 1:
         raise UserError(f"--num-workers {arguments.num_workers}: must be at least 1")
     console = Console(highlight=False, soft_wrap=True)
     splits, problems = inspection.read_splits(arguments.folder)
@@ -99,7 +98,7 @@ def _check_images(arguments: argparse.Namespace, splits: Mapping[str, Annotation
     missing = inspection.find_missing(splits)
     if missing or not splits:
         return missing
-    problems = _read_all(splits, arguments.num_workers) if arguments.decode else []
+    problems = _read_all(splits, arguments.num_workers or os.cpu_count() or 1) if arguments.decode else []
     sheet = arguments.contact_sheet or arguments.folder / "contact_sheet.jpg"
     try:
         save_contact_sheet(splits, sheet)

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,9 +22,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class PrintHandler(logging.Handler):
+    """Prints messages on the stderr of the moment, which a progress bar replaces while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.getLogger("spnet").handlers = [PrintHandler()]
+    logging.getLogger("spnet").setLevel(logging.INFO)
     parser = build_parser(arguments[:1])
     parsed, keys = parser.parse_known_args(arguments)
     parsed.keys = keys

@@ -1,4 +1,4 @@
-"""`spnet train NAME`: a named configuration, with keys replaced, becomes a run."""
+"""`spnet train NAME`: train a named configuration, with keys replaced."""
 
 import argparse
 from dataclasses import replace
@@ -21,7 +21,8 @@ examples:
   spnet train spnet-tiny --data DATA/synthetic --optimizer.epochs 3 --model.cascade_steps 2 --output runs/trial
   spnet train --resume runs/prw
 
-A run folder holds config.yaml, weights.safetensors, checkpoints/ and logs/ (TensorBoard and metrics.csv).
+A run folder holds config.yaml, weights.safetensors, checkpoints/ and logs/ (metrics.csv, validation.csv, TensorBoard).
+Where the data set has a split `val` the run is validated on it after each epoch, and best.safetensors is kept too.
 Every key of the configuration is an option as well; --print-config prints their values and trains nothing.
 """
 
@@ -44,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.init_from)"
     )
+    parser.add_argument("--val-split", metavar="SPLIT", help="annotations to validate on (key validation.split)")
+    parser.add_argument("--val-protocol", metavar="NAME", help="of retrieval/ (key validation.protocol)")
     parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace, or all of them")
     parser.add_argument(
@@ -62,7 +65,7 @@ def _help_line(key: tuple[str, str, str]) -> str:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, and say where the results are. Raises UserError, KeyboardInterrupt."""
+    """Train, and print where the results are. Raises UserError, KeyboardInterrupt."""
     from spnet.config.io import to_yaml
 
     if arguments.resume:
@@ -76,22 +79,30 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.print_config:
         print(to_yaml(config), end="")
         return
+    from spnet.runs.folder import BEST
     from spnet.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
     weights = fit(config, output, resume=bool(arguments.resume))
-    print(f"weights: {weights}\ncurves:  tensorboard --logdir {output / 'logs'}")
+    print(f"weights: {weights}")
+    if (output / BEST).is_file():
+        print(f"best:    {output / BEST}")
+    print(
+        f"curves:  tensorboard --logdir {output / 'logs'}"
+        if config.logger == "tensorboard"
+        else f"curves:  {output / 'logs'}"
+    )
 
 
 def refuse_changes(arguments: argparse.Namespace) -> None:
     """Raise UserError for whatever would change a run that is resumed."""
-    options = ("stage", "pathway", "data", "split", "weights", "output", "config")
-    given = [f"--{option}" for option in options if getattr(arguments, option) is not None]
+    options = ("stage", "pathway", "data", "split", "weights", "val-split", "val-protocol", "output", "config")
+    given = [f"--{option}" for option in options if getattr(arguments, option.replace("-", "_")) is not None]
     if changes := [*filter(None, [arguments.name]), *given, *arguments.keys]:
         raise UserError(f"--resume {arguments.resume} goes on as the run was configured: drop {' '.join(changes)}")
 
 
 def resolve(arguments: argparse.Namespace) -> "RunConfig":
-    """The configuration the options describe. Raises UserError."""
+    """Build the configuration that the options describe. Raises UserError."""
     from spnet.config.io import override
 
     config = override(_base(arguments), arguments.config, arguments.keys)
@@ -101,6 +112,10 @@ def resolve(arguments: argparse.Namespace) -> "RunConfig":
         config = replace(config, data=replace(config.data, train_split=arguments.split))
     if arguments.weights:
         config = replace(config, weights=replace(config.weights, init_from=arguments.weights))
+    if arguments.val_split:
+        config = replace(config, validation=replace(config.validation, split=arguments.val_split))
+    if arguments.val_protocol:
+        config = replace(config, validation=replace(config.validation, protocol=arguments.val_protocol))
     return config
 
 

@@ -14,6 +14,8 @@ from spnet.errors import UserError
 PathwayName = Literal["query", "object"]
 Stage = Literal["pretrain", "finetune"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow", "none"]
+Monitor = Literal["mAP", "top1", "ap", "recall", "loss"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Dim = Annotated[int, Field(ge=2)]
@@ -222,6 +224,35 @@ class OptimizerConfig(_Schema):
 
 
 @dataclass(frozen=True)
+class ValidationConfig(_Schema):
+    """How a run is measured while it trains; nothing of it shapes weights but early stopping (`patience`)."""
+
+    split: str | None = None
+    """annotations measured on, `annotations/<split>.json`; not given: `val` if the data set has it, and to fine-tune a
+    protocol of that name too"""
+    protocol: str | None = None
+    """retrieval protocol, `retrieval/<protocol>.json`; not given: the split's name. Pre-training needs none"""
+    every_n_epochs: PositiveInt | None = None
+    """epochs between two validations, the last epoch has one in any case; not given: each epoch on `val`, the last one
+    alone on any other split"""
+    monitor: Monitor | None = None
+    """metric that decides which weights are the best: `mAP`, `top1`, `ap` or `recall`, in pre-training `loss`; not
+    given: mAP or loss"""
+    patience: NonNegativeInt = 0
+    """validations without a better metric after which training stops; 0: never"""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig(_Schema):
+    """Which weights of a run are kept beside the last and the best. It shapes no weights."""
+
+    every_n_epochs: NonNegativeInt = 0
+    """epochs between two files `checkpoints/epoch_*.safetensors`; 0: none"""
+    teacher: bool = False
+    """write `teacher.safetensors` too: the network with the teacher's backbone, pyramid and re-id head"""
+
+
+@dataclass(frozen=True)
 class WeightsConfig(_Schema):
     """Where the network's weights come from, beyond the backbone's."""
 
@@ -244,5 +275,9 @@ class RunConfig(_Schema):
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     weights: WeightsConfig = WeightsConfig()
+    validation: ValidationConfig = ValidationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    logger: LoggerName = "tensorboard"
+    """where metrics go beside logs/*.csv: TensorBoard, Lightning's CSV files, Weights & Biases, MLflow or nowhere"""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """of weights, order and augmentation"""

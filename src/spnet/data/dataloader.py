@@ -1,6 +1,10 @@
 """Batches of views: how they are put together, in which order they come, and how a run goes on from the middle."""
 
 import math
+import os
+import signal
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -124,17 +128,19 @@ class SceneLoader(DataLoader[SceneBatch]):
 
     def __init__(self, scenes: PersonSearchDataset, num_workers: int, **order: Any) -> None:
         self.scenes = scenes
-        super().__init__(
-            _ErrorCapturingDataset(scenes),  # type: ignore[arg-type]
-            **order,
-            num_workers=num_workers,
-            collate_fn=_collate_answers,
-            # its own: sampled once an epoch, it would shift the random numbers of a run resumed at an epoch's end
-            generator=torch.Generator(),
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_use_one_core,
-            persistent_workers=num_workers > 0,
-        )
+        with warnings.catch_warnings():  # how many workers there are, a configuration says
+            warnings.filterwarnings("ignore", message="This DataLoader will create .* worker processes")
+            super().__init__(
+                _ErrorCapturingDataset(scenes),  # type: ignore[arg-type]
+                **order,
+                num_workers=num_workers,
+                collate_fn=_collate_answers,
+                # its own, since it samples once an epoch: a run resumed at an epoch's end would sample differently
+                generator=torch.Generator(),
+                pin_memory=torch.cuda.is_available(),
+                worker_init_fn=_init_worker,
+                persistent_workers=num_workers > 0,
+            )
 
     def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
         """The batches; workers start with the first one, so the epoch may be set until then."""
@@ -211,5 +217,17 @@ def _batches_of_one_size(scenes: PersonSearchDataset, batch_size: int) -> list[l
     return [group[i : i + batch_size].tolist() for group in groups for i in range(0, len(group), batch_size)]
 
 
-def _use_one_core(worker: int) -> None:
+def _init_worker(worker: int) -> None:
+    """Leave signals to the main process, which stops its workers: a terminal, `timeout` and SLURM send them to all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_termination, daemon=True).start()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
+
+
+def _wait_for_termination() -> None:
+    """End the worker when its parent sends SIGTERM (`Process.terminate`), and at nobody else's."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -76,7 +76,7 @@ def evaluate_weights(
     root = data or _own_data(weights)
     file = split_file(root, split)
     annotations = read_annotations(file)
-    chosen = _protocols(root, protocols or [split])
+    chosen = named_protocols(root, protocols or [split])
     folder = _no_file(output or evaluation_folder(weights, root, split, pathway))
     arrays = None
     if detections is not None:
@@ -141,7 +141,7 @@ def _own_data(weights: Path) -> Path:
     return Path(read_run_config(weights).data.root)
 
 
-def _protocols(root: Path, names: list[str]) -> dict[str, Protocol]:
+def named_protocols(root: Path, names: list[str]) -> dict[str, Protocol]:
     """Named protocols of a prepared data set. Raises UserError with those there are."""
     chosen: dict[str, Protocol] = {}
     for name in names:

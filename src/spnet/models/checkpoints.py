@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -30,11 +31,18 @@ class Weights:
     pathway: PathwayName  # how it was trained
 
 
-def save_weights(file: Path, network: SPNet, pathway: PathwayName) -> None:
-    """Write a network's weights and architecture; the file appears complete or not at all."""
+def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: Any) -> None:
+    """Write a network's weights and architecture; the file appears complete or not at all.
+
+    Args:
+        file: what is written; its folder is made.
+        network: whose weights.
+        pathway: how it was trained.
+        about: JSON values to keep beside the architecture in the file's metadata, an epoch say.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     # one entry: of several the order would be another each time, and equal runs are to give equal files
-    metadata = {"spnet": json.dumps({"config": to_plain(network.config), "pathway": pathway})}
+    metadata = {"spnet": json.dumps({"config": to_plain(network.config), "pathway": pathway, **about})}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
         stream.write(save(state, metadata))

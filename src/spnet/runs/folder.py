@@ -10,6 +10,10 @@ from spnet.files import atomic_write
 CONFIG_NAME = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
 CURVES = Path("logs") / "metrics.csv"
+VALIDATION_CURVES = Path("logs") / "validation.csv"
+BEST = Path("best.safetensors")
+TEACHER = Path("teacher.safetensors")
+EPOCH_WEIGHTS = Path("checkpoints") / "epoch_{:04}.safetensors"
 
 
 def read_run_config(run: Path) -> RunConfig:

@@ -100,7 +100,10 @@ def fingerprint(config: RunConfig, annotations: Path, source: str | None) -> str
         source: digest of the weights it starts from (`source_fingerprint`), if any.
     """
     content = asdict(config)
-    del content["stage"]  # says what the other keys are for
+    for name in ("stage", "checkpoint", "logger"):  # the first says what the other keys are for
+        del content[name]
+    if not config.validation.patience:  # only early stopping shapes weights
+        del content["validation"]
     for part, names in WITHOUT_EFFECT.items():
         for name in names:
             del content[part][name]

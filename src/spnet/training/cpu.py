@@ -1,4 +1,4 @@
-"""What a CPU needs to train at its own speed; a GPU does not notice."""
+"""Settings of the CPU and its memory that training needs for full speed; a GPU does not notice them."""
 
 import ctypes
 import sys
@@ -7,36 +7,39 @@ from contextlib import contextmanager
 
 import torch
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of the C library's options
-LARGEST_MMAP_THRESHOLD = 32 * 2**20  # what glibc accepts
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+LARGEST_MMAP_THRESHOLD = 32 * 2**20  # bytes; glibc accepts no more
 NEVER = 2**31 - 1
 
 
 @contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Meanwhile numbers below 1e-38 count as zero; and memory once taken from the system is kept for the next step.
+    """Flush denormal numbers (below 1e-38) to zero inside the block, since a CPU takes many times longer for them.
 
-    The gradients of anchors far from everyone are that small, and a CPU takes many times longer for such numbers. And
-    tensors of a few megabytes would otherwise be fetched from the system, page by page, in every operation.
+    The gradients of anchors far from every person are denormal. Threads started inside inherit the setting; on exit
+    the calling thread has the setting it had before.
     """
-    _keep_freed_memory()
-    before = _counts_as_zero()
-    torch.set_flush_denormal(True)  # threads started from here on inherit it
+    before = _flushes_denormals()
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(before)
 
 
-def _counts_as_zero() -> bool:
-    """Whether that is so already; PyTorch can be told, but not asked."""
+def _flushes_denormals() -> bool:
+    """Test the setting with a division; PyTorch can set it but has no query for it."""
     smallest = torch.tensor(torch.finfo(torch.float32).tiny)
     return (smallest / 2).item() == 0
 
 
-def _keep_freed_memory() -> None:
-    """Only glibc can be asked."""
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if set_option is not None:
-        set_option(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        set_option(TRIM_THRESHOLD, NEVER)
+def keep_freed_memory() -> None:
+    """Let malloc keep freed memory for the rest of the process (`mallopt`), so that each step reuses it.
+
+    By default glibc maps blocks of some megabytes from the system and returns them when they are freed, page by page,
+    in every operation. Other C libraries have no such option: there nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        mallopt(TRIM_THRESHOLD, NEVER)

@@ -1,15 +1,17 @@
 """From a configuration to a finished run: data, network, trainer, and the files a run leaves behind.
 
 RUN/config.yaml             the resolved configuration
-RUN/run.json                what it depends on, how it stands, how long it took and on what
+RUN/run.json                what it depends on, its state, how long it took and on what machine
 RUN/weights.safetensors     the network, written when training is finished
+RUN/best.safetensors        the network where its validation was best
+RUN/teacher.safetensors     the network with the teacher's weights, if wanted
 RUN/checkpoints/last.ckpt   everything that has state, to resume from
-RUN/logs/                   TensorBoard events and metrics.csv
+RUN/checkpoints/epoch_*     the network after some epochs, if wanted
+RUN/logs/                   metrics.csv, validation.csv and what the logger writes (TensorBoard events)
 """
 
 import logging
 import shutil
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -21,7 +23,6 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from spnet.config.io import check
 from spnet.config.schema import Precision, RunConfig
@@ -29,46 +30,73 @@ from spnet.data.dataloader import TrainingLoader, training_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
+from spnet.files import LOCK, exclusive_lock
 from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
-from spnet.runs.folder import CURVES, LAST, training_annotations, write_config
-from spnet.runs.record import RunRecord, fingerprint, source_fingerprint, write_record
-from spnet.training.cpu import flush_denormals
+from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, TEACHER, training_annotations, write_config
+from spnet.runs.record import RECORD_NAME, RunRecord, fingerprint, read_record, source_fingerprint, write_record
+from spnet.training.cpu import flush_denormals, keep_freed_memory
+from spnet.training.curves import LossCurves
+from spnet.training.end_of_epoch import EndOfEpoch
+from spnet.training.interrupt import Interrupted, StopOnInterrupt
+from spnet.training.loggers import LOGS, check_logger, make_logger
 from spnet.training.module import TrainingModule
 from spnet.training.nonfinite import NonFiniteWeights, StopOnNonFinite
-from spnet.training.progress import Interrupted, LossCurves, RunProgress, StopOnInterrupt
+from spnet.training.progress import RunProgress
+from spnet.training.teacher import teacher_network
 from spnet.training.transfer import build_network
+from spnet.training.validation import Measure, make_measure
+
+logger = logging.getLogger(__name__)
+
+# what there may be of a run that was killed before its first checkpoint
+STARTED_FILES = {CONFIG_NAME, RECORD_NAME, LAST.parent.name, LOGS, LOCK}
 
 
 def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
-    """Train; returns the weights file.
+    """Train a network; returns its weights file.
 
     Args:
         config: the run.
-        output: folder of the run; must be empty or absent, unless resumed.
-        resume: go on from the run's last checkpoint.
+        output: folder of the run; must be empty or absent, unless resumed. What a run left that was killed before its
+            first checkpoint is removed.
+        resume: continue from the run's last checkpoint.
 
     Raises:
         UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
-        KeyboardInterrupt: interrupted; the state is saved and `resume` goes on.
+        NonFiniteWeights: training diverged; the record says so, and the curves are kept.
+        KeyboardInterrupt: interrupted by a signal; the state is saved and `resume` continues.
     """
     check(config)
+    check_logger(config.logger)
     checkpoint = _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
+    measure = make_measure(config)
     network, origin = build_network(config)
-    print(origin, file=sys.stderr)
+    logger.info(origin)
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
     record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
-    write_config(output, config)
-    write_record(output, record)
-    timer = Timer()
-    trainer = _make_trainer(config, output, timer)
-    with _finalize_on_error(output, record), flush_denormals():
-        _fit(trainer, module, loader, checkpoint)
-    seconds, steps = timer.time_elapsed("train"), trainer.global_step
-    write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
-    save_weights(output / WEIGHTS_NAME, module.network, config.objective.pathway)  # last: who has weights is finished
+    with exclusive_lock(output):
+        _clear(output, keep=resume)
+        write_config(output, config)
+        write_record(output, record)
+        timer = Timer()
+        trainer = _make_trainer(config, output, timer, measure)
+        keep_freed_memory()
+        with _finalize_on_error(output, record), flush_denormals():
+            _fit(trainer, module, loader, checkpoint)
+        seconds, steps = timer.time_elapsed("train"), trainer.global_step
+        write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
+        return _save_network(output, module)
+
+
+def _save_network(output: Path, module: TrainingModule) -> Path:
+    """Write the weights of a finished run, the network's last: a folder that has them is finished."""
+    pathway, teacher = module.config.objective.pathway, module.objective.teacher
+    if module.config.checkpoint.teacher and teacher is not None:
+        save_weights(output / TEACHER, teacher_network(teacher, module.network), pathway)
+    save_weights(output / WEIGHTS_NAME, module.network, pathway)
     return output / WEIGHTS_NAME
 
 
@@ -79,7 +107,7 @@ def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
         yield
     except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
         saved, diverged = (output / LAST).exists(), isinstance(error, NonFiniteWeights)
-        if not saved and not diverged:  # the loss curve says how it diverged
+        if not saved and not diverged:  # the loss curve shows how it diverged
             shutil.rmtree(output)
         if isinstance(error, UserError):
             if saved or diverged:
@@ -90,7 +118,7 @@ def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
 
 
 def make_training_loader(config: RunConfig) -> TrainingLoader:
-    """The training scenes of a run, in batches. Raises UserError for data that is missing or malformed."""
+    """Make the loader of a run's training scenes. Raises UserError for data that is missing or malformed."""
     data = config.data
     if not data.root:
         raise UserError("no data set is given: --data DIR names one made by `spnet prepare`")
@@ -112,32 +140,54 @@ def _check_output(output: Path, resume: bool) -> Path | None:
         if not zipfile.is_zipfile(output / LAST):
             raise UserError(f"{str(output / LAST)!r} is damaged: the run cannot be resumed")
         return output / LAST
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"output {str(output)!r} exists; choose another folder, or go on with --resume {output}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not _is_started(output):
+        hint = f", or go on with --resume {output}" if (output / LAST).is_file() else ""
+        raise UserError(f"output {str(output)!r} exists; choose another folder{hint}")
     return None
 
 
-def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
+def _is_started(output: Path) -> bool:
+    """Whether a folder holds a run killed before its first checkpoint, and nothing else."""
+    if not output.is_dir() or not (output / RECORD_NAME).is_file() or (output / LAST).exists():
+        return False
+    record = read_record(output)
+    return (
+        record is not None and record.state == "started" and {file.name for file in output.iterdir()} <= STARTED_FILES
+    )
+
+
+def _clear(output: Path, keep: bool) -> None:
+    """Remove what a run left that was killed before its first checkpoint."""
+    for entry in () if keep else output.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
+
+
+def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measure | None) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     optimizer = config.optimizer
     gpu = torch.cuda.is_available()
     saving = [_checkpoint_callback(output, every_n_epochs=1)]
     if optimizer.checkpoint_every_n_steps:
         saving.append(_checkpoint_callback(output, every_n_train_steps=optimizer.checkpoint_every_n_steps))
+    progress, interrupt = RunProgress(), StopOnInterrupt(output / LAST)
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
         devices=1,
         max_epochs=optimizer.epochs,
         precision=precision_of(optimizer.precision),
         gradient_clip_val=optimizer.grad_clip_norm,
-        logger=TensorBoardLogger(output, "logs", ""),
+        logger=make_logger(config.logger, output) or False,
         callbacks=[
-            RunProgress(),
             LossCurves(output / CURVES),
             StopOnNonFinite(),
+            EndOfEpoch(config, output, measure, progress, interrupt),
+            progress,
             timer,
             *saving,
-            StopOnInterrupt(output / LAST),
+            interrupt,
         ],
         enable_model_summary=False,
         log_every_n_steps=10,
@@ -146,7 +196,7 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer) -> L.Trainer:
 
 
 def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
-    """`auto` is what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
+    """Resolve `auto` to what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():

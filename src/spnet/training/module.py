@@ -1,4 +1,4 @@
-"""One training step, as Lightning wants it."""
+"""A training step as a Lightning module."""
 
 from typing import Any
 
@@ -15,6 +15,8 @@ from spnet.models.spnet import SPNet
 from spnet.training.objective import SPNetLoss
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
+
+RandomStates = tuple[Tensor | None, Tensor | None]  # of the CPU and of the GPU
 
 
 class TrainingModule(L.LightningModule):
@@ -34,46 +36,47 @@ class TrainingModule(L.LightningModule):
         self.objective = SPNetLoss(config.objective, network, identities)
         self.epoch_steps = epoch_steps
         self.warned = False
-        self._random_states: list[Tensor | None] = []
+        self._random_states: RandomStates | None = None
         if config.optimizer.freeze_backbone:
             freeze(network.backbone)
 
     def train(self, mode: bool = True) -> "TrainingModule":
-        """As always, but a frozen backbone stays in evaluation mode."""
+        """Set the mode of all modules but a frozen backbone, which stays in evaluation mode."""
         super().train(mode)
         if self.config.optimizer.freeze_backbone and self.config.objective.frozen_mode == "eval":
             self.network.backbone.eval()
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The random state too: candidates and pairs are drawn in the step."""
-        checkpoint["random_state"] = torch.random.get_rng_state()
-        if torch.cuda.is_available():
-            checkpoint["random_state_cuda"] = torch.cuda.get_rng_state()
+        """Save the random state too, since candidates and pairs are sampled in the step."""
+        processor, device = self._random_states or _random_states()
+        checkpoint["random_state"] = processor
+        if device is not None:
+            checkpoint["random_state_cuda"] = device
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state until training starts, which draws numbers on the way.
+        """Keep the random state until the first step: Lightning samples numbers before it.
 
         Raises:
             UserError: a checkpoint of other data or another configuration.
         """
         if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
-        self._random_states = [checkpoint.get("random_state"), checkpoint.get("random_state_cuda")]
+        self._random_states = (checkpoint.get("random_state"), checkpoint.get("random_state_cuda"))
 
     def on_train_batch_start(self, batch: SceneBatch, index: int) -> None:
-        """A resumed run draws what it would have drawn."""
-        if not self._random_states:
+        """Restore the random state of a resumed run."""
+        if self._random_states is None:
             return
         processor, device = self._random_states
-        self._random_states = []
+        self._random_states = None
         if processor is not None:
             torch.random.set_rng_state(processor.cpu())
         if device is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(device.cpu())
 
     def training_step(self, batch: SceneBatch, index: int) -> Tensor:
-        """The sum of all losses; each is logged."""
+        """Compute the sum of all losses, and log each."""
         losses: dict[str, Tensor] = self.objective(self.network, batch)
         total = torch.stack(list(losses.values())).sum()
         logged = {f"loss/{name}": value.detach() for name, value in losses.items()}
@@ -82,7 +85,7 @@ class TrainingModule(L.LightningModule):
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Say once what query-centric training had to leave out; asked here, the device need not wait in a step."""
+        """Warn once of boxes that query-centric training left out; counted here, no step waits for the device."""
         if not self.warned and (boxes := int(self.objective.repeated)):
             self.warned = True
             rank_zero_warn(
@@ -100,11 +103,15 @@ class TrainingModule(L.LightningModule):
             teacher.ema_update(self.network)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, its learning rate set anew at every step."""
+        """Make AdamW and its schedule, which sets the learning rate at every step."""
         optimizer = make_optimizer(self.network, self.config.optimizer)
         schedule = LambdaLR(optimizer, lr_factor(self.config.optimizer, self.epoch_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: SceneBatch, device: torch.device, dataloader_idx: int) -> SceneBatch:
-        """Batches move without waiting for the device."""
+        """Move a batch without waiting for the device."""
         return batch.to(device, non_blocking=True)
+
+
+def _random_states() -> RandomStates:
+    return torch.random.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None

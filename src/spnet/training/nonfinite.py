@@ -1,4 +1,4 @@
-"""Stops a run whose weights are no numbers any more: it can learn nothing, and nothing of it should be saved."""
+"""Stops a run whose weights are no longer finite: it can learn nothing, and its state should not be saved."""
 
 import math
 from typing import Any
@@ -14,25 +14,22 @@ class NonFiniteWeights(UserError):
 
 
 class StopOnNonFinite(Callback):
-    """Looks at the loss now and then, and at the weights if it is odd or an epoch ends, before a checkpoint is written.
+    """Checks the weights where the loss is not finite, and at the end of an epoch, before a checkpoint is written.
 
-    A loss alone may be odd for a step in mixed precision, where such a step is skipped.
+    The loss alone does not decide: in mixed precision it may overflow for a step, which is then skipped.
 
     Args:
-        every: steps between two looks at the loss, each of which waits for the device.
+        every: steps between two checks of the loss, each of which waits for the device.
     """
 
     def __init__(self, every: int = 10) -> None:
         self.every = every
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
-        """Raises NonFiniteWeights if training has diverged."""
-        if trainer.global_step % self.every == 0 and not math.isfinite(trainer.callback_metrics["loss/total"]):
+        """Check the loss or the weights. Raises NonFiniteWeights if training has diverged."""
+        overflow = trainer.global_step % self.every == 0 and not math.isfinite(trainer.callback_metrics["loss/total"])
+        if overflow or trainer.is_last_batch:
             self._check(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Raises NonFiniteWeights if training has diverged."""
-        self._check(trainer, pl_module)
 
     def _check(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not all(parameter.isfinite().all() for parameter in module.parameters()):

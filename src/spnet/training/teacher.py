@@ -51,3 +51,12 @@ class Teacher(nn.Module):
             (self.reid, student.reid),
         ):
             torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.decay)
+
+
+def teacher_network(teacher: Teacher, student: SPNet) -> SPNet:
+    """A copy of the student with the teacher's backbone, pyramid and re-id head, to be saved and evaluated."""
+    network = copy.deepcopy(student)
+    network.backbone.load_state_dict(teacher.backbone.state_dict())
+    network.fpn.load_state_dict(teacher.fpn.state_dict())
+    network.reid.load_state_dict(teacher.reid.state_dict())
+    return network

@@ -1,0 +1,31 @@
+"""Lightning's loggers by the names of the key `logger`."""
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from spnet.config.schema import LoggerName
+from spnet.errors import UserError
+
+PROJECT = "spnet"  # of Weights & Biases; the experiment of MLflow
+LOGS = "logs"
+
+MAKERS: Mapping[LoggerName, Callable[[Path], Logger]] = {
+    "tensorboard": lambda run: TensorBoardLogger(run, LOGS, ""),
+    "csv": lambda run: CSVLogger(run / LOGS, "csv"),
+    "wandb": lambda run: WandbLogger(run.name, run / LOGS, project=PROJECT),
+    "mlflow": lambda run: MLFlowLogger(PROJECT, run.name, save_dir=str(run / LOGS / "mlflow")),
+}
+
+
+def check_logger(name: LoggerName) -> None:
+    """Raise UserError with the command to install the package that a logger needs."""
+    if name in ("wandb", "mlflow") and find_spec(name) is None:
+        raise UserError(f"logger {name} needs the package {name}: pip install {name}")
+
+
+def make_logger(name: LoggerName, run: Path) -> Logger | None:
+    """Make the logger of a run; None where metrics go to the run's own CSV files alone."""
+    return None if name == "none" else MAKERS[name](run)
