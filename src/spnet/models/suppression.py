@@ -1,8 +1,8 @@
 """Non-maximum suppression of many groups of boxes at once, equal to torchvision's `nms` in each of them.
 
-torchvision's `batched_nms` loops over the groups where there are many boxes, or moves every group to a place of its own,
-where float32 rounds the boxes. Here the groups are the rows of a padded table, so thousands of them take a few tensor
-operations and no box is moved.
+torchvision's `batched_nms` loops over the groups where there are many boxes, or moves every group to a place of its
+own, where float32 rounds the boxes. Here the groups are the rows of a padded table, so thousands of them take a few
+tensor operations and no box is moved.
 """
 
 import torch
