@@ -13,7 +13,7 @@ from .evaluation.detection import evaluate_detection as evaluate_detection
 from .evaluation.protocols import read_protocols as read_protocols
 from .evaluation.retrieval import evaluate as evaluate
 from .evaluation.runner import evaluate_weights as evaluate_weights
-from .inference.searcher import Found as Found
+from .inference.searcher import ImageDetections as ImageDetections
 from .inference.searcher import Ranking as Ranking
 from .inference.searcher import Searcher as Searcher
 from .losses.oim import OIM as OIM

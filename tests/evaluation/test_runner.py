@@ -1,4 +1,4 @@
-"""A miniature run measured along both paths, its detections kept and measured again."""
+"""A miniature run measured along both pathways, its detections kept and measured again."""
 
 import json
 from dataclasses import replace
@@ -13,17 +13,12 @@ from miniature import make_network
 from spnet.cli.main import main
 from spnet.config.schema import InferenceConfig
 from spnet.data.schema import Annotations, read_annotations
-from spnet.evaluation.arrays import EvaluationArrays
-from spnet.evaluation.detection import evaluate_detection
 from spnet.evaluation.extract import ExtractionConfig, extract_arrays
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import measure
-from spnet.evaluation.retrieval import evaluate
 from spnet.evaluation.runner import DETECTIONS, evaluate_weights
-from spnet.inference.searcher import Searcher
 from spnet.models.checkpoints import load_network, save_weights
-from spnet.models.spnet import SPNet
 
 INFERENCE = InferenceConfig(
     min_size=64, max_size=96, score_threshold=0.5, object_pre_nms_topk=60, query_pre_nms_topk=30, max_detections=9
@@ -40,7 +35,7 @@ def protocol(small_data: Path) -> Protocol:
     return read_protocols(small_data / "retrieval" / "test.json")["test"]
 
 
-def figures(file: Path) -> dict[str, Any]:
+def metrics(file: Path) -> dict[str, Any]:
     """All but when and where it was measured."""
     document: dict[str, Any] = json.loads(file.read_text())
     document.pop("about", None)
@@ -57,21 +52,21 @@ def test_a_run_is_measured_on_its_own_data(small_run: Path, small_data: Path, tm
     search = report.searches["test"]
     assert search["ground_truth"].mean_average_precision > 0.5
     assert search["detected"].mean_average_precision > 0.2
-    written = figures(folder / "metrics.json")
+    written = metrics(folder / "metrics.json")
     assert written["protocols"]["test"]["detected"]["mAP"] == search["detected"].mean_average_precision
     assert written["protocols"]["test"]["detection"]["recall@0.5"] == report.detection.recall
 
 
-def test_saved_detections_give_the_same_figures(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+def test_saved_detections_give_the_same_metrics(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     evaluate_weights(small_run, output=tmp_path / "first")
     saved = tmp_path / "first" / DETECTIONS
     evaluate_weights(small_run, detections=saved, output=tmp_path / "second")
     protocols = small_data / "retrieval" / "test.json"
     score = ["score", str(saved), "--protocols", str(protocols), "--output", str(tmp_path / "score.json")]
     assert main(score) == 0
-    expected = figures(tmp_path / "first" / "metrics.json")
-    assert figures(tmp_path / "second" / "metrics.json") == expected
-    assert figures(tmp_path / "score.json") == expected
+    expected = metrics(tmp_path / "first" / "metrics.json")
+    assert metrics(tmp_path / "second" / "metrics.json") == expected
+    assert metrics(tmp_path / "score.json") == expected
     assert not (tmp_path / "second" / DETECTIONS).exists()
 
 
@@ -130,56 +125,7 @@ def test_nothing_found_is_zero_not_an_error(annotations: Annotations, protocol: 
     assert report.searches["test"]["ground_truth"].mean_average_precision > 0
 
 
-def search_alone(network: SPNet, annotations: Annotations, row: int, perfect: EvaluationArrays) -> EvaluationArrays:
-    """What the query of an annotation row finds; an embedding is its cosine to the query's, (1, 0)."""
-    files = [annotations.image_root / name for name in annotations.file_names]
-    query = (files[annotations.box_scene[row]], torch.from_numpy(annotations.boxes[row]))
-    own = Searcher(network).find(files, [query], "query")[0]
-    cosine = own.similarity.numpy().clip(-1, 1)
-    return replace(
-        perfect,
-        gt_emb=np.tile(np.array([[1, 0]], np.float32), (len(annotations.boxes), 1)),
-        det_image=annotations.scene_ids[own.image.numpy()],
-        det_box=own.boxes.numpy(),
-        det_score=own.scores.numpy(),
-        det_emb=np.stack([cosine, np.sqrt(1 - cosine**2)], 1).astype(np.float32),
-    )
-
-
-def only(arrays: EvaluationArrays, box: int) -> EvaluationArrays:
-    """The scene of one annotated box with that box alone."""
-    scene = arrays.gt_image[box]
-    columns = {name: value[[box]] for name, value in vars(arrays).items() if name.startswith("gt")}
-    columns |= {
-        name: value[arrays.det_image == scene] for name, value in vars(arrays).items() if name.startswith("det")
-    }
-    return EvaluationArrays(image_ids=np.array([scene]), **columns)
-
-
-def test_query_centric_by_the_definition(annotations: Annotations, protocol: Protocol) -> None:
-    """Each query is searched for alone, by the object-centric evaluator, among what it finds itself."""
-    many = replace(INFERENCE, query_pre_nms_topk=2000, max_detections=200)
-    network = make_network(3, inference=many, heads="separate", reid_dim=12)
-    torch.nn.init.zeros_(network.boxes[0].deltas.weight)  # boxes are anchors, and some of them are where people are
-    report = evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96, batch_size=4))
-    perfect = extract_arrays(network, annotations, ExtractionConfig(64, 96))
-    precisions, recalls = [], []
-    for query in protocol.queries.tolist():
-        row = annotations.box_ids.tolist().index(query)
-        arrays = search_alone(network, annotations, row, perfect)
-        precisions.append(evaluate(arrays, Protocol(np.array([query]), None)).mean_average_precision)
-        same = np.flatnonzero(annotations.person_ids == annotations.person_ids[row])
-        others = same[annotations.box_scene[same] != annotations.box_scene[row]]
-        recalls += [evaluate_detection(only(arrays, box)).recall for box in others]
-    result = report.searches["test"]
-    assert result["detected"].average_precisions == pytest.approx(precisions, abs=1e-6)
-    assert max(precisions) > 0
-    assert report.detection.recall == pytest.approx(np.mean(recalls))
-    expected = evaluate(perfect, protocol, ground_truth=True).average_precisions
-    assert result["ground_truth"].average_precisions == pytest.approx(expected)
-
-
-def test_several_protocols_and_the_query_path(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+def test_several_protocols_and_the_query_pathway(small_run: Path, small_data: Path, tmp_path: Path) -> None:
     names = ["listed", "test"]
     result = evaluate_weights(small_run, protocols=names, pathway="query", output=tmp_path / "out")
     report, folder = result.report, result.folder

@@ -8,7 +8,7 @@ from torchvision.ops import generalized_box_iou
 from miniature import make_targets, random_boxes
 from spnet.models.heads import AnchorTable
 from spnet.models.matching import BACKGROUND
-from spnet.models.pathways import ObjectPathway, QueryPathway, all_pairs, pair_distances, scene_groups
+from spnet.models.pathways import ObjectPathway, QueryPathway, pair_distances, query_groups, scene_groups
 from spnet.types import Groups, Targets
 
 
@@ -67,14 +67,17 @@ def test_autocast_does_not_touch_distances(generator: torch.Generator) -> None:
 
 
 def test_no_pairs_have_no_distances() -> None:
-    assert pair_distances(torch.zeros(0, 8), torch.zeros(2, 5, 8), all_pairs(2, 0, torch.device("cpu"))).shape == (0, 5)
+    assert pair_distances(
+        torch.zeros(0, 8), torch.zeros(1, 5, 8), query_groups(torch.zeros(0, dtype=torch.int64))
+    ).shape == (0, 5)
 
 
-def test_all_pairs_go_scene_by_scene() -> None:
-    groups = all_pairs(2, 3, torch.device("cpu"))
-    assert list(zip(groups.scene.tolist(), groups.query.tolist(), strict=True)) == [
-        (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2),
-    ]  # fmt: skip
+def test_query_groups_are_of_one_scene() -> None:
+    groups = query_groups(torch.tensor([4, 0, 7]))
+    assert groups.query.tolist() == [4, 0, 7]
+    assert groups.scene.tolist() == [0, 0, 0]
+    assert groups.target.tolist() == [-1, -1, -1]
+    assert groups.valid.all()
 
 
 def test_object_path_subtracts_anchors_from_what_the_bridge_predicts(generator: torch.Generator) -> None:

@@ -60,9 +60,10 @@ class InferenceConfig(_Schema):
     max_size: PositiveInt = 1500
     """largest longest side of a resized scene, pixels"""
     object_pre_nms_topk: PositiveInt = 1000
-    """best anchors of a scene, object-centric"""
+    """best anchors of a scene, object-centric; without effect unless below `max_detections`, which caps the same
+    anchors"""
     query_pre_nms_topk: PositiveInt = 100
-    """best anchors of a scene for each query, query-centric"""
+    """best anchors of a scene for each query, query-centric; without effect unless below `max_detections`"""
     score_threshold: Share = 0.5
     """lowest score of step 0 that is kept"""
     nms_iou: Share = 0.5
@@ -72,8 +73,9 @@ class InferenceConfig(_Schema):
     precision: Literal["float32", "float16"] = "float32"
     """of the network at test time; the released code measures in float16 autocast"""
     max_detections: PositiveInt = 300
-    """anchors that pass the threshold and are decoded, hence also the most detections, of a scene (object-centric) or
-    of a scene for one query (query-centric)"""
+    """best anchors above the threshold that are decoded, before NMS, hence also the most detections, of a scene
+    (object-centric) or of a scene for one query (query-centric); the method's 1,000 of `object_pre_nms_topk` therefore
+    never count beside 300"""
 
     def __post_init__(self) -> None:
         """Refuse a window that is empty."""

@@ -1,4 +1,4 @@
-"""A network over a whole split: everything an evaluation needs, in the pixels of the image files."""
+"""Run a network over a whole split: everything an evaluation needs, in the pixels of the image files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.models.fpn import FeatureMaps
-from spnet.models.inference import detect_all
+from spnet.models.inference import detect_all, embed_regions
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 
@@ -25,7 +25,7 @@ LEAST_SIDE = 1e-3  # pixels; a box squeezed thinner at the image's edge is no de
 
 @dataclass(frozen=True)
 class ExtractionConfig:
-    """How a network goes over a split."""
+    """How a network is run over a split."""
 
     min_size: int  # shortest side of a scene, pixels
     max_size: int  # largest longest side of a scene, pixels
@@ -37,7 +37,7 @@ class ExtractionConfig:
 
 
 def default_device() -> str:
-    """A GPU if there is one."""
+    """Return `cuda` if there is a GPU, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -45,7 +45,7 @@ def default_device() -> str:
 def iter_features(
     network: SPNet, annotations: Annotations, how: ExtractionConfig, title: str
 ) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
-    """Every scene once, in batches, with its pyramid; `targets.person` is the row of the annotation.
+    """Yield every scene once, in batches, with its features; `targets.person` is the row of the annotation.
 
     Raises:
         UserError: an image that is missing, broken or of another size than annotated.
@@ -63,16 +63,16 @@ def iter_features(
 
 @torch.no_grad()
 def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConfig) -> EvaluationArrays:
-    """Detections of everyone in a split, and the embeddings of the annotated boxes.
+    """Detect everyone in a split, and embed the annotated boxes.
 
     Raises:
         UserError: an image that is missing, broken or of another size than annotated.
     """
     rows, annotated = [], []
     tables: list[dict[str, np.ndarray]] = []
-    for batch, features in iter_features(network, annotations, how, "finding everyone"):
+    for batch, features in iter_features(network, annotations, how, "detecting everyone"):
         rows.append(batch.targets.person)
-        annotated.append(network.embed(features, batch.targets.boxes, batch.targets.scene))
+        annotated.append(embed_regions(network.embed, features, batch.targets.boxes, batch.targets.scene))
         tables.append(detection_columns(detect_all(network, features), batch))
     embeddings = in_annotation_order(annotations, rows, annotated, network.config.reid_dim)
     detections = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -87,7 +87,7 @@ def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConf
 
 
 def annotation_columns(annotations: Annotations) -> dict[str, np.ndarray]:
-    """The columns of the evaluation's arrays that come from the annotations alone."""
+    """Return the columns of the evaluation's arrays that come from the annotations alone."""
     return {
         "image_ids": annotations.scene_ids,
         "gt_image": annotations.scene_ids[annotations.box_scene],
@@ -99,14 +99,14 @@ def annotation_columns(annotations: Annotations) -> dict[str, np.ndarray]:
 
 
 def in_annotation_order(annotations: Annotations, rows: list[Tensor], values: list[Tensor], dims: int) -> np.ndarray:
-    """Values (n, dims) of annotation rows (n,), batch by batch -> (N, dims) float32 in the order of the annotations."""
+    """Order values (n, dims) of annotation rows (n,), batch by batch, as the annotations: (N, dims) float32."""
     ordered = np.zeros((len(annotations.boxes), dims), np.float32)
     ordered[torch.cat(rows).cpu().numpy()] = torch.cat(values).float().cpu().numpy()
     return ordered
 
 
 def detection_columns(detections: Detections, batch: SceneBatch) -> dict[str, np.ndarray]:
-    """Detections as columns, boxes in pixels of the image files; boxes without an area are left out."""
+    """Convert detections to columns, boxes in pixels of the image files; boxes without an area are left out."""
     boxes = detections.boxes / batch.scales[detections.scene].repeat(1, 2)
     has_area = ((boxes[:, 2:] - boxes[:, :2]) > LEAST_SIDE).all(1)
     columns = {

@@ -1,4 +1,4 @@
-"""How long a network takes for a scene: from pixels in memory to detections with embeddings."""
+"""Measure how long a network takes for a scene: from pixels in memory to detections with embeddings."""
 
 import json
 import time
@@ -25,7 +25,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Latency:
-    """What was measured.
+    """Median time of a scene, and what it was measured on.
 
     Args:
         milliseconds: median over the scenes, one scene at a time, object-centric.
@@ -58,10 +58,10 @@ def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionCon
     seconds = []
     for batch, _ in zip(evaluation_loader(data, 1, how.num_workers), range(WARM_UP + scenes), strict=False):
         moved = batch.to(how.device)
-        _synchronise()
+        _synchronize()
         started = time.perf_counter()
         detect_all(network, network.features(moved.images, moved.sizes))
-        _synchronise()
+        _synchronize()
         seconds.append(time.perf_counter() - started)
     timed = seconds[WARM_UP:] or seconds
     return Latency(
@@ -83,6 +83,6 @@ def read_latency(file: Path) -> Latency:
         raise UserError(f"{file}: no measured speed ({type(error).__name__})") from None
 
 
-def _synchronise() -> None:
+def _synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

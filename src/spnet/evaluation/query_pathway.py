@@ -1,14 +1,17 @@
-"""Evaluation of the query-centric path: every query has detections of its own in every scene of its gallery.
+"""Evaluation of the query-centric pathway: every query has detections of its own in every scene of its gallery.
 
-Ranking needs of a detection only its similarity to its query, so that is all that is kept: an embedding in the plane
-whose angle to the query's, (1, 0), has this cosine. The evaluator stays the same.
+A query in a scene of its gallery is a *pair*. For the evaluator each pair is a scene of its own, with the boxes of the
+query's person and what the query finds there, so that all queries are scored at once. Ranking needs of a detection only
+its similarity to its query, so that is all that is kept: an embedding in the plane whose angle to the query's, (1, 0),
+has this cosine.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from spnet.data.schema import Annotations
@@ -21,142 +24,203 @@ from spnet.evaluation.extract import (
     in_annotation_order,
     iter_features,
 )
-from spnet.evaluation.protocols import Protocol, resolve_protocol
+from spnet.evaluation.protocols import Galleries, Protocol, resolve_protocol
+from spnet.evaluation.ragged import concat_ranges, group, index_of
 from spnet.evaluation.report import SETTINGS, Report
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
-from spnet.models.inference import detect_queries
+from spnet.models.inference import embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
 
 Tables = dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class SearchPlan:
+    """Which of Q queries are searched in which of S scenes, over all protocols."""
+
+    boxes: np.ndarray  # (Q,) int64, the queries' rows of the annotations, ascending
+    wanted: np.ndarray  # (S, Q) bool; never a query's own scene
+
+
 def evaluate_query_pathway(
     network: SPNet, annotations: Annotations, protocols: Mapping[str, Protocol], how: ExtractionConfig
 ) -> Report:
-    """All figures of SPEC section 6 along the query-centric path.
+    """All metrics along the query-centric pathway (docs/method.md, "Evaluation").
 
-    Recall and AP count a query's person in each scene of its gallery as one thing to find. GT mAP is that of the
-    annotated boxes, as on the other path.
+    Recall and AP are those of the first protocol: they count the boxes of a query's person in the scenes of its gallery
+    that hold the person. GT mAP is that of the annotated boxes, as on the other pathway.
 
     Raises:
         UserError: an image that is missing, broken or of another size than annotated, or a protocol that does not fit.
     """
-    reid, location = _annotated_embeddings(network, annotations, how)
-    perfect = _arrays(annotations, reid)
-    searched = np.unique(
-        np.concatenate([resolve_protocol(protocol, perfect).query_box for protocol in protocols.values()])
-    )
-    found = _find(network, annotations, reid[searched], location[searched], how)
+    bare = _without_detections(annotations, np.zeros((len(annotations.boxes), 1), np.float32))
+    galleries = {name: resolve_protocol(protocol, bare) for name, protocol in protocols.items()}
+    plan = plan_searches(list(galleries.values()))
+    reid, location = embed_annotated(network, annotations, plan, how)
+    pairs = _pair_arrays(annotations, plan, find_queries(network, annotations, plan, reid[plan.boxes], location, how))
+    perfect = _without_detections(annotations, reid)
     searches, detection = {}, None
     for name, protocol in protocols.items():
+        in_pairs = _pair_protocol(plan, galleries[name], pairs)
         searches[name] = {
             setting: evaluate(perfect, protocol, ground_truth=True)
             if flags.get("ground_truth")
-            else _search(annotations, protocol, searched, found, **flags)
+            else _search(pairs, protocol, in_pairs, **flags)
             for setting, flags in SETTINGS.items()
         }
         if detection is None:
-            detection = _detection(annotations, resolve_protocol(protocol, perfect).query_box, searched, found)
+            detection = _detection(pairs, in_pairs)
     return Report("published", 0.5, detection or DetectionResult(0.0, 0.0), searches)
 
 
-def _annotated_embeddings(
-    network: SPNet, annotations: Annotations, how: ExtractionConfig
+def plan_searches(protocols: list[Galleries]) -> SearchPlan:
+    """Every query once, in the scenes of its galleries of all protocols but its own scene."""
+    boxes = np.unique(np.concatenate([galleries.query_box for galleries in protocols]))
+    wanted = np.zeros((protocols[0].number_of_scenes, len(boxes)), bool)
+    for galleries in protocols:
+        query = index_of(boxes, galleries.query_box)
+        if galleries.shared and len(query) > 1:
+            wanted[np.ix_(galleries.scenes, query)] = True
+        else:
+            wanted[galleries.scenes, np.repeat(query, galleries.counts)] = True
+    for galleries in protocols:
+        wanted[galleries.own_scene, index_of(boxes, galleries.query_box)] = False
+    return SearchPlan(boxes, wanted)
+
+
+@torch.no_grad()
+def embed_annotated(
+    network: SPNet, annotations: Annotations, plan: SearchPlan, how: ExtractionConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Re-id (N, E) and location (N, D) embeddings of all annotated boxes."""
-    rows, reid, location = [], [], []
+    """Re-id embeddings (N, E) of all annotated boxes, and the queries' location embeddings x_q (Q, D)."""
+    shared = network.config.heads == "shared"  # one head gives both
+    is_query = torch.zeros(len(annotations.boxes), dtype=torch.bool, device=how.device)
+    is_query[torch.from_numpy(plan.boxes).to(how.device)] = True
+    rows, reid, query_rows, location = [], [], [], []
     for batch, features in iter_features(network, annotations, how, "embedding queries"):
-        places = (batch.targets.boxes, batch.targets.scene)
-        rows.append(batch.targets.person)
-        with torch.no_grad():
-            reid.append(network.embed(features, *places))
-            location.append(network.location_embed(1, features, *places))
-    config = network.config
-    return (
-        in_annotation_order(annotations, rows, reid, config.reid_dim),
-        in_annotation_order(annotations, rows, location, config.location_dim),
-    )
+        targets = batch.targets
+        rows.append(targets.person)
+        reid.append(embed_regions(network.embed, features, targets.boxes, targets.scene))
+        if not shared:
+            chosen = is_query[targets.person]
+            query_rows.append(targets.person[chosen])
+            location.append(network.location_embed(1, features, targets.boxes[chosen], targets.scene[chosen]))
+    embeddings = in_annotation_order(annotations, rows, reid, network.config.reid_dim)
+    if shared:
+        return embeddings, embeddings[plan.boxes]
+    return embeddings, in_annotation_order(annotations, query_rows, location, network.config.location_dim)[plan.boxes]
 
 
-def _find(
-    network: SPNet, annotations: Annotations, reid: np.ndarray, location: np.ndarray, how: ExtractionConfig
+@torch.no_grad()
+def find_queries(
+    network: SPNet,
+    annotations: Annotations,
+    plan: SearchPlan,
+    reid: np.ndarray,
+    location: np.ndarray,
+    how: ExtractionConfig,
 ) -> Tables:
-    """What each query finds in each scene: columns image, box, score, query (row of the queries), similarity."""
+    """What each query finds in each scene it is searched in: columns pair (query · S + scene), box, score, similarity.
+
+    `reid` (Q, E) and `location` (Q, D) are the queries' embeddings.
+    """
     queries = torch.from_numpy(location).to(how.device)
-    directions = normalize(torch.from_numpy(reid))
+    directions = normalize(torch.from_numpy(reid).to(how.device))
     tables: list[Tables] = []
     for batch, features in iter_features(network, annotations, how, "finding queries"):
-        table = detection_columns(detect_queries(network, features, queries), batch)
-        embeddings = normalize(torch.from_numpy(table.pop("emb")))
-        table["similarity"] = (embeddings * directions[torch.from_numpy(table["query"])]).sum(1).numpy()
-        tables.append(table)
+        scenes = index_of(annotations.scene_ids, batch.scene_ids.cpu().numpy())
+        wanted: Tensor = torch.from_numpy(plan.wanted[scenes]).to(how.device)
+        for found in iter_query_detections(network, features, queries, wanted):
+            columns = detection_columns(with_cosines(found, directions), batch)
+            scene = index_of(annotations.scene_ids, columns["image"])
+            tables.append(
+                {
+                    "pair": columns["query"] * len(annotations.scene_ids) + scene,
+                    "box": columns["box"],
+                    "score": columns["score"],
+                    "similarity": columns["emb"][:, 0],
+                }
+            )
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-def _arrays(annotations: Annotations, embeddings: np.ndarray) -> EvaluationArrays:
-    dims = embeddings.shape[1]
+def _without_detections(annotations: Annotations, embeddings: np.ndarray) -> EvaluationArrays:
     return EvaluationArrays(
         **annotation_columns(annotations),
         gt_emb=embeddings,
         det_image=np.zeros(0, np.int64),
         det_box=np.zeros((0, 4), np.float32),
         det_score=np.zeros(0, np.float32),
-        det_emb=np.zeros((0, dims), np.float32),
+        det_emb=np.zeros((0, embeddings.shape[1]), np.float32),
     )
+
+
+def _pair_arrays(annotations: Annotations, plan: SearchPlan, found: Tables) -> EvaluationArrays:
+    """Pairs as scenes: the queries' own boxes first (Q rows), then the boxes of their persons, and what was found.
+
+    Pairs with neither a box nor a detection change no metric and are left out.
+    """
+    total, scenes = len(plan.boxes), len(annotations.scene_ids)
+    query, box = _boxes_of_persons(annotations, plan)
+    query, box = np.append(np.arange(total), query), np.append(plan.boxes, box)
+    gt_image = query * scenes + annotations.box_scene[box]
+    cosine = found["similarity"].clip(-1, 1)
+    return EvaluationArrays(
+        image_ids=np.unique(np.append(gt_image, found["pair"])),
+        gt_image=gt_image,
+        gt_box=annotations.boxes[box],
+        gt_person=query,
+        gt_annotation=np.arange(len(box)),
+        gt_iou_thresh=annotations.iou_thresholds[box],
+        gt_emb=np.tile(np.array([[1, 0]], np.float32), (len(box), 1)),
+        det_image=found["pair"],
+        det_box=found["box"],
+        det_score=found["score"],
+        det_emb=np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1).astype(np.float32),
+    )
+
+
+def _boxes_of_persons(annotations: Annotations, plan: SearchPlan) -> tuple[np.ndarray, np.ndarray]:
+    """Queries (M,) with each box (M,) of their persons in the scenes they are searched in, in annotation order."""
+    persons, person = np.unique(annotations.person_ids, return_inverse=True)
+    order, starts, counts = group(person, len(persons))
+    query, place = concat_ranges(starts[person[plan.boxes]], counts[person[plan.boxes]])
+    box = order[place]
+    searched = plan.wanted[annotations.box_scene[box], query]
+    return query[searched], box[searched]
+
+
+def _pair_protocol(plan: SearchPlan, galleries: Galleries, pairs: EvaluationArrays) -> Protocol:
+    """A protocol whose queries are rows of `pairs`, and whose galleries list a pair as often as its scene."""
+    number, scene = np.divmod(pairs.image_ids, galleries.number_of_scenes)
+    query = index_of(index_of(plan.boxes, galleries.query_box), number)
+    searched = (query >= 0) & plan.wanted[scene, number]
+    query, scene, pair = query[searched], scene[searched], pairs.image_ids[searched]
+    entry = galleries.find(query, scene)
+    query, entry, pair = query[entry >= 0], entry[entry >= 0], pair[entry >= 0]
+    times = galleries.times_listed[entry]
+    query, pair = np.repeat(query, times), np.repeat(pair, times)
+    total = len(galleries.query_box)
+    order, _, counts = group(query, total)
+    lists = tuple(np.split(pair[order], np.cumsum(counts)[:-1]))
+    return Protocol(index_of(plan.boxes, galleries.query_box), None, lists)
 
 
 def _search(
-    annotations: Annotations, protocol: Protocol, searched: np.ndarray, found: Tables, confidence_weighted: bool = False
+    pairs: EvaluationArrays, protocol: Protocol, in_pairs: Protocol, confidence_weighted: bool = False
 ) -> RetrievalResult:
-    """One query after the other, each among its own detections."""
-    base = _arrays(annotations, np.tile(np.array([[1, 0]], np.float32), (len(annotations.boxes), 1)))
-    box_of = {int(annotations.box_ids[row]): number for number, row in enumerate(searched)}
-    results = []
-    for number, query in enumerate(protocol.queries.tolist()):
-        galleries = None if protocol.galleries is None else (protocol.galleries[number],)
-        own = replace(base, **_planar(found, found["query"] == box_of[query]))
-        alone = Protocol(protocol.queries[number : number + 1], protocol.images, galleries)
-        results.append(evaluate(own, alone, confidence_weighted=confidence_weighted))
-    return RetrievalResult(
-        protocol.queries,
-        np.concatenate([result.average_precisions for result in results]),
-        np.concatenate([result.first_match_ranks for result in results]),
-    )
+    result = evaluate(pairs, in_pairs, confidence_weighted=confidence_weighted)
+    return replace(result, queries=protocol.queries)
 
 
-def _planar(found: Tables, rows: np.ndarray) -> Tables:
-    cosine = found["similarity"][rows].clip(-1, 1)
-    return {
-        "det_image": found["image"][rows],
-        "det_box": found["box"][rows],
-        "det_score": found["score"][rows],
-        "det_emb": np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1).astype(np.float32),
+def _detection(pairs: EvaluationArrays, in_pairs: Protocol) -> DetectionResult:
+    """Detection in the protocol's pairs that hold the person."""
+    listed = np.unique(np.concatenate(in_pairs.galleries or ()))
+    with_person = listed[np.isin(listed, pairs.gt_image)]
+    box, detection = np.isin(pairs.gt_image, with_person), np.isin(pairs.det_image, with_person)
+    columns = {
+        name: values[box if name.startswith("gt") else detection]
+        for name, values in vars(pairs).items()
+        if name != "image_ids"
     }
-
-
-def _detection(annotations: Annotations, query_box: np.ndarray, searched: np.ndarray, found: Tables) -> DetectionResult:
-    """Every query in every scene but its own is a scene of its own, whose one box is the person's (if there)."""
-    scenes = len(annotations.scene_ids)
-    row_of_scene = {int(scene): row for row, scene in enumerate(annotations.scene_ids)}
-    number = np.full(len(annotations.boxes), -1)
-    number[searched] = np.arange(len(searched))
-    person = annotations.person_ids[query_box]
-    box, query = np.nonzero(annotations.person_ids[:, None] == person)
-    away = annotations.box_scene[box] != annotations.box_scene[query_box[query]]
-    box, query = box[away], query[away]
-    det_scene = np.array([row_of_scene[int(scene)] for scene in found["image"]], np.int64)
-    own = annotations.box_scene[searched][found["query"]] == det_scene
-    kept = ~own & np.isin(found["query"], number[query_box])
-    planar = _planar(found, kept) | {"det_image": found["query"][kept] * scenes + det_scene[kept]}
-    gt_image = number[query_box[query]] * scenes + annotations.box_scene[box]
-    arrays = EvaluationArrays(
-        image_ids=np.unique(np.concatenate([gt_image, planar["det_image"]])),
-        gt_image=gt_image,
-        gt_box=annotations.boxes[box],
-        gt_person=annotations.person_ids[box],
-        gt_annotation=np.arange(len(box)),
-        gt_iou_thresh=annotations.iou_thresholds[box],
-        gt_emb=np.zeros((len(box), 2), np.float32),
-        **planar,
-    )
-    return evaluate_detection(arrays)
+    return evaluate_detection(EvaluationArrays(image_ids=with_person, **columns))

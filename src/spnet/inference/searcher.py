@@ -1,6 +1,6 @@
-"""The network as a tool for one's own images: detect, embed, find."""
+"""Apply a network to one's own images: detect, embed, find."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -15,16 +15,14 @@ from spnet.errors import UserError
 from spnet.inference.images import ImageLike, make_image_sample, read_pixels
 from spnet.models.checkpoints import load_network, save_weights
 from spnet.models.fpn import FeatureMaps
-from spnet.models.inference import detect_all, detect_queries
+from spnet.models.inference import RegionHead, detect_all, embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 
-Embedder = Callable[[FeatureMaps, Tensor, Tensor], Tensor]
-
 
 @dataclass(frozen=True)
-class Found:
-    """The people found in one image, best first; boxes are pixels xyxy of that image."""
+class ImageDetections:
+    """The people of one image, best first; boxes are pixels xyxy of that image."""
 
     boxes: Tensor  # (n, 4)
     scores: Tensor  # (n,) in 0..1
@@ -70,9 +68,9 @@ class Searcher:
         save_weights(Path(file), self.network, "object")
 
     @torch.no_grad()
-    def detect(self, images: Sequence[ImageLike]) -> list[Found]:
+    def detect(self, images: Sequence[ImageLike]) -> list[ImageDetections]:
         """Everyone in each image (object-centric). Raises UserError for a file that is no image."""
-        found: list[Found] = []
+        found: list[ImageDetections] = []
         for batch, features in self._batches(images):
             table = _to_file_pixels(detect_all(self.network, features), batch)
             found += [_rows(table, table.scene == scene) for scene in range(len(batch.images))]
@@ -108,26 +106,33 @@ class Searcher:
             return []
         directions = normalize(torch.cat(self.embed(query_images, boxes)))
         if pathway == "object":
-            everyone = self._tables(images, lambda features: detect_all(self.network, features))
+            everyone = self._tables(images, lambda features: [detect_all(self.network, features)])
             found = _rows(everyone, torch.arange(len(everyone.boxes)))
             return [_rank(found, everyone.scene, direction) for direction in directions]
         located = torch.cat(self._embed(query_images, boxes, lambda *places: self.network.location_embed(1, *places)))
-        table = self._tables(images, lambda features: detect_queries(self.network, features, located.to(self.device)))
-        mine = [table.query == number for number in range(len(queries))]
-        return [_rank(_rows(table, rows), table.scene[rows], directions[number]) for number, rows in enumerate(mine)]
+        located, own = located.to(self.device), directions.to(self.device)
+        table = self._tables(
+            images,
+            lambda features: (
+                with_cosines(found, own) for found in iter_query_detections(self.network, features, located)
+            ),
+        )
+        return _rank_by_query(table, len(queries))
 
-    def _tables(self, images: Sequence[ImageLike], find: Callable[[FeatureMaps], Detections]) -> Detections:
+    def _tables(self, images: Sequence[ImageLike], find: Callable[[FeatureMaps], Iterable[Detections]]) -> Detections:
         """Detections of all images as one table; `scene` is the index of the image."""
         tables, seen = [], 0
         for batch, features in self._batches(images):
-            table = _to_file_pixels(find(features), batch)
-            tables.append(replace(table, scene=table.scene + seen))
+            tables += [
+                replace(table, scene=table.scene + seen)
+                for table in (_to_file_pixels(found, batch) for found in find(features))
+            ]
             seen += len(batch.images)
         if not tables:
             raise UserError("no images are given")
         return Detections(**{name: torch.cat([getattr(table, name) for table in tables]) for name in vars(tables[0])})
 
-    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor], head: Embedder) -> list[Tensor]:
+    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor], head: RegionHead) -> list[Tensor]:
         if len(boxes) != len(images):
             raise UserError(f"{len(images)} images but boxes for {len(boxes)}")
         embedded: list[Tensor] = []
@@ -137,7 +142,7 @@ class Searcher:
             counts = [len(part) for part in mine]
             scene = torch.arange(len(mine)).repeat_interleave(torch.tensor(counts)).to(self.device)
             placed = torch.cat(mine).to(self.device) * batch.scales[scene].repeat(1, 2)
-            embedded += head(features, placed, scene).cpu().split(counts)
+            embedded += embed_regions(head, features, placed, scene).cpu().split(counts)
         return embedded
 
     def _batches(self, images: Sequence[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
@@ -154,12 +159,22 @@ def _to_file_pixels(table: Detections, batch: SceneBatch) -> Detections:
     return replace(table, boxes=table.boxes / batch.scales[table.scene].repeat(1, 2)).to("cpu")
 
 
-def _rows(table: Detections, rows: Tensor) -> Found:
-    return Found(table.boxes[rows], table.scores[rows], table.embeddings[rows])
+def _rows(table: Detections, rows: Tensor) -> ImageDetections:
+    return ImageDetections(table.boxes[rows], table.scores[rows], table.embeddings[rows])
 
 
-def _rank(found: Found, image: Tensor, direction: Tensor) -> Ranking:
+def _rank(found: ImageDetections, image: Tensor, direction: Tensor) -> Ranking:
     """Most similar first."""
     similarity = normalize(found.embeddings) @ direction
     order = similarity.argsort(descending=True, stable=True)
     return Ranking(image[order], found.boxes[order], found.scores[order], similarity[order])
+
+
+def _rank_by_query(found: Detections, queries: int) -> list[Ranking]:
+    """What each of Q queries found itself, most similar first; embeddings (M, 1) are the cosines to the query."""
+    similarity = found.embeddings[:, 0]
+    order = similarity.argsort(descending=True, stable=True)
+    order = order[found.query[order].argsort(stable=True)]
+    columns = (found.scene, found.boxes, found.scores, similarity)
+    counts = found.query.bincount(minlength=queries).tolist()
+    return [Ranking(*parts) for parts in zip(*(column[order].split(counts) for column in columns), strict=True)]

@@ -9,6 +9,7 @@ from spnet.models.boxes import clip, decode, overlaps
 from spnet.models.fpn import FeatureMaps
 from spnet.models.heads import AnchorTable
 from spnet.models.logits import offset_norm
+from spnet.models.matching import BACKGROUND
 from spnet.models.pathways import SwapPathway
 from spnet.models.spnet import SPNet
 from spnet.types import Candidates, Groups, Targets
@@ -24,12 +25,20 @@ class CascadeStage:
 
 
 def gather_candidates(
-    pathway: SwapPathway, anchors: AnchorTable, groups: Groups, index: Tensor, valid: Tensor, matches: Tensor
+    pathway: SwapPathway,
+    anchors: AnchorTable,
+    groups: Groups,
+    index: Tensor,
+    valid: Tensor,
+    matches: Tensor | None = None,
 ) -> Candidates:
-    """Anchors `index` (G, n) of every group as one flat table; `matches` (G, A) says what each belongs to."""
+    """Anchors `index` (G, n) of every group as one flat table.
+
+    `matches` (G, A) says which target each belongs to; without it, at test time, all are background.
+    """
     group = torch.arange(len(groups.scene), device=index.device)[:, None].expand_as(index).flatten()
     anchor, scene, query = index.flatten(), groups.scene[group], groups.query[group]
-    match = matches[group, anchor]
+    match = torch.full_like(anchor, BACKGROUND) if matches is None else matches[group, anchor]
     return Candidates(
         boxes=anchors.boxes[anchor],
         offsets=pathway.offsets(0, anchors.embeddings[scene, anchor], query),

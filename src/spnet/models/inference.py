@@ -1,60 +1,115 @@
-"""From a batch of scenes to detections, along either path (SPEC section 4)."""
+"""From a batch of scenes to detections, along either pathway (docs/method.md, "Inference")."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torch.nn.functional import normalize
 
 from spnet.models.boxes import clip, decode
-from spnet.models.cascade import embed_candidates, gather_candidates
+from spnet.models.cascade import gather_candidates
 from spnet.models.fpn import FeatureMaps
+from spnet.models.heads import AnchorTable
 from spnet.models.logits import offset_norm
-from spnet.models.matching import BACKGROUND
-from spnet.models.pathways import SwapPathway, all_pairs, scene_groups
+from spnet.models.pathways import SwapPathway, query_groups, scene_groups
 from spnet.models.spnet import SPNet
+from spnet.models.suppression import grouped_nms
 from spnet.types import Candidates, Detections, Groups
+
+DISTANCES_AT_ONCE = 2**24  # pairs times anchors: 64 MB
+REGIONS_AT_ONCE = 1024  # boxes a call of a region head
+
+
+class RegionHead(Protocol):
+    """What embeds boxes (R, 4) of scenes (R,): `SPNet.embed`, or `SPNet.location_embed` of a step."""
+
+    def __call__(self, features: FeatureMaps, boxes: Tensor, scene: Tensor, /) -> Tensor:
+        """(R, E)."""
 
 
 @torch.no_grad()
 def detect_all(network: SPNet, features: FeatureMaps) -> Detections:
     """Object-centric: every person of every scene; column `query` is 0."""
     groups = scene_groups(len(features.sizes), features.sizes.device)
-    return _detect(network, network.object_pathway(), features, groups, network.config.inference.object_pre_nms_topk)
+    topk = network.config.inference.object_pre_nms_topk
+    return _detect(network, network.object_pathway(), features, network.anchor_table(features), groups, topk)
+
+
+def detect_queries(network: SPNet, features: FeatureMaps, queries: Tensor) -> Detections:
+    """Query-centric: the persons of x_q (Q, D) in every scene; column `query` says whom."""
+    parts = list(iter_query_detections(network, features, queries))
+    return Detections(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @torch.no_grad()
-def detect_queries(network: SPNet, features: FeatureMaps, queries: Tensor) -> Detections:
-    """Query-centric: the persons of x_q (Q, D) in every scene; column `query` says whom."""
-    groups = all_pairs(len(features.sizes), len(queries), features.sizes.device)
-    return _detect(
-        network, network.query_pathway(queries), features, groups, network.config.inference.query_pre_nms_topk
-    )
+def iter_query_detections(
+    network: SPNet, features: FeatureMaps, queries: Tensor, wanted: Tensor | None = None
+) -> Iterator[Detections]:
+    """Query-centric: the persons of x_q (Q, D) in the scenes where they are `wanted` (B, Q) bool, everywhere if None.
+
+    Yields the detections of one scene and some queries at a time, scene by scene, queries in order; column `query` says
+    which. However many queries there are, no more is held than the distances of `DISTANCES_AT_ONCE` anchors, or of one
+    query to all anchors of a scene.
+    """
+    anchors = network.anchor_table(features)
+    pathway, topk = network.query_pathway(queries), network.config.inference.query_pre_nms_topk
+    rows = torch.arange(len(queries), device=queries.device)
+    for scene in range(len(features.sizes)):
+        chosen = rows if wanted is None else rows[wanted[scene]]
+        alone = FeatureMaps(
+            [level[scene : scene + 1] for level in features.levels],
+            features.sizes[scene : scene + 1],
+            features.padded_size,
+        )
+        its_anchors = AnchorTable(anchors.boxes, anchors.embeddings[scene : scene + 1], alone.sizes)
+        for part in chosen.split(max(1, DISTANCES_AT_ONCE // anchors.count)):
+            found = _detect(network, pathway, alone, its_anchors, query_groups(part), topk)
+            yield replace(found, scene=torch.full_like(found.scene, scene))
 
 
-def _detect(network: SPNet, pathway: SwapPathway, features: FeatureMaps, groups: Groups, count: int) -> Detections:
-    candidates, scores = _best_anchors(network, pathway, features, groups, count)
+def with_cosines(found: Detections, directions: Tensor) -> Detections:
+    """The detections with their cosine (M, 1) to the query that found them, of `directions` (Q, E), as embedding."""
+    cosines = (normalize(found.embeddings) * directions[found.query]).sum(1, keepdim=True)
+    return replace(found, embeddings=cosines)
+
+
+def embed_regions(head: RegionHead, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
+    """Embeddings of boxes (R, 4) in scenes (R,), a bounded number a call."""
+    parts = zip(boxes.split(REGIONS_AT_ONCE), scene.split(REGIONS_AT_ONCE), strict=True)
+    return torch.cat([head(features, *part) for part in parts])
+
+
+def _detect(
+    network: SPNet, pathway: SwapPathway, features: FeatureMaps, anchors: AnchorTable, groups: Groups, topk: int
+) -> Detections:
+    candidates, scores = _best_anchors(network, pathway, anchors, groups, topk)
     candidates, scores = _refine(network, 0, features, candidates, scores)
     for step in range(1, network.config.cascade_steps + 1):
-        candidates = embed_candidates(network, pathway, step, features, candidates)
+        head = partial(network.location_embed, step)
+        embeddings = embed_regions(head, features, candidates.boxes, candidates.scene)
+        candidates = replace(candidates, offsets=pathway.offsets(step, embeddings, candidates.query))
         scores = network.logits[step](offset_norm(candidates.offsets)).sigmoid()
         candidates, scores = _refine(network, step, features, candidates, scores)
-    embeddings = network.embed(features, candidates.boxes, candidates.scene)
+    embeddings = embed_regions(network.embed, features, candidates.boxes, candidates.scene)
     return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
 
 
 def _best_anchors(
-    network: SPNet, pathway: SwapPathway, features: FeatureMaps, groups: Groups, count: int
+    network: SPNet, pathway: SwapPathway, anchors: AnchorTable, groups: Groups, topk: int
 ) -> tuple[Candidates, Tensor]:
-    """The anchors of highest logit in each group, above the threshold, and their scores."""
+    """The anchors of highest logit in each group, above the threshold, and their scores.
+
+    The method takes the best `topk`, then those above the threshold, then the best `max_detections` of them. A higher
+    logit is a higher score, so these are the best of both numbers that lie above the threshold.
+    """
     config = network.config.inference
-    anchors = network.anchor_table(features)
     logits = network.logits[0](pathway.distances(anchors, groups))
-    kept = min(count, config.max_detections, anchors.count)
-    highest, index = logits.topk(kept, dim=1)
+    highest, index = logits.topk(min(topk, config.max_detections, anchors.count), dim=1)
     scores = highest.sigmoid()
-    nothing = torch.full_like(logits, BACKGROUND, dtype=torch.int64)
-    candidates = gather_candidates(pathway, anchors, groups, index, scores > config.score_threshold, nothing)
+    candidates = gather_candidates(pathway, anchors, groups, index, scores > config.score_threshold)
     return _select(candidates, candidates.valid), scores.flatten()[candidates.valid]
 
 
@@ -62,13 +117,10 @@ def _refine(
     network: SPNet, step: int, features: FeatureMaps, candidates: Candidates, scores: Tensor
 ) -> tuple[Candidates, Tensor]:
     """Decode, clip, and drop boxes that overlap a better one of their group, or of which nothing is in the image."""
-    config = network.config.inference
     deltas = network.boxes[step](candidates.offsets)
     boxes = clip(decode(deltas, candidates.boxes), features.sizes[candidates.scene])
-    # it moves each group to a place of its own: with thousands of pairs float32 would round the boxes there
-    kept = batched_nms(boxes.double(), scores.double(), candidates.group, config.nms_iou)
+    kept = grouped_nms(boxes, scores, candidates.group, network.config.inference.nms_iou)
     kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(1)]
-    kept = kept[candidates.group[kept].argsort(stable=True)]  # groups in order, best first within
     return replace(_select(candidates, kept), boxes=boxes[kept]), scores[kept]
 
 

@@ -152,11 +152,10 @@ def scene_groups(scenes: int, device: torch.device, target: Tensor | None = None
     )
 
 
-def all_pairs(scenes: int, queries: int, device: torch.device) -> Groups:
-    """Every query in every scene, scene by scene."""
-    rows = torch.arange(scenes * queries, device=device)
-    nothing = torch.full_like(rows, -1)
-    return Groups(scene=rows // max(1, queries), query=rows % max(1, queries), target=nothing, valid=nothing < 0)
+def query_groups(query: Tensor) -> Groups:
+    """One group for each of some queries (G,) int64, all in the one scene of a batch."""
+    zeros = torch.zeros_like(query)
+    return Groups(scene=zeros, query=query, target=zeros - 1, valid=torch.ones_like(query, dtype=torch.bool))
 
 
 def pair_distances(queries: Tensor, embeddings: Tensor, groups: Groups) -> Tensor:
