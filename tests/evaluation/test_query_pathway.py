@@ -15,7 +15,7 @@ from spnet.data.schema import Annotations, read_annotations
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.detection import average_precision
 from spnet.evaluation.extract import ExtractionConfig, extract_arrays
-from spnet.evaluation.protocols import Protocol, resolve
+from spnet.evaluation.protocols import Protocol, resolve_protocol
 from spnet.evaluation.query_pathway import evaluate_query_pathway, plan_searches
 from spnet.evaluation.report import Report
 from spnet.evaluation.retrieval import evaluate
@@ -189,7 +189,7 @@ def test_a_query_is_searched_in_its_own_galleries_alone(annotations: Annotations
     chosen = protocols(annotations)
     zeros = np.zeros((len(annotations.boxes), 1), np.float32)
     bare = extract_like(annotations, zeros)
-    plan = plan_searches([resolve(protocol, bare) for protocol in chosen.values()])
+    plan = plan_searches([resolve_protocol(protocol, bare) for protocol in chosen.values()])
     wanted = set()
     for protocol in chosen.values():
         for number, query in enumerate(protocol.queries.tolist()):

@@ -74,6 +74,7 @@ def test_the_file_says_how_it_was_made(learned: tuple[Path, float]) -> None:
         "weights": "none",
         "drop_path": 0.0,
         "model_kwargs": {**RESNET.model_kwargs, "num_classes": len(CLASSES)},
+        "semantic_weight": None,
     }
     assert stored == {"seed": 1, "num_images": 570, "epochs": 6, "classes": list(CLASSES), "accuracy": accuracy}
     assert [path.name for path in file.parent.iterdir()] == [file.name]
@@ -92,7 +93,7 @@ def test_backbones_start_from_it(name: str, with_classifier: bool, learned: tupl
 
 def test_learning_without_forgetting_distils_it(convnext: Path) -> None:
     model = make_config(backbone=classifying(BACKBONE, convnext))
-    network, _ = build_network(RunConfig(model, objective=FORGETTING))
+    network, _ = build_network(RunConfig(model=model, objective=FORGETTING))
     objective = SPNetLoss(FORGETTING, network, identities=2)
     batch = make_batch()
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
@@ -116,7 +117,7 @@ def test_fine_tuning_from_pre_trained_weights_takes_the_backbone_from_these(conv
     save_weights(tmp_path / "weights.safetensors", pretrained, "query")
     source = WeightsConfig(str(tmp_path / "weights.safetensors"))
     for lwf in (False, True):
-        run = RunConfig(model, objective=replace(FORGETTING, lwf=lwf), weights=source)
+        run = RunConfig(model=model, objective=replace(FORGETTING, lwf=lwf), weights=source)
         network, _ = build_network(run)
         assert (network.backbone.net.state_dict()["stem.0.bias"] == 1).all()
         assert network.backbone.has_classifier == lwf

@@ -47,9 +47,17 @@ def on_backbone(backbone: BackboneConfig) -> Patch:
 
 
 def backbone_from(weights: str, semantic_weight: float | None = None) -> Patch:
-    """The backbone's initial weights: a name of the configuration, or one that stands for a file of the user's."""
-    start: dict[str, Any] = {"weights": weights, "semantic_weight": semantic_weight}
-    return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=replace(run.model.backbone, **start)))
+    """The backbone's initial weights: a name of the configuration, or one that stands for a file of the user's.
+
+    SOLIDER's semantic weight is Swin's; the backbone that stands for it at small scale has none.
+    """
+
+    def start(run: RunConfig) -> RunConfig:
+        backbone = run.model.backbone
+        semantic = semantic_weight if backbone.name.startswith("swin") else None
+        return with_model(run, backbone=replace(backbone, weights=weights, semantic_weight=semantic))
+
+    return lambda recipe: _in_both(recipe, start)
 
 
 random_backbone = backbone_from("none")  # Table 5, "Random Init."
