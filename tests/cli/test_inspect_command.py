@@ -1,12 +1,14 @@
 """`spnet data` and `spnet prepare` as they are typed: what is printed, what is written, which status."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from spnet.cli.main import main
+from spnet.data import inspection
 from spnet.data.schema import Split, image_record, person_record, write_dataset
 
 
@@ -30,6 +32,18 @@ def test_a_good_data_set(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "1 queries, 2 scenes" in printed
     assert "no problems found" in printed
     assert (folder / "contact_sheet.jpg").exists()
+
+
+@pytest.mark.parametrize("cores", [None, 1, 64])
+def test_as_many_images_are_read_at_a_time_as_there_are_cores(
+    cores: int | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read_images = inspection.read_images
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(inspection, "read_images", lambda images, count: asked.append(count) or read_images(images, 1))
+    assert main(["inspect", str(folder), "--decode"]) == 0
+    assert asked == [cores or 1]
 
 
 def test_all_problems_are_listed_and_the_status_is_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,15 @@ def test_short_options_are_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(capsys, "spnet-s", *long) == config
 
 
+def test_validation_options_are_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    config = show(capsys, "spnet-s", "--val-split", "test", "--val-protocol", "G100", "--logger", "none")
+    assert (config.validation.split, config.validation.protocol, config.logger) == ("test", "G100", "none")
+    assert (
+        show(capsys, "spnet-s", "--validation.split", "test", "--validation.protocol", "G100", "--logger=none")
+        == config
+    )
+
+
 def test_keys_may_stand_among_options(capsys: pytest.CaptureFixture[str]) -> None:
     config = show(capsys, "spnet-s", "--model.cascade_steps", "2", "--data", "d", "--seed=5", "--optimizer.epochs", "3")
     assert (config.model.cascade_steps, config.data.root, config.seed, config.optimizer.epochs) == (2, "d", 5, 3)
@@ -61,6 +70,7 @@ MISTAKES = [
     (["spnet-s", "--model.cascade_steps", "two"], "model.cascade_steps is 'two': should be a valid integer"),
     (["spnet-s", "--config", "none.yaml"], "configuration 'none.yaml' cannot be read: No such file or directory"),
     (["--config", "x.yaml", "--stage", "pretrain"], "--stage and --pathway belong to a NAME; with --config alone set "),
+    (["--resume", "runs/x", "--val-split", "test"], "goes on as the run was configured: drop --val-split"),
     (["spnet-s", "--resume", "runs/x"], "--resume runs/x goes on as the run was configured: drop spnet-s"),
     (["--resume", "runs/x"], "'runs/x' is no run: it has no config.yaml"),
 ]

@@ -82,6 +82,7 @@ OTHERS: dict[str, Any] = {
     "optimizer.precision": "bf16-mixed",
     "weights.replicate": True,
     "weights.partial": True,
+    "validation.patience": 9,
     "seed": 9,
 }
 # where things lie, and how they are read and saved
@@ -102,6 +103,13 @@ PLACES: dict[str, Any] = {
     "data.cache_mb": 9,
     "optimizer.checkpoint_every_n_steps": 9,
     "weights.init_from": "/elsewhere/runs/pre",
+    "validation.split": "test",
+    "validation.protocol": "listed",
+    "validation.every_n_epochs": 9,
+    "validation.monitor": "mAP",
+    "checkpoint.every_n_epochs": 9,
+    "checkpoint.teacher": True,
+    "logger": "none",
 }
 
 
@@ -143,6 +151,13 @@ def test_a_run_does_not_depend_on(key: str, config: RunConfig, annotations: Path
     assert reduce(getattr, key.split("."), config) != PLACES[key]
     other = changed(config, key, PLACES[key])
     assert fingerprint(other, annotations, None) == fingerprint(config, annotations, None)
+
+
+@pytest.mark.parametrize("key", ["split", "protocol", "every_n_epochs", "monitor"])
+def test_a_run_that_may_stop_early_depends_on_its_validation(key: str, config: RunConfig, annotations: Path) -> None:
+    stopping = changed(config, "validation.patience", 3)
+    other = changed(stopping, f"validation.{key}", PLACES[f"validation.{key}"])
+    assert fingerprint(other, annotations, None) != fingerprint(stopping, annotations, None)
 
 
 def test_a_saved_configuration_depends_on_the_same(small_run: Path, annotations: Path) -> None:

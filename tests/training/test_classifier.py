@@ -1,4 +1,4 @@
-"""The classifier of drawn objects: it learns, backbones load it, lwf is measured by it, nothing half-made stays."""
+"""The classifier of rendered objects: it learns, backbones load it, lwf is measured by it, nothing half-made stays."""
 
 import json
 from dataclasses import replace

@@ -13,7 +13,9 @@ import torch
 
 from small_dataset import make_dataset, options
 from spnet.cli.main import main
+from spnet.files import exclusive_lock
 from spnet.runs.folder import CURVES, LAST
+from spnet.runs.record import RunRecord, write_record
 from spnet.training.module import TrainingModule
 
 EPOCHS, EPOCH_STEPS = 3, 6
@@ -115,25 +117,95 @@ def test_a_second_ctrl_c_stops_at_once(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_in_a_terminal(small_data: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    arguments = [*command(small_data, run), "--optimizer.epochs", "10000"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spnet.cli.main", *arguments], stderr=subprocess.PIPE, text=True, env=environment
+def start(arguments: list[str]) -> "subprocess.Popen[str]":
+    """`spnet` as a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "spnet.cli.main", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )
+
+
+def wait_for(pattern: str, run: Path, process: "subprocess.Popen[str]") -> None:
+    """Until the run has a file like this."""
+    deadline = time.monotonic() + 300
+    while not list(run.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_process_group(number: int, small_data: Path, tmp_path: Path) -> None:
+    """As a terminal, `timeout` and SLURM send it: to the workers that read images, too."""
+    run = tmp_path / "run"
+    process = start([*command(small_data, run, num_workers=2), "--optimizer.epochs", "10000"])
     try:
-        deadline = time.monotonic() + 300
-        while not (run / CURVES).exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        wait_for(str(CURVES), run, process)
+        os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors.endswith(f"spnet train: interrupted; go on with: spnet train --resume {run}\n")
-    assert "Traceback" not in errors
+    *others, last = errors.splitlines()
+    assert last == f"spnet train: interrupted; go on with: spnet train --resume {run}"
+    assert all(line.startswith(("weights: ", "epoch ", "stopping after this step")) for line in others), others
     assert (run / LAST).is_file()
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    uninterrupted: Path, small_data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(command(small_data, run))
+    try:
+        wait_for("run.json", run, process)
+    finally:
+        process.kill()
+        process.communicate()
+    assert not (run / LAST).exists()
+    assert main(command(small_data, run)) == 0
+    assert_same_run(uninterrupted, run)
+
+
+def started(folder: Path) -> Path:
+    """What is there of a run killed before its first checkpoint."""
+    (folder / "logs").mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 0\n")
+    write_record(folder, RunRecord("digest"))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "checkpoints/last.ckpt", "weights.safetensors"])
+def test_a_folder_with_more_in_it_is_not_started_again(
+    name: str, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = started(tmp_path / "run")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text("all of it")
+    assert main(command(small_data, run)) == 2
+    assert f"error: output {str(run)!r} exists; choose another folder" in capsys.readouterr().err
+    assert (run / name).read_text() == "all of it"
+
+
+def test_a_run_of_another_process_is_left_alone(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = started(tmp_path / "run")
+    with exclusive_lock(run):
+        assert main(command(small_data, run)) == 2
+    assert "another process is at work there" in capsys.readouterr().err
+    assert (run / "config.yaml").read_text() == "seed: 0\n"
+
+
+@pytest.mark.parametrize("cores", [1, 64])
+def test_nobody_is_warned_of_the_number_of_workers(
+    cores: int, tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert main(command(small_data, tmp_path / "run", num_workers=2)) == 0
+    assert not [warning for warning in recwarn if "worker" in str(warning.message)]
 
 
 @pytest.fixture
@@ -162,6 +234,23 @@ def test_what_cannot_be_resumed(uninterrupted: Path, tmp_path: Path, capsys: pyt
     (tmp_path / "begun").mkdir()
     shutil.copy(uninterrupted / "config.yaml", tmp_path / "begun")
     assert_refused(tmp_path / "begun", "begun' has no checkpoint to resume from", capsys)
+
+
+class Trap:
+    """Unpickled, it touches a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_runs_no_code(stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = torch.load(stopped / LAST, weights_only=True)
+    torch.save(content | {"further": Trap(tmp_path / "sprung")}, stopped / LAST)
+    assert_refused(stopped, f"{LAST}' is damaged: the run cannot be resumed", capsys)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_resumed_run_stays_as_it_was_configured(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:

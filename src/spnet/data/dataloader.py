@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -128,19 +127,20 @@ class SceneLoader(DataLoader[SceneBatch]):
 
     def __init__(self, scenes: PersonSearchDataset, num_workers: int, **order: Any) -> None:
         self.scenes = scenes
-        with warnings.catch_warnings():  # how many workers there are, a configuration says
-            warnings.filterwarnings("ignore", message="This DataLoader will create .* worker processes")
-            super().__init__(
-                _ErrorCapturingDataset(scenes),  # type: ignore[arg-type]
-                **order,
-                num_workers=num_workers,
-                collate_fn=_collate_answers,
-                # its own, since it samples once an epoch: a run resumed at an epoch's end would sample differently
-                generator=torch.Generator(),
-                pin_memory=torch.cuda.is_available(),
-                worker_init_fn=_init_worker,
-                persistent_workers=num_workers > 0,
-            )
+        super().__init__(
+            _ErrorCapturingDataset(scenes),  # type: ignore[arg-type]
+            **order,
+            num_workers=num_workers,
+            collate_fn=_collate_answers,
+            # its own, since it samples once an epoch: a run resumed at an epoch's end would sample differently
+            generator=torch.Generator(),
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_init_worker,
+            persistent_workers=num_workers > 0,
+        )
+
+    def check_worker_number_rationality(self) -> None:
+        """Do not warn of more workers than cores: the configuration decides, and torch would warn before any error."""
 
     def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
         """The batches; workers start with the first one, so the epoch may be set until then."""

@@ -41,7 +41,7 @@ METADATA = "classifier"  # the key in the file
 def train_classifier(
     backbone: BackboneConfig, file: Path, seed: int = 0, num_images: int = NUM_IMAGES, epochs: int = 8
 ) -> float:
-    """Train `backbone`, from random weights, to classify drawn street objects; returns its accuracy on held-out images.
+    """Train `backbone`, from random weights, to classify rendered street objects; returns its held-out accuracy.
 
     `file` (.safetensors) is what `classifying` refers to: the backbone with its classifier under timm's names, with
     the settings and the accuracy in its metadata. A file that is there already with the same settings is kept as it is;
@@ -55,7 +55,7 @@ def train_classifier(
         epochs: passes over them.
 
     Raises:
-        UserError: numbers that are too small, or a file of other settings, or none of ours.
+        UserError: numbers that are too small, a file of other settings, or no such classifier.
     """
     config = replace(classifying(backbone, file), weights="none")
     if num_images < len(CLASSES) or epochs < 1 or seed < 0:
@@ -78,20 +78,20 @@ def train_classifier(
 
 
 def classifying(backbone: BackboneConfig, file: Path) -> BackboneConfig:
-    """The backbone that starts from the classifier in `file`, made by `train_classifier`."""
+    """Configure a backbone that starts from the classifier in `file`, made by `train_classifier`."""
     return replace(backbone, weights=str(file), model_kwargs={**backbone.model_kwargs, "num_classes": len(CLASSES)})
 
 
 def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> tuple[nn.Module, float]:
-    """The trained timm model, and its accuracy on held-out images."""
+    """Train the timm model; returns it and its accuracy on held-out images."""
     torch.manual_seed(seed)
     net: nn.Module = Backbone(config, with_classifier=True).net.to(memory_format=torch.channels_last)
     fabric = _fabric()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     model, stepper = fabric.setup(net, optimizer)
     with _progress() as progress:
-        images, labels = _draw(TRAIN, num_images, seed, progress)
-        held_out, wanted = _draw(TEST, HELD_OUT, seed, progress)
+        images, labels = _render(TRAIN, num_images, seed, progress)
+        held_out, wanted = _render(TEST, HELD_OUT, seed, progress)
         batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
         schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
         for rows in progress.track(batches, description="training"):
@@ -107,22 +107,22 @@ def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> t
 
 
 def _fabric() -> L.Fabric:
-    """The device and precision that runs train with too."""
+    """Choose the device and precision that runs train with."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     accelerator = "auto" if torch.cuda.is_available() else "cpu"
     return L.Fabric(accelerator=accelerator, devices=1, precision=precision_of("auto"))
 
 
-def _draw(part: int, num_images: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W) uint8 and their classes (N,)."""
-    what = "drawing objects" if part == TRAIN else "others, held out"
-    drawn = list(progress.track(object_images(part, num_images, seed), num_images, description=what))
-    images = torch.from_numpy(np.stack([image for image, _ in drawn]))
-    return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in drawn])
+def _render(part: int, num_images: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
+    """Render images (N, 3, H, W) uint8; returns them and their classes (N,)."""
+    title = "rendering objects" if part == TRAIN else "rendering held-out ones"
+    samples = list(progress.track(object_images(part, num_images, seed), num_images, description=title))
+    images = torch.from_numpy(np.stack([image for image, _ in samples]))
+    return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in samples])
 
 
 def _classify(model: nn.Module, images: Tensor, fabric: L.Fabric) -> Tensor:
-    """Class logits (B, K) of images (B, 3, H, W), normalized as the network does it."""
+    """Compute class logits (B, K) of images (B, 3, H, W), normalized as the network does it."""
     sizes = torch.tensor([images.shape[2:]] * len(images))
     logits: Tensor = model(normalize_images(fabric.to_device(images), fabric.to_device(sizes)))
     return logits
@@ -137,13 +137,13 @@ def _progress() -> Progress:
 
 
 def _read_accuracy(file: Path, settings: Mapping[str, Any]) -> float:
-    """What the file says of itself. Raises UserError where it is of other settings."""
+    """Read the accuracy that a file states. Raises UserError where it was trained with other settings."""
     try:
         with safe_open(file, "pt") as content:
             stored = json.loads((content.metadata() or {})[METADATA])
             accuracy = float(stored["accuracy"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        raise UserError(f"{file}: it exists and is no classifier of drawn objects; choose another file") from None
+        raise UserError(f"{file}: it exists and is no classifier of rendered objects; choose another file") from None
     other = [
         f"{name} {stored.get(name)!r}, not {value!r}" for name, value in settings.items() if stored.get(name) != value
     ]

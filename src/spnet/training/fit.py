@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import lightning as L
@@ -223,4 +224,7 @@ def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, che
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen backbone should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
-        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        try:
+            trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        except UnpicklingError:
+            raise UserError(f"{str(checkpoint)!r} is damaged: the run cannot be resumed") from None

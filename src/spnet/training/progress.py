@@ -78,7 +78,9 @@ class RunProgress(ProgressBar):
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Show the metrics of a validation from now on, beside the loss."""
-        self._validation = "".join(f"  {name} {value:.3f}" for name, value in metrics.items() if "/" not in name)
+        self._validation = "  val" + "".join(
+            f" {name} {value:.3f}" for name, value in metrics.items() if "/" not in name
+        )
 
     @contextmanager
     def paused(self) -> Iterator[None]:
