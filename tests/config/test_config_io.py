@@ -80,7 +80,7 @@ OPTION_MISTAKES = [
     (["--model.nope", "1"], r"\(options\): unknown key model\.nope; choose "),
     (
         ["--nope", "1"],
-        r"unknown key nope; choose stage, model\.\*, objective\.\*, data\.\*, optimizer\.\*, weights\.\*, seed$",
+        r"unknown key nope; choose stage, model\.\*, objective\.\*, data\.\*, optimizer\.\*, weights\.\*, .*, seed$",
     ),
     (["--optimizer.epoch", "1"], r"unknown key optimizer\.epoch; choose optimizer\.epochs$"),
     (
