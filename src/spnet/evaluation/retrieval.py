@@ -106,7 +106,7 @@ def count_at_least(values: Tensor, thresholds: np.ndarray) -> np.ndarray:
     Only the thresholds, a few matches a row, are sorted: the values are compared with them, which takes a CPU the time
     to read them, whereas the speed of a sort differs between CPUs by a factor of ten.
     """
-    if not thresholds.size:
+    if not thresholds.size or not values.numel():
         return np.zeros(thresholds.shape, np.int64)
     if values.device.type != "cpu":
         return count_by_level(values, torch.from_numpy(thresholds).to(values.device)).cpu().numpy()
@@ -125,10 +125,8 @@ def count_by_level(values: Tensor, thresholds: Tensor) -> Tensor:
 def _count_rising(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """`count_at_least` for levels that rise along each row, so that what misses one reaches none of the next."""
     rows, width = values.shape
-    if not width:
-        return np.zeros(levels.shape, np.int64)
     counts, places = np.zeros(levels.shape, np.int64), []
-    step = max(1, BLOCK // max(1, width))
+    step = max(1, BLOCK // width)
     for first in range(0, rows, step):
         block = slice(first, first + step)
         places.append(first * width + _count_until_few(values[block], levels[block], counts[block]))
