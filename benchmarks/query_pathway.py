@@ -5,7 +5,8 @@
 Weights are random, and a network that learnt nothing says nothing about how many detections pass the threshold, so both
 bounds are measured: `none` pass (distances and top-k alone) and `all` of a pair's 100 anchors pass (box head, NMS,
 region head on top). SPNet-tiny searches synthetic scenes, SPNet-S one random scene of 900 x 1500 pixels. Each case is a
-process of its own on one thread; its memory is the peak above the network with a first scene searched for one query.
+process of its own on one thread; its memory is the peak of the process above what it was after one query in one scene.
+Full protocols are extrapolated: a pair's time as measured in that one scene, and each scene's features twice.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from spnet.synthetic import prepare_synthetic
 ANCHORS = 261_711  # of a scene of 900 x 1500 pixels
 THRESHOLDS = {"none": 1.0, "all": 0.0}
 PLANS = {"cuhk_sysu_g100": (6_978, 2_900, 100), "prw": (6_112, 2_057, 6_112)}  # scenes, queries, scenes of a gallery
-MEMORY_QUERIES = (10, 100, 2_057)
+MEMORY_QUERIES = (10, 500, 2_057, 6_000)
 PAIRS_OF_LARGE_SCENE = {"none": 256, "all": 16}
 
 
@@ -44,6 +45,7 @@ class Costs:
     microseconds_a_pair: float
     detections_a_pair: float
     peak_mb: float
+    features_seconds: float = 0.0  # of a scene
 
 
 def main() -> None:
@@ -60,22 +62,18 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         prepare_synthetic(Path(folder), scenes=options.scenes, identities=40)
-        by_queries = {
-            queries: run(folder, "none", queries, max(4, options.scenes if queries < 1000 else 40))
-            for queries in MEMORY_QUERIES
+        memory = {
+            kind: {str(queries): run(folder, kind, queries, scenes).peak_mb for queries in MEMORY_QUERIES}
+            for kind, scenes in (("none", 4), ("all", 1))
         }
-        worst = {queries: run(folder, "all", queries, 8 if queries < 1000 else 2) for queries in MEMORY_QUERIES}
-        small = {"none": by_queries[100], "all": worst[100]}
+        small = {"none": run(folder, "none", 100, options.scenes), "all": run(folder, "all", 100, 4)}
     large = {kind: run("large", kind, 0, 1) for kind in THRESHOLDS}
     emit(
         "query_pathway",
         {
             "tiny": {kind: vars(cost) for kind, cost in small.items()},
             "small": {kind: vars(cost) for kind, cost in large.items()},
-            "peak_mb_by_queries": {
-                kind: {str(q): c.peak_mb for q, c in costs.items()}
-                for kind, costs in (("none", by_queries), ("all", worst))
-            },
+            "peak_mb_by_queries": memory,
             "plans": {name: plan(*shape, large) for name, shape in PLANS.items()},
         },
     )
@@ -92,8 +90,15 @@ def plan(scenes: int, queries: int, gallery: int, costs: dict[str, Costs]) -> di
     pairs = queries * gallery
     at_once = max(1, DISTANCES_AT_ONCE // ANCHORS)
     chunks = scenes * -(-pairs // scenes // at_once)
+    features = round(2 * scenes * costs["none"].features_seconds / 3600, 1)
     hours = {kind: round(pairs * cost.microseconds_a_pair / 3.6e9, 1) for kind, cost in costs.items()}
-    return {"pairs": pairs, "pairs_a_chunk": at_once, "chunks": chunks, "hours": hours}
+    return {
+        "pairs": pairs,
+        "pairs_a_chunk": at_once,
+        "chunks": chunks,
+        "hours_pairs": hours,
+        "hours_features": features,
+    }
 
 
 def search_small(folder: Path, kind: str, queries: int, scenes: int) -> Costs:
@@ -125,14 +130,17 @@ def search_large(kind: str) -> Costs:
     inference = replace(config.inference, score_threshold=THRESHOLDS[kind])
     network = SPNet(replace(config, backbone=backbone, inference=inference)).eval()
     image = torch.randint(0, 256, (1, 3, 928, 1504), dtype=torch.uint8)
+    begin = time.perf_counter()
     with torch.no_grad():
         features = network.features(image, torch.tensor([[900, 1500]]))
+    features_seconds = time.perf_counter() - begin
     pairs = PAIRS_OF_LARGE_SCENE[kind]
     queries = torch.randn(pairs, config.location_dim)
     next(iter_query_detections(network, features, queries[:1]))
     before, start = peak_mb(), time.perf_counter()
     found = sum(len(part.boxes) for part in iter_query_detections(network, features, queries))
-    return costs(time.perf_counter() - start, found, pairs, peak_mb() - before)
+    cost = costs(time.perf_counter() - start, found, pairs, peak_mb() - before)
+    return replace(cost, features_seconds=round(features_seconds, 1))
 
 
 def first_scenes(annotations: Annotations, scenes: int) -> Annotations:

@@ -1,6 +1,10 @@
 """Query-centric evaluation: each query in its own gallery, by the definition, however the work is cut into chunks."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +221,39 @@ def extract_like(annotations: Annotations, embeddings: np.ndarray) -> Evaluation
         np.zeros(0, np.float32),
         np.zeros((0, 1), np.float32),
     )
+
+
+MEMORY = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np, torch
+from miniature import make_network
+from spnet.config.schema import InferenceConfig
+from spnet.data.schema import read_annotations
+from spnet.evaluation.extract import ExtractionConfig
+from spnet.evaluation.query_pathway import SearchPlan, find_queries
+from spnet.models import inference
+torch.set_num_threads(1)
+inference.DISTANCES_AT_ONCE = 2**20
+network = make_network(inference=InferenceConfig(score_threshold=1.0))
+annotations = read_annotations(Path(sys.argv[1]))
+def peak(queries):
+    plan = SearchPlan(np.arange(queries), np.ones((len(annotations.scene_ids), queries), bool))
+    numbers = np.zeros((queries, 8), np.float32)
+    find_queries(network, annotations, plan, numbers, numbers, ExtractionConfig(512, 768, batch_size=1))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+first = peak(40)
+print(peak(1500) - first)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak's unit is the system's own")
+def test_memory_does_not_grow_with_the_number_of_queries(annotations: Annotations) -> None:
+    """Of the whole process, since what a heap cannot use again is no tensor."""
+    file = annotations.image_root.parent / "data" / "annotations" / "test.json"
+    here = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", MEMORY, str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=True)
+    assert float(ended.stdout) < 100  # MB; a thousand and more where small arrays outlive the chunks

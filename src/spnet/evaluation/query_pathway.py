@@ -8,6 +8,7 @@ has this cosine.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -32,6 +33,15 @@ from spnet.models.inference import embed_regions, iter_query_detections, with_co
 from spnet.models.spnet import SPNet
 
 Tables = dict[str, np.ndarray]
+
+# Streams, not lists of arrays: small arrays that outlive a chunk lie between its large blocks in malloc's heap, which
+# then cannot be used again, and memory grows with the number of chunks
+COLUMNS = {
+    "pair": np.dtype(np.int64),
+    "box": np.dtype((np.float32, (4,))),
+    "score": np.dtype(np.float32),
+    "similarity": np.dtype(np.float32),
+}
 
 
 @dataclass(frozen=True)
@@ -126,22 +136,18 @@ def find_queries(
     """
     queries = torch.from_numpy(location).to(how.device)
     directions = normalize(torch.from_numpy(reid).to(how.device))
-    tables: list[Tables] = []
+    columns = {name: BytesIO() for name in COLUMNS}
     for batch, features in iter_features(network, annotations, how, "finding queries"):
         scenes = index_of(annotations.scene_ids, batch.scene_ids.cpu().numpy())
         wanted: Tensor = torch.from_numpy(plan.wanted[scenes]).to(how.device)
         for found in iter_query_detections(network, features, queries, wanted):
-            columns = detection_columns(with_cosines(found, directions), batch)
-            scene = index_of(annotations.scene_ids, columns["image"])
-            tables.append(
-                {
-                    "pair": columns["query"] * len(annotations.scene_ids) + scene,
-                    "box": columns["box"],
-                    "score": columns["score"],
-                    "similarity": columns["emb"][:, 0],
-                }
-            )
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+            table = detection_columns(with_cosines(found, directions), batch)
+            scene = index_of(annotations.scene_ids, table["image"])
+            table["pair"] = table["query"] * len(annotations.scene_ids) + scene
+            table["similarity"] = table["emb"][:, 0]
+            for name, stream in columns.items():
+                stream.write(table[name].astype(COLUMNS[name].base).tobytes())
+    return {name: np.frombuffer(stream.getbuffer(), COLUMNS[name]) for name, stream in columns.items()}
 
 
 def _without_detections(annotations: Annotations, embeddings: np.ndarray) -> EvaluationArrays:
