@@ -196,7 +196,7 @@ def test_a_trained_run_finds_people(small_run: Path, small_data: Path) -> None:
 def test_the_package_offers_it() -> None:
     for name in spnet.__all__:
         assert getattr(spnet, name) is not None
-    with pytest.raises(AttributeError, match="nothing"):
+    with pytest.raises(AttributeError, match="No spnet attribute nothing"):
         spnet.nothing  # noqa: B018
     code = "import sys, spnet; print('torch' in sys.modules)"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
