@@ -16,6 +16,7 @@ from spnet.cli.main import main
 from spnet.files import exclusive_lock
 from spnet.runs.folder import CURVES, LAST
 from spnet.runs.record import RunRecord, write_record
+from spnet.training import fit as fit_module
 from spnet.training.module import TrainingModule
 
 EPOCHS, EPOCH_STEPS = 3, 6
@@ -292,3 +293,16 @@ def test_data_that_vanished_is_named_and_the_run_kept(
     shutil.move(data, tmp_path / "elsewhere")
     assert_refused(tmp_path / "run", "has no split 'train'", capsys)
     assert (tmp_path / "run" / LAST).is_file()
+
+
+def test_a_run_that_ended_there_in_the_meantime_is_kept(
+    uninterrupted: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process trained into the folder while this one read its data."""
+    run = tmp_path / "run"
+    make = fit_module.make_training_loader
+    monkeypatch.setattr(
+        fit_module, "make_training_loader", lambda config: (shutil.copytree(uninterrupted, run), make(config))[1]
+    )
+    assert main(command(small_data, run)) == 2
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()

@@ -69,7 +69,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     """
     check(config)
     check_logger(config.logger)
-    checkpoint = _check_output(output, resume)
+    _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
     measure = make_measure(config)
@@ -79,6 +79,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     module = TrainingModule(config, network, identities, len(loader))
     record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
     with exclusive_lock(output):
+        checkpoint = _check_output(output, resume)  # again: another run may have ended there in the meantime
         _clear(output, keep=resume)
         write_config(output, config)
         write_record(output, record)
@@ -141,7 +142,8 @@ def _check_output(output: Path, resume: bool) -> Path | None:
         if not zipfile.is_zipfile(output / LAST):
             raise UserError(f"{str(output / LAST)!r} is damaged: the run cannot be resumed")
         return output / LAST
-    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not _is_started(output):
+    there = set() if not output.is_dir() else {file.name for file in output.iterdir()} - {LOCK}
+    if (output.is_file() or there) and not _is_started(output):
         hint = f", or go on with --resume {output}" if (output / LAST).is_file() else ""
         raise UserError(f"output {str(output)!r} exists; choose another folder{hint}")
     return None
