@@ -50,7 +50,7 @@ def set_record(run: Path, **fields: Any) -> None:
 
 
 def evaluate(run: Path, name: str = "prw-test-object", protocol: str = "test", **figures: Any) -> Path:
-    """Figures of an evaluation, fractions of 1, beside those of protocols measured before; returns the file."""
+    """Metrics of an evaluation, fractions of 1, beside those of protocols measured before; returns the file."""
     file = run / "evaluation" / name / "metrics.json"
     content = json.loads(file.read_text()) if file.exists() else {"protocols": {}}
     given = {"mAP": 0.5, "gt_mAP": 0.6, "top1": 0.7, "ap": 0.8, "recall": 0.9, "version": EVALUATOR_VERSION} | figures

@@ -15,9 +15,14 @@ from spnet.config.presets import as_released, get_preset
 from spnet.config.schema import Augmentation, ObjectiveConfig, RunConfig
 from spnet.data.augment import jpeg_scale_for, sample_view, warp
 from spnet.data.dataloader import ResumableSampler
+from spnet.data.schema import read_annotations
+from spnet.evaluation.extract import ExtractionConfig, extract_arrays
+from spnet.evaluation.runner import extraction_config
 from spnet.losses.distillation import distillation_loss
 from spnet.models.boxes import BoxHead
+from spnet.models.checkpoints import load_network
 from spnet.models.spnet import SPNet
+from spnet.runs.folder import read_run_config
 from spnet.training.module import TrainingModule
 from spnet.training.objective import SPNetLoss
 from spnet.training.teacher import Teacher
@@ -171,11 +176,6 @@ def test_the_last_partial_batch_is_kept() -> None:
 
 def test_evaluation_in_half_precision(small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Close to float32, and not the same."""
-    from spnet.data.schema import read_annotations
-    from spnet.evaluation.extract import ExtractionConfig, extract_arrays
-    from spnet.models.checkpoints import load_network
-    from spnet.runs.folder import read_run_config
-
     root = Path(read_run_config(small_run).data.root)
     annotations = read_annotations(root / "annotations" / "test.json")
     network = load_network(small_run)
@@ -185,3 +185,14 @@ def test_evaluation_in_half_precision(small_run: Path, tmp_path: Path, capsys: p
     )
     assert not np.array_equal(full, half)
     np.testing.assert_allclose(half, full, atol=0.1 * np.abs(full).max())
+
+
+def test_every_way_to_look_at_a_scene_follows_the_networks_settings() -> None:
+    """Evaluation, validation and latency share one reading of the configuration."""
+    inference = as_released(get_preset("spnet-s", "finetune")).model.inference
+    how = ExtractionConfig.from_inference(inference, batch_size=2)
+    assert (how.min_size, how.max_size, how.batch_size) == (900, 1500, 2)
+    assert (how.antialias, how.precision, how.augmentation.antialias) == (False, "float16", False)
+    network = make_network(inference=inference)
+    assert extraction_config(network, 64, 96).antialias is False
+    assert extraction_config(network, 64, 96).augmentation == replace(how.augmentation, min_size=64, max_size=96)

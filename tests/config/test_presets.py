@@ -1,4 +1,4 @@
-"""The named configurations hold the paper's numbers (supplementary sections 8 and 9, Table 7; SPEC sections 2, 3)."""
+"""The named configurations hold the paper's numbers (supplementary sections 8 and 9, Table 7; docs/method.md)."""
 
 import pytest
 

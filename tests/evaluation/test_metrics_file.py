@@ -1,4 +1,4 @@
-"""Figures come out of a metrics.json as they were measured, and a file that has none says so by name."""
+"""Metrics come out of a metrics.json as they were measured, and a file that has none says so by name."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_another_evaluator_is_told_and_keeps_its_figures(tmp_path: Path) -> None
     file = written(tmp_path, invented_metrics(version=EVALUATOR_VERSION + 1))
     with pytest.raises(EvaluatorMismatch, match=f"evaluator version {EVALUATOR_VERSION + 1}") as raised:
         read_metrics(file, "test")
-    assert raised.value.figures["mAP"] == pytest.approx(41.3)
+    assert raised.value.metrics["mAP"] == pytest.approx(41.3)
     assert str(file) in str(raised.value)
 
 

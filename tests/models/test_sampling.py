@@ -1,4 +1,4 @@
-"""Random draws: how many, of what, and never what must not be drawn."""
+"""Random draws: how many, of what, and never what must not be sampled."""
 
 import pytest
 import torch
@@ -13,12 +13,12 @@ BOX = (0, 0, 10, 10)
 
 
 def draw(matches: Tensor, count: int) -> list[set[int]]:
-    """The anchors drawn of each scene."""
+    """The anchors sampled of each scene."""
     index, valid = sample_balanced(matches, count)
     assert index.shape == valid.shape == (len(matches), min(count, matches.shape[1]))
-    drawn = [row[kept].tolist() for row, kept in zip(index, valid, strict=True)]
-    assert all(len(set(row)) == len(row) and row == sorted(row) for row in drawn)
-    return [set(row) for row in drawn]
+    sampled = [row[kept].tolist() for row, kept in zip(index, valid, strict=True)]
+    assert all(len(set(row)) == len(row) and row == sorted(row) for row in sampled)
+    return [set(row) for row in sampled]
 
 
 def make_matches(positives: int, ignored: int, background: int) -> Tensor:
@@ -26,7 +26,7 @@ def make_matches(positives: int, ignored: int, background: int) -> Tensor:
     return labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
 
 
-# positives, ignored, background, count -> positives and negatives drawn
+# positives, ignored, background, count -> positives and negatives sampled
 @pytest.mark.parametrize(
     ("positives", "ignored", "background", "count", "expected"),
     [
@@ -44,8 +44,8 @@ def make_matches(positives: int, ignored: int, background: int) -> Tensor:
 def test_balanced_counts(positives: int, ignored: int, background: int, count: int, expected: tuple[int, int]) -> None:
     matches = torch.stack([make_matches(positives, ignored, background)] * 3)
     torch.manual_seed(0)
-    for row, drawn in zip(matches, draw(matches, count), strict=True):
-        labels = row[list(drawn)]
+    for row, sampled in zip(matches, draw(matches, count), strict=True):
+        labels = row[list(sampled)]
         assert (int((labels >= 0).sum()), int((labels == BACKGROUND).sum())) == expected
         assert not (labels == IGNORED).any()
 
@@ -85,11 +85,11 @@ def test_pairs_come_in_the_papers_priorities(seed: int, count: int) -> None:
     torch.manual_seed(seed)
     groups = sample_pairs(targets, 5, count)
     assert len(groups.scene) == min(count, 5 * 14)
-    drawn = [
+    sampled = [
         (s, q) for s, q, v in zip(*map(Tensor.tolist, (groups.scene, groups.query, groups.valid)), strict=True) if v
     ]
-    assert len(set(drawn)) == len(drawn) == min(count, len(kinds))
-    assert sorted(kinds[pair] for pair in drawn) == sorted(kinds.values())[: len(drawn)]
+    assert len(set(sampled)) == len(sampled) == min(count, len(kinds))
+    assert sorted(kinds[pair] for pair in sampled) == sorted(kinds.values())[: len(sampled)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -107,9 +107,9 @@ def test_a_pairs_target_is_the_persons_only_box_in_the_scene(seed: int) -> None:
 def test_pairs_of_one_kind_are_drawn_at_random() -> None:
     targets = make_targets([(0, BOX, 1, -1), (1, BOX, 2, -1)])
     torch.manual_seed(0)
-    drawn = [sample_pairs(targets, 2, 1) for _ in range(200)]
-    own = sum(int(groups.scene) == int(groups.query) == 0 for groups in drawn)
-    assert all(int(groups.scene) == int(groups.query) for groups in drawn)
+    sampled = [sample_pairs(targets, 2, 1) for _ in range(200)]
+    own = sum(int(groups.scene) == int(groups.query) == 0 for groups in sampled)
+    assert all(int(groups.scene) == int(groups.query) for groups in sampled)
     assert 70 < own < 130
 
 

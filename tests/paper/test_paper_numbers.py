@@ -3,7 +3,7 @@
 import pytest
 
 from spnet.paper.figures import PAPER_TABLES
-from spnet.paper.paper_table import Figures
+from spnet.paper.paper_table import PaperMetrics
 from spnet.paper.results.metrics import METRICS
 from spnet.paper.scales import paper_scale
 
@@ -74,7 +74,7 @@ def test_gains_of_table_8_are_those_it_prints() -> None:
     }
     assert {name for name, _, _ in PAPER_TABLES["table8"].gains} == printed.keys()
     for name, more, less in PAPER_TABLES["table8"].gains:
-        paper: dict[str, Figures] = {row.name: row.paper for row in PAPER_TABLES["table8"].rows}
+        paper: dict[str, PaperMetrics] = {row.name: row.paper for row in PAPER_TABLES["table8"].rows}
         first, second = paper[more], paper[less]
         gains = [first[data][metric] - second[data][metric] for data in SETS for metric in SEARCH]
         assert gains == pytest.approx(printed[name])

@@ -98,7 +98,7 @@ def test_resolved_configurations_are_pinned() -> None:
 
 
 def test_the_base_is_that_of_the_supplementary() -> None:
-    """Section 8 and Table 7, typed from there; SPEC section 3 for what they leave open."""
+    """Section 8 and Table 7, typed from there; docs/method.md for what they leave open."""
     both = {
         "model.backbone.name": "convnext_tiny",
         "model.backbone.weights": "imagenet",

@@ -61,7 +61,7 @@ def test_every_row_has_a_cell_for_each_data_set_and_seed(miniature: Scale, relea
 
 
 def test_each_data_set_sets_its_own(miniature: Scale, released: dict[str, Path]) -> None:
-    """SPEC section 3: 5,000 unknown persons of CUHK-SYSU are remembered, 500 of PRW."""
+    """OIM remembers 5,000 unknown persons of CUHK-SYSU, 500 of PRW."""
     plan = make_plan(get_table("table5"), miniature, real_sources(released), (0,))
     queues = {}
     for cell in plan.cells:

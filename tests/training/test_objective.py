@@ -306,3 +306,14 @@ def test_batch_logits_learn_from_anchors_and_score_by_the_candidates_statistics(
     assert not scoring.weight.requires_grad
     assert scoring.running_mean != 0
     assert scoring.running_mean != trained.running_mean
+
+
+def test_measuring_losses_leaves_the_candidates_statistics_alone() -> None:
+    """Losses on held-out images are computed in evaluation mode: they must not change how the network scores."""
+    network = make_network(logit_norm="batch").train()
+    objective = SPNetLoss(OBJECT, network, identities=2)
+    objective(network, make_batch())
+    before = {name: value.clone() for name, value in network.logits[0].named_buffers()}
+    objective(network.eval(), make_batch())
+    for name, value in network.logits[0].named_buffers():
+        assert torch.equal(value, before[name]), name

@@ -95,14 +95,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _measure_latency(arguments: argparse.Namespace, result: "EvaluationResult") -> float:
     """Milliseconds of a scene, object-centric; written beside the metrics, too."""
-    from spnet.evaluation.extract import ExtractionConfig, default_device
     from spnet.evaluation.latency import LATENCY, measure_latency, write_latency
+    from spnet.evaluation.runner import extraction_config
     from spnet.models.checkpoints import load_network
 
     network = load_network(arguments.weights)
-    inference = network.config.inference
-    sides = (arguments.min_size or inference.min_size, arguments.max_size or inference.max_size)
-    how = ExtractionConfig(*sides, device=arguments.device or default_device())
+    how = extraction_config(network, arguments.min_size, arguments.max_size, arguments.device)
     latency = measure_latency(network, result.annotations, how)
     write_latency(result.folder / LATENCY, latency)
     return latency.milliseconds

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from spnet.config.schema import Augmentation
+from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.dataloader import evaluation_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
@@ -35,6 +35,17 @@ class ExtractionConfig:
     antialias: bool = True  # average pixels where a scene is shrunk
     precision: Literal["float32", "float16"] = "float32"  # of the network
 
+    @classmethod
+    def from_inference(cls, inference: InferenceConfig, **options: Any) -> Self:
+        """As a network is used at test time; `options` are batch_size, num_workers and device."""
+        sides = (inference.min_size, inference.max_size)
+        return cls(*sides, antialias=inference.antialias, precision=inference.precision, **options)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The whole scene, resized."""
+        return Augmentation("wrs", min_size=self.min_size, max_size=self.max_size, antialias=self.antialias)
+
 
 def default_device() -> str:
     """Return `cuda` if there is a GPU, else `cpu`."""
@@ -50,13 +61,13 @@ def iter_features(
     Raises:
         UserError: an image that is missing, broken or of another size than annotated.
     """
-    augmentation = Augmentation("wrs", min_size=how.min_size, max_size=how.max_size, antialias=how.antialias)
-    scenes = PersonSearchDataset(annotations, augmentation, seed=0, unique_id_per_box=True)
+    scenes = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
     loader = evaluation_loader(scenes, how.batch_size, how.num_workers)
     network.to(how.device).eval()
     console = Console(stderr=True)
     for batch in track(loader, title, len(loader), console=console, disable=not console.is_terminal):
         moved = batch.to(how.device)
+        # also while the caller works on the features: what it embeds and detects has the same precision
         with torch.autocast(moved.images.device.type, torch.float16, enabled=how.precision == "float16"):
             yield moved, network.features(moved.images, moved.sizes)
 

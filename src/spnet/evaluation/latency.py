@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spnet.config.schema import Augmentation
 from spnet.data.dataloader import evaluation_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
@@ -51,9 +50,7 @@ def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionCon
     Raises:
         UserError: an image that is missing or broken.
     """
-    data = PersonSearchDataset(
-        annotations, Augmentation("wrs", min_size=how.min_size, max_size=how.max_size), seed=0, unique_id_per_box=True
-    )
+    data = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
     network.to(how.device).eval()
     seconds = []
     for batch, _ in zip(evaluation_loader(data, 1, how.num_workers), range(WARM_UP + scenes), strict=False):

@@ -24,12 +24,12 @@ class EvaluatorMismatch(UserError):
 
     Args:
         message: as of any error.
-        figures: what the file says, in percent by metric.
+        metrics: what the file says, in percent by metric.
     """
 
-    def __init__(self, message: str, figures: dict[str, float]) -> None:
+    def __init__(self, message: str, metrics: dict[str, float]) -> None:
         super().__init__(message)
-        self.figures = figures
+        self.metrics = metrics
 
 
 def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
@@ -43,15 +43,15 @@ def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
     sections = content["protocols"]
     if protocol not in sections:
         raise UserError(f"{metrics_file}: protocol {protocol!r} was not measured; it has {', '.join(sections)}")
-    figures = {metric: _percent(metrics_file, sections[protocol], *_SECTION_OF[metric]) for metric in _SECTION_OF}
+    metrics = {metric: _percent(metrics_file, sections[protocol], *_SECTION_OF[metric]) for metric in _SECTION_OF}
     version = content["evaluator_version"]
     if version != EVALUATOR_VERSION:
         raise EvaluatorMismatch(
             f"{metrics_file}: measured with evaluator version {version}, this is version {EVALUATOR_VERSION}: "
             "run spnet evaluate again",
-            figures,
+            metrics,
         )
-    return figures
+    return metrics
 
 
 def measured_protocols(metrics_file: Path) -> list[str]:

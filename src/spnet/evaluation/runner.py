@@ -5,7 +5,7 @@ OUTPUT/detections.npz     what was found (object-centric), to be scored again by
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,29 @@ def evaluate_weights(
     else:
         check_images_exist(annotations)
         network = load_network(weights)
-        inference = network.config.inference
-        sides = (min_size or inference.min_size, max_size or inference.max_size)
-        place = device or default_device()
-        how = ExtractionConfig(*sides, batch_size, num_workers, place, inference.antialias, inference.precision)
+        how = extraction_config(network, min_size, max_size, device, batch_size, num_workers)
         report, arrays = _run(network, annotations, chosen, how, pathway, folder)
     folder.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {"annotations": annotations_digest(file), "pathway": pathway}
     about |= {"hardware": hardware(), "date": now(), "seconds": round(time.monotonic() - started, 1)}
     write_report(folder / METRICS, report, about)
     return EvaluationResult(report, folder, root, annotations, chosen, arrays)
+
+
+def extraction_config(
+    network: SPNet,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    device: str | None = None,
+    batch_size: int = 4,
+    num_workers: int = 0,
+) -> ExtractionConfig:
+    """How a network goes over a split: as it is configured, where nothing else is asked for."""
+    own = network.config.inference
+    inference = replace(own, min_size=min_size or own.min_size, max_size=max_size or own.max_size)
+    return ExtractionConfig.from_inference(
+        inference, batch_size=batch_size, num_workers=num_workers, device=device or default_device()
+    )
 
 
 def _refuse(weights: Path, pathway: PathwayName, detections: Path | None) -> None:

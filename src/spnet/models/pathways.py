@@ -56,7 +56,7 @@ class ObjectPathway(SwapPathway):
 
     Args:
         bridges: one linear layer for each step.
-        samples: n, candidates drawn of each scene, at most half of them positive.
+        samples: n, candidates sampled of each scene, at most half of them positive.
     """
 
     append_gt = True

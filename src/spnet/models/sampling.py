@@ -1,4 +1,4 @@
-"""Random draws of the training step: balanced anchors, query-scene pairs.
+"""Random samples of the training step: balanced anchors, query-scene pairs.
 
 Fixed sizes and masks, so nothing waits for the GPU.
 """
@@ -11,7 +11,7 @@ from spnet.types import Groups, Targets
 
 
 def sample_balanced(matches: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` anchors a scene at random, at most half of them positive (docs/method.md, "Training").
+    """Sample `count` anchors a scene at random, at most half of them positive (docs/method.md, "Training").
 
     Args:
         matches: (B, A) row of the target, BACKGROUND or IGNORED.
@@ -23,9 +23,9 @@ def sample_balanced(matches: Tensor, count: int) -> tuple[Tensor, Tensor]:
     chance = torch.rand(matches.shape, device=matches.device)
     positive = _keep_highest(chance.masked_fill(matches < 0, -1), min(count // 2, anchors))
     order = (chance + positive.float()).masked_fill(~positive & (matches != BACKGROUND), -1)
-    drawn, index = order.topk(min(count, anchors), dim=1)
+    sampled, index = order.topk(min(count, anchors), dim=1)
     index, by_index = index.sort(dim=1)
-    return index, (drawn >= 0).gather(1, by_index)
+    return index, (sampled >= 0).gather(1, by_index)
 
 
 def _keep_highest(values: Tensor, count: int) -> Tensor:
@@ -35,7 +35,7 @@ def _keep_highest(values: Tensor, count: int) -> Tensor:
 
 
 def sample_pairs(targets: Targets, scenes: int, count: int) -> Groups:
-    """Draw up to `count` query-scene pairs by the paper's priorities (supplementary section 8, "Anchor Sampling").
+    """Sample up to `count` query-scene pairs by the paper's priorities (supplementary section 8, "Anchor Sampling").
 
     First queries whose person, but not whose own box, is in the scene; then those whose own box is; then those whose
     person is absent. A person who is twice in a scene is no query for it.
@@ -45,10 +45,10 @@ def sample_pairs(targets: Targets, scenes: int, count: int) -> Groups:
     present = target >= 0
     priority = torch.where(present & ~own, 4, torch.where(own, 2, 0))  # steps of 2: no rounding bridges them
     order = (priority + torch.rand(own.shape, device=device)).masked_fill(~usable, -1).flatten()
-    drawn, index = order.topk(min(count, order.numel()))
+    sampled, index = order.topk(min(count, order.numel()))
     index, by_index = index.sort()
     scene, query = index // max(1, own.shape[1]), index % max(1, own.shape[1])
-    return Groups(scene=scene, query=query, target=target.flatten()[index], valid=drawn[by_index] >= 0)
+    return Groups(scene=scene, query=query, target=target.flatten()[index], valid=sampled[by_index] >= 0)
 
 
 def _presence(targets: Targets, scenes: int) -> tuple[Tensor, Tensor, Tensor]:

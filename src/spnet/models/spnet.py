@@ -75,8 +75,9 @@ class SPNet(nn.Module):
         return cast(Tensor, head(features, boxes, scene))
 
     def observe_candidates(self, offsets: Tensor, valid: Tensor) -> None:
-        """Let step 0's test-time logit follow the norms of sampled candidates, x_o (M, D), where valid (M,)."""
-        cast(NormLogit, self.logits[0]).observe(offset_norm(offsets), valid)
+        """In training, let step 0's test-time logit follow the norms of sampled candidates, x_o (M, D), valid (M,)."""
+        if self.training:
+            cast(NormLogit, self.logits[0]).observe(offset_norm(offsets), valid)
 
     def object_pathway(self, samples: int = 0) -> ObjectPathway:
         """The path that finds every person; `samples` candidates a scene in training."""

@@ -38,7 +38,7 @@ class SearchData:
         title: what the paper calls it.
         split: trained on.
         queue_size: unknown persons that OIM remembers.
-        test: the split and the retrieval protocol of the published figures.
+        test: the split and the retrieval protocol of the published metrics.
     """
 
     key: str

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from spnet.config.schema import PathwayName
 from spnet.errors import UserError
-from spnet.paper.paper_table import Figures, PaperTable, Row, Scale, spnet_s
+from spnet.paper.paper_table import PaperMetrics, PaperTable, Row, Scale, spnet_s
 from spnet.paper.recipes import (
     Patch,
     Recipe,
@@ -46,11 +46,11 @@ _ON_PRW = {"QC": OURS_QC, "OC": OURS_OC}
 _ON_CUHK = {"no pre-training": BASELINE, "PT": OURS_QC}
 
 
-def _only(data: str, figures: Figures | None) -> Figures:
+def _only(data: str, figures: PaperMetrics | None) -> PaperMetrics:
     return {data: figures[data]} if figures else {}
 
 
-def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], paper: Figures) -> Row:
+def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], paper: PaperMetrics) -> Row:
     return Row(f"{place}, {series}", recipe, paper, (place, series))
 
 

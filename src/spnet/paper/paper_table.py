@@ -6,7 +6,7 @@ from typing import Literal
 
 from spnet.paper.recipes import Patch, Recipe, apply
 
-Figures = Mapping[str, Mapping[str, float]]  # data set -> metric -> value, as printed: percent, hours, milliseconds
+PaperMetrics = Mapping[str, Mapping[str, float]]  # data set -> metric -> value: percent, hours, milliseconds
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
     name: str
     recipe: Callable[[Scale], Recipe]
-    paper: Figures
+    paper: PaperMetrics
     at: tuple[str, str] | None = None
 
 

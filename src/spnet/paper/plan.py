@@ -47,7 +47,7 @@ class Cell:
         row: the row.
         column: title of our data set.
         seed: of the training.
-        training: the run whose figures stand here; None if it cannot be made, and `problem` says why.
+        training: the run whose metrics stand here; None if it cannot be made, and `problem` says why.
         data: what it is tested on; None: nothing, its time is asked for.
         problem: why there is no training.
     """

@@ -3,7 +3,7 @@
 Sources: the supplementary, Tables 4 to 9; SPNet-L's metrics are those of the authors' README, mAP also of the abstract.
 """
 
-from spnet.paper.paper_table import Figures, PaperTable, Row, spnet_l, spnet_l_resnet, spnet_s, swin_b
+from spnet.paper.paper_table import PaperMetrics, PaperTable, Row, spnet_l, spnet_l_resnet, spnet_s, swin_b
 from spnet.paper.recipes import (
     architecture,
     backbone_from,
@@ -29,7 +29,9 @@ HOURS = ("hours",)
 COCO, CUHK, PRW = "COCOPersons", "CUHK-SYSU", "PRW"
 
 
-def on(cuhk: tuple[float, ...] | None, prw: tuple[float, ...] | None, metrics: tuple[str, ...] = SEARCH) -> Figures:
+def on(
+    cuhk: tuple[float, ...] | None, prw: tuple[float, ...] | None, metrics: tuple[str, ...] = SEARCH
+) -> PaperMetrics:
     """Metrics on the two data sets, in the order of the metrics."""
     both = {CUHK: cuhk, PRW: prw}
     return {name: dict(zip(metrics, values, strict=False)) for name, values in both.items() if values}
@@ -40,7 +42,7 @@ def both(metrics: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return ((CUHK, metrics), (PRW, metrics))
 
 
-def _map_only(metrics: Figures) -> Figures:
+def _map_only(metrics: PaperMetrics) -> PaperMetrics:
     return {data: {"mAP": at["mAP"]} for data, at in metrics.items()}
 
 

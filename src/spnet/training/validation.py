@@ -100,8 +100,7 @@ class _SearchMetrics:
     def __init__(self, annotations: Annotations, protocols: dict[str, Protocol], config: RunConfig) -> None:
         self.annotations, self.protocols = annotations, protocols
         self.pathway = config.objective.pathway
-        window = config.model.inference
-        self.extraction = ExtractionConfig(window.min_size, window.max_size, num_workers=config.data.num_workers)
+        self.extraction = ExtractionConfig.from_inference(config.model.inference, num_workers=config.data.num_workers)
 
     def __call__(self, module: TrainingModule) -> dict[str, float]:
         how = replace(self.extraction, device=module.device)

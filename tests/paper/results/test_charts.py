@@ -10,7 +10,7 @@ from PIL import Image
 
 from spnet.errors import UserError
 from spnet.paper.figures import PAPER_TABLES
-from spnet.paper.results.charts import draw, make_figure
+from spnet.paper.results.charts import make_figure, save_chart
 from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome
 
@@ -107,6 +107,6 @@ def test_files_are_whole_and_the_same_each_time(tmp_path: Path) -> None:
 
 def test_a_table_cannot_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="table8 is a table"):
-        draw(outcome_of("table8", {}), tmp_path)
+        save_chart(outcome_of("table8", {}), tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
-        draw(outcome_of("figure7", {}), tmp_path / "missing")
+        save_chart(outcome_of("figure7", {}), tmp_path / "missing")

@@ -1,4 +1,4 @@
-"""Figures are printed as the paper prints them, and short times not as 0.0 hours."""
+"""PaperMetrics are printed as the paper prints them, and short times not as 0.0 hours."""
 
 import pytest
 

@@ -20,13 +20,13 @@ FORMATS: dict[str, dict[str, None]] = {"png": {"Software": None}, "pdf": {"Creat
 HEIGHT, LEAST_WIDTH, PLACE_WIDTH = 3.0, 4.4, 0.95  # inches, of a panel and of a place on its axis
 
 
-def draw(outcome: Outcome, folder: Path) -> list[Path]:
+def save_chart(outcome: Outcome, folder: Path) -> list[Path]:
     """Write `<key>.png` and `<key>.pdf`; returns their paths.
 
     Raises UserError for a result that is no figure, or where a file cannot be written.
     """
     if outcome.chart is None:
-        raise UserError(f"{outcome.key} is a table: there is nothing to draw")
+        raise UserError(f"{outcome.key} is a table: there is nothing to plot")
     files = []
     with matplotlib.rc_context(STYLE):
         figure = make_figure(outcome)

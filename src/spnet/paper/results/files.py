@@ -28,6 +28,6 @@ def write_results(outcome: Outcome, folder: Path) -> list[Path]:
 
 
 def _draw(outcome: Outcome, folder: Path) -> list[Path]:
-    from spnet.paper.results.charts import draw  # matplotlib takes a second to load
+    from spnet.paper.results.charts import save_chart  # matplotlib takes a second to load
 
-    return draw(outcome, folder)
+    return save_chart(outcome, folder)

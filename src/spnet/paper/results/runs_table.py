@@ -213,7 +213,7 @@ def _evaluations(line: Line, folder: Path, problems: list[str]) -> Iterator[Line
             metrics = read_metrics(file, protocol) if protocol else metrics
         except EvaluatorMismatch as error:
             problems.append(str(error))
-            metrics, mismatch = error.figures, True
+            metrics, mismatch = error.metrics, True
         except UserError as error:
             problems.append(str(error))
         yield Line(line.name, line.run, line.started_from, line.hours, folder.name, protocol, metrics, mismatch)
