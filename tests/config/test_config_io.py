@@ -98,7 +98,7 @@ OPTION_MISTAKES = [
     (["--optimizer.freeze_backbone", "maybe"], r"optimizer\.freeze_backbone is 'maybe': should be a valid boolean"),
     (["--data.augmentation.scale_range", "[1]"], r"data\.augmentation\.scale_range.*\[1\]"),
     (["--data.augmentation.scale_range", "[1"], r"--data\.augmentation\.scale_range \[1: "),
-    (["--data.augmentation.name", "rrc3"], "name is 'rrc3': should be 'wrs', 'rrc2' or 'rrc_scale'"),
+    (["--data.augmentation.name", "rrc3"], "name is 'rrc3': should be 'wrs', 'rrc2', 'rrc_scale' or 'rrc_window'"),
     (["--model", "3"], r"model is '3', expected keys and values"),
     (["--model", "{nope: 3}"], r"unknown key model\.nope"),
     (["--seed", "1", "--seed.more", "2"], "seed already has a value"),

@@ -80,7 +80,7 @@ def away_from_edges(plan: ViewParams) -> np.ndarray:
     return far[1][:, None] & far[0][None]
 
 
-@pytest.mark.parametrize("name", ["rrc2", "rrc_scale"])
+@pytest.mark.parametrize("name", ["rrc2", "rrc_scale", "rrc_window"])
 @pytest.mark.parametrize("crop_size", [64, 200])
 def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
     dropped = 0
@@ -94,7 +94,7 @@ def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
     assert dropped > 50
 
 
-@pytest.mark.parametrize("name", ["rrc2", "rrc_scale"])
+@pytest.mark.parametrize("name", ["rrc2", "rrc_scale", "rrc_window"])
 @pytest.mark.parametrize("crop_size", [64, 200])
 def test_pixels_are_those_of_the_steps(name: str, crop_size: int) -> None:
     pixels = smooth_image(*IMAGE)

@@ -1,5 +1,7 @@
 """Which views are sampled: what the paper says of scales and crops, over many samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,25 @@ def test_rrc_scale_draws_the_scale_uniformly(scale_range: tuple[float, float], m
     assert all(min(plan.padded) >= 256 for plan in drawn)
 
 
+def test_rrc_window_scales_the_window() -> None:
+    """Videos of any resolution give people of one range of sizes: the file's own size must not matter."""
+    augmentation = Augmentation("rrc_window", 64, (0.5, 1.5), 60, 100)
+    for times in (1, 4):
+        generator = np.random.default_rng(0)
+        image = (IMAGE[0] * times, IMAGE[1] * times)
+        drawn = [sample_view(augmentation, image, BOXES * times, KNOWN, generator) for _ in range(2000)]
+        scales = np.array([plan.resized[1] / 60 for plan in drawn])
+        assert scales.mean() == pytest.approx(1, abs=0.03)
+        assert (scales.min(), scales.max()) == pytest.approx((0.5, 1.5), abs=0.02)
+        assert all(plan.padded == (192, 192) for plan in drawn)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.1, 1.0])
+def test_the_chance_of_the_crop_around_all_boxes_can_be_chosen(chance: float) -> None:
+    drawn = plans(replace(RRC2, scene_crop_prob=chance))
+    assert np.mean([not is_fixed(plan) for plan in drawn]) == pytest.approx(chance, abs=0.03)
+
+
 def test_a_scene_without_boxes_gives_fixed_squares_anywhere() -> None:
     drawn = plans(RRC2, np.zeros((0, 4)), np.zeros(0, bool))
     assert all(is_fixed(plan) for plan in drawn)
@@ -159,6 +180,8 @@ def test_boxes_less_than_40_percent_visible_are_dropped() -> None:
         ("scale_range", (0.0, 1.0)),
         ("scale_range", (1.0, float("inf"))),
         ("scale_range", (float("nan"), 1.0)),
+        ("scene_crop_prob", 1.5),
+        ("scene_crop_prob", -0.1),
         ("min_size", 1600),
         ("min_size", 0),
         ("num_views", 0),

@@ -7,7 +7,7 @@ from torchvision.transforms.v2.functional import normalize
 from miniature import BACKBONE, make_config
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
-from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.backbone import Backbone
 from spnet.models.fpn import FeaturePyramid
 from spnet.models.spnet import SPNet
 
@@ -103,7 +103,7 @@ def test_a_backbone_that_cannot_be_is_the_users_mistake(config: BackboneConfig, 
 def test_images_are_normalized_and_their_padding_is_zero() -> None:
     images = torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8)
     sizes = torch.tensor([[32, 64], [20, 33]])
-    result = normalize_images(images, sizes)
+    result = Backbone(BackboneConfig("resnet10t", "none", 0.0)).normalize(images, sizes)
     for image, size, (height, width) in zip(images, result, sizes.tolist(), strict=True):
         expected = normalize(image[:, :height, :width].float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         torch.testing.assert_close(size[:, :height, :width], expected, rtol=1e-4, atol=1e-4)
@@ -113,7 +113,16 @@ def test_images_are_normalized_and_their_padding_is_zero() -> None:
 
 def test_images_that_are_normalized_already_pass_unchanged() -> None:
     images = torch.randn(1, 3, 32, 32)
-    assert torch.equal(normalize_images(images, torch.tensor([[10, 10]])), images)
+    backbone = Backbone(BackboneConfig("resnet10t", "none", 0.0))
+    assert torch.equal(backbone.normalize(images, torch.tensor([[10, 10]])), images)
+
+
+def test_a_backbone_normalizes_as_its_weights_were_trained() -> None:
+    """timm's `tf_` models were trained with mean and deviation 0.5, unlike the others."""
+    images = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    result = Backbone(BackboneConfig("tf_efficientnet_lite0", "none", 0.0)).normalize(images, torch.tensor([[32, 20]]))
+    torch.testing.assert_close(result[..., :20], images[..., :20].float() / 127.5 - 1, rtol=1e-5, atol=1e-5)
+    assert result[..., 20:].abs().sum() == 0
 
 
 @pytest.mark.parametrize("name", ["efficientvit_b0", "repvit_m0_9"])

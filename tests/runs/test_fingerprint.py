@@ -67,6 +67,7 @@ OTHERS: dict[str, Any] = {
     "data.augmentation.name": "rrc2",
     "data.augmentation.crop_size": 96,
     "data.augmentation.scale_range": (0.25, 3.0),
+    "data.augmentation.scene_crop_prob": 0.25,
     "data.augmentation.min_size": 48,
     "data.augmentation.max_size": 2000,
     "data.augmentation.num_views": 4,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from miniature import BACKBONE, make_batch, make_config
 from spnet.config.schema import BackboneConfig, ModelConfig, ObjectiveConfig, RunConfig, WeightsConfig
 from spnet.errors import UserError
-from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.backbone import Backbone
 from spnet.models.checkpoints import save_weights
 from spnet.models.spnet import SPNet
 from spnet.synthetic import objects
@@ -60,7 +60,7 @@ def test_the_accuracy_is_that_of_the_weights_in_the_file(learned: tuple[Path, fl
     drawn = list(object_images(TEST, 95, 1))
     images = torch.stack([torch.from_numpy(image) for image, _ in drawn]).permute(0, 3, 1, 2)
     with torch.no_grad():
-        _, logits = backbone.forward_with_classes(normalize_images(images, torch.tensor([images.shape[2:]] * 95)))
+        _, logits = backbone.forward_with_classes(backbone.normalize(images, torch.tensor([images.shape[2:]] * 95)))
     right = (logits.argmax(1) == torch.tensor([label for _, label in drawn])).sum().item()
     assert right == pytest.approx(95 * accuracy, abs=3)  # bfloat16 in training, float32 here
 

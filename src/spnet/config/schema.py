@@ -157,16 +157,19 @@ class ObjectiveConfig(_Schema):
 class Augmentation(_Schema):
     """How views are made of a scene (supplementary section 8, "Image Augmentation")."""
 
-    name: Literal["wrs", "rrc2", "rrc_scale"] = "rrc2"
-    """`wrs`: only resized, for evaluation; `rrc2`: random crops; `rrc_scale`: random scale, random crops"""
+    name: Literal["wrs", "rrc2", "rrc_scale", "rrc_window"] = "rrc2"
+    """`wrs`: only resized, for evaluation; `rrc2`: random crops of the resized scene; `rrc_scale`: of the scene at a
+    random scale; `rrc_window` (not of the paper): of the resized scene at a random scale"""
     crop_size: PositiveInt = 512
-    """side of the square views of rrc2 and rrc_scale, pixels"""
+    """side of the square views of all but wrs, pixels"""
     scale_range: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
-    """of rrc_scale, uniform; the released code samples from 1.5 to 3"""
+    """uniform, of the file (rrc_scale; the released code samples from 1.5 to 3) or of the resized scene (rrc_window)"""
     min_size: PositiveInt = 900
-    """shortest side of wrs and rrc2, pixels"""
+    """shortest side the scene is resized to, pixels; not of rrc_scale"""
     max_size: PositiveInt = 1500
-    """largest longest side of wrs and rrc2, pixels"""
+    """largest longest side of the resized scene, pixels; not of rrc_scale"""
+    scene_crop_prob: Share = 0.5
+    """chance of the crop around all boxes, which does not keep the aspect; the paper's is a half"""
     num_views: PositiveInt = 1
     """views of each image, which is decoded once"""
     antialias: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from spnet.config.schema import BackboneConfig
@@ -30,6 +31,9 @@ class Backbone(nn.Module):
         UserError: the name is unknown to timm, or the model has no features at strides 8, 16 and 32.
     """
 
+    pixel_mean: Tensor  # (1, 3, 1, 1) of values 0..255
+    pixel_std: Tensor
+
     def __init__(self, config: BackboneConfig, with_classifier: bool = False) -> None:
         super().__init__()
         self.has_classifier = with_classifier
@@ -43,7 +47,24 @@ class Backbone(nn.Module):
         self.indices = [by_stride[stride] for stride in STRIDES]
         dropped = [] if with_classifier else _drop_classifier(self.net, self.indices)
         load_pretrained(self.net, config, dropped)
+        self._set_normalization(self.net.pretrained_cfg)
         self.channels: list[int] = [self.net.feature_info[index]["num_chs"] for index in self.indices]
+
+    def _set_normalization(self, pretrained: dict[str, Any]) -> None:
+        """Keep what timm says of the weights' images: ImageNet's mean and deviation, of some models others."""
+        for name, default in (("mean", IMAGENET_DEFAULT_MEAN), ("std", IMAGENET_DEFAULT_STD)):
+            channels = torch.tensor(pretrained.get(name, default)).view(1, 3, 1, 1) * 255
+            self.register_buffer(f"pixel_{name}", channels, persistent=False)
+
+    def normalize(self, images: Tensor, sizes: Tensor) -> Tensor:
+        """uint8 RGB (B, 3, H, W) -> as the weights were trained, zero in the padding; float input passes unchanged."""
+        if images.is_floating_point():
+            return images.contiguous(memory_format=torch.channels_last)
+        rows = torch.arange(images.shape[2], device=images.device)
+        columns = torch.arange(images.shape[3], device=images.device)
+        inside = (rows[None, :, None] < sizes[:, 0, None, None]) & (columns[None, None, :] < sizes[:, 1, None, None])
+        images = images.contiguous(memory_format=torch.channels_last).float()
+        return (images - self.pixel_mean) / self.pixel_std * inside[:, None]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalized -> C3, C4, C5, each (B, C, H/stride, W/stride)."""
@@ -127,16 +148,3 @@ class RoIStage(nn.Module):
         if not self.channels_last:
             return self.stage(regions)
         return self.stage(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
-
-
-def normalize_images(images: Tensor, sizes: Tensor) -> Tensor:
-    """uint8 RGB (B, 3, H, W) -> ImageNet mean and deviation, zero in the padding; float input passes unchanged."""
-    if images.is_floating_point():
-        return images.contiguous(memory_format=torch.channels_last)
-    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(1, 3, 1, 1) * 255
-    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(1, 3, 1, 1) * 255
-    rows = torch.arange(images.shape[2], device=images.device)
-    columns = torch.arange(images.shape[3], device=images.device)
-    inside = (rows[None, :, None] < sizes[:, 0, None, None]) & (columns[None, None, :] < sizes[:, 1, None, None])
-    images = images.contiguous(memory_format=torch.channels_last).float()
-    return (images - mean) / deviation * inside[:, None]

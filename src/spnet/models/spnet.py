@@ -1,4 +1,4 @@
-"""The Swap Path Network: one set of weights, two paths. Reads like section 2 of the specification."""
+"""The Swap Path Network: one set of weights, two pathways (docs/method.md, "Network")."""
 
 from typing import cast
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spnet.config.schema import ModelConfig
 from spnet.errors import UserError
-from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.backbone import Backbone
 from spnet.models.boxes import BoxHead
 from spnet.models.fpn import FeatureMaps, FeaturePyramid
 from spnet.models.heads import AnchorHead, AnchorTable, LocationHead, ReidHead
@@ -54,11 +54,11 @@ class SPNet(nn.Module):
 
     def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
         """Images (B, 3, H, W), uint8 or normalized, with sizes (B, 2) height, width -> P3..P7."""
-        return self.fpn(self.backbone(normalize_images(images, sizes)), sizes, (images.shape[2], images.shape[3]))
+        return self.fpn(self.backbone(self.backbone.normalize(images, sizes)), sizes, (images.shape[2], images.shape[3]))
 
     def features_with_classes(self, images: Tensor, sizes: Tensor) -> tuple[FeatureMaps, Tensor]:
         """As `features`, and the ImageNet class logits (B, classes) of the backbone's classifier."""
-        stages, classes = self.backbone.forward_with_classes(normalize_images(images, sizes))
+        stages, classes = self.backbone.forward_with_classes(self.backbone.normalize(images, sizes))
         return self.fpn(stages, sizes, (images.shape[2], images.shape[3])), classes
 
     def anchor_table(self, features: FeatureMaps) -> AnchorTable:

@@ -27,7 +27,7 @@ from spnet.config.io import to_plain
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
 from spnet.files import atomic_write
-from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.backbone import Backbone
 from spnet.synthetic.objects import CLASSES, object_images
 from spnet.synthetic.scenario import TEST, TRAIN
 from spnet.training.fit import precision_of
@@ -85,7 +85,8 @@ def classifying(backbone: BackboneConfig, file: Path) -> BackboneConfig:
 def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> tuple[nn.Module, float]:
     """Train the timm model; returns it and its accuracy on held-out images."""
     torch.manual_seed(seed)
-    net: nn.Module = Backbone(config, with_classifier=True).net.to(memory_format=torch.channels_last)
+    backbone = Backbone(config, with_classifier=True)
+    net: nn.Module = backbone.net.to(memory_format=torch.channels_last)
     fabric = _fabric()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     model, stepper = fabric.setup(net, optimizer)
@@ -95,14 +96,14 @@ def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> t
         batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
         schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
         for rows in progress.track(batches, description="training"):
-            loss = cross_entropy(_classify(model, images[rows], fabric), fabric.to_device(labels[rows]))
+            loss = cross_entropy(_classify(model, backbone, images[rows], fabric), fabric.to_device(labels[rows]))
             stepper.zero_grad()
             fabric.backward(loss)
             stepper.step()
             schedule.step()
     net.eval()
     with torch.no_grad():
-        found = torch.cat([_classify(model, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)])
+        found = torch.cat([_classify(model, backbone, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)])
     return net, round((found == wanted).double().mean().item(), 4)
 
 
@@ -121,10 +122,10 @@ def _render(part: int, num_images: int, seed: int, progress: Progress) -> tuple[
     return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in samples])
 
 
-def _classify(model: nn.Module, images: Tensor, fabric: L.Fabric) -> Tensor:
+def _classify(model: nn.Module, backbone: Backbone, images: Tensor, fabric: L.Fabric) -> Tensor:
     """Compute class logits (B, K) of images (B, 3, H, W), normalized as the network does it."""
     sizes = torch.tensor([images.shape[2:]] * len(images))
-    logits: Tensor = model(normalize_images(fabric.to_device(images), fabric.to_device(sizes)))
+    logits: Tensor = model(fabric.to_device(backbone.normalize(images, sizes)))
     return logits
 
 

@@ -1,6 +1,7 @@
 """What a training step minimizes: every loss of docs/method.md, "Training", from one batch."""
 
 import copy
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -11,7 +12,7 @@ from spnet.errors import UserError
 from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 from spnet.losses.distillation import distillation_loss
 from spnet.losses.reid import Regions, build_reid_loss
-from spnet.models.backbone import Backbone, normalize_images
+from spnet.models.backbone import Backbone
 from spnet.models.boxes import clip, overlaps
 from spnet.models.cascade import CascadeStage, gather_candidates, train_steps
 from spnet.models.fpn import FeatureMaps
@@ -59,6 +60,7 @@ class SPNetLoss(nn.Module):
     def forward(self, network: SPNet, batch: SceneBatch) -> Losses:
         """The losses of a batch by name; their sum is to be minimized. Updates the re-id memory."""
         losses: Losses = {}
+        batch = replace(batch, images=network.backbone.normalize(batch.images, batch.sizes))  # once, for all networks
         targets = batch.targets
         features = self._features(network, batch, losses)
         rows = torch.arange(len(targets.boxes), device=targets.boxes.device)
@@ -80,7 +82,7 @@ class SPNetLoss(nn.Module):
             return network.features(batch.images, batch.sizes)
         features, classes = network.features_with_classes(batch.images, batch.sizes)
         with torch.no_grad():
-            _, initial = self.initial_backbone.forward_with_classes(normalize_images(batch.images, batch.sizes))
+            _, initial = self.initial_backbone.forward_with_classes(batch.images)
         losses["lwf"] = distillation_loss(classes, initial, self.config.lwf_loss)
         return features
 

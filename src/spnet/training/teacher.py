@@ -7,7 +7,6 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from spnet.models.backbone import normalize_images
 from spnet.models.spnet import SPNet
 from spnet.types import SceneBatch
 
@@ -38,7 +37,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, batch: SceneBatch, runs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
-        stages = self.backbone(normalize_images(batch.images, batch.sizes))
+        stages = self.backbone(self.backbone.normalize(batch.images, batch.sizes))
         features = self.fpn(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
         return torch.cat([self.reid(features, boxes, scene) for boxes, scene in runs])
 

@@ -9,7 +9,7 @@ from spnet.config.schema import Augmentation
 from spnet.data.augment.params import ViewParams
 
 Size = tuple[int, int]  # width, height
-_PADDING = {"rrc2": 3, "rrc_scale": 4}  # padded to at least so many crops
+_PADDING = {"rrc2": 3, "rrc_scale": 4, "rrc_window": 3}  # padded to at least so many crops
 _EDGE = 0.1  # share of a box's width and height that a crop around all boxes may cut at each edge
 
 
@@ -31,7 +31,7 @@ def sample_view(
     if len(boxes) == 0:
         padded = _pad(resized, least)
         crop = _anywhere(augmentation.crop_size, padded, generator)
-    elif generator.random() < 0.5:
+    elif generator.random() < 1 - augmentation.scene_crop_prob:
         box = _sample_box(boxes, known, generator)
         side = max(augmentation.crop_size, *(box[2:] - box[:2]).tolist())
         padded = _pad(resized, max(least, side))
@@ -48,9 +48,9 @@ def resize_shape(image: Size, min_size: int, max_size: int) -> Size:
 
 
 def _sample_size(augmentation: Augmentation, image: Size, generator: np.random.Generator) -> Size:
-    if augmentation.name == "rrc2":
-        return resize_shape(image, augmentation.min_size, augmentation.max_size)
-    return _scaled(image, generator.uniform(*augmentation.scale_range))
+    if augmentation.name != "rrc_scale":
+        image = resize_shape(image, augmentation.min_size, augmentation.max_size)
+    return image if augmentation.name == "rrc2" else _scaled(image, generator.uniform(*augmentation.scale_range))
 
 
 def _scaled(image: Size, scale: float) -> Size:
