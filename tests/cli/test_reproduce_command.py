@@ -166,7 +166,9 @@ def test_results_that_cannot_be_written_are_refused(
     (tmp_path / "results").touch()
     arguments = command(synthetic_data, tmp_path, "--seeds", "0", "1", "--runs", str(made / "runs"))
     assert main(arguments) == 2
-    assert capsys.readouterr().err == f"spnet reproduce: error: {tmp_path / 'results'}: cannot be made: File exists\n"
+    assert capsys.readouterr().err.splitlines()[-1:] == [
+        f"spnet reproduce: error: {tmp_path / 'results'}: cannot be made: File exists"
+    ]
 
 
 def test_two_at_once(
@@ -179,7 +181,7 @@ def test_two_at_once(
     outcome = read_outcome(tmp_path / "results" / "table8.json")
     assert [row.problems for row in outcome.rows] == [(), ()]
     assert [len(row.own["synthetic scenes"]["mAP"]) for row in outcome.rows] == [1, 1]
-    printed = capfd.readouterr().out
+    printed = capfd.readouterr().err
     runs = list((tmp_path / "runs").glob("finetune-*"))
     assert len(runs) == 2
     for run in runs:
@@ -206,5 +208,5 @@ def test_handed_to_a_cluster(
     assert folder == tmp_path / "runs" / "slurm"
     assert options == {"slurm_partition": "gpu", "timeout_min": "60"}
     assert (after.after, evaluation.after) == ((before.name,), (after.name,))
-    assert f"{before.name}: job 100\n{after.name}: job 101\n" in capsys.readouterr().out
+    assert f"{before.name}: job 100\n{after.name}: job 101\n" in capsys.readouterr().err
     assert "missing" in read_outcome(tmp_path / "results" / "table8.json").rows[0].problems[0]

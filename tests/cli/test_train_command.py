@@ -63,8 +63,8 @@ def test_what_is_shown_is_a_file_to_train_from(tmp_path: Path, capsys: pytest.Ca
 
 
 MISTAKES = [
-    ([], "which preset? choose spnet-s, spnet-l, spnet-tiny, --config FILE or --resume RUN"),
-    (["spnet-m"], "preset 'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-tiny"),
+    ([], "which preset? choose spnet-s, spnet-l, spnet-lite, spnet-tiny, --config FILE or --resume RUN"),
+    (["spnet-m"], "preset 'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-lite, spnet-tiny"),
     (["spnet-s", "spnet-l"], "configuration (options): 'spnet-l' is no option; expected --KEY VALUE"),
     (["spnet-s", "--model.nope", "1"], "configuration (options): unknown key model.nope; choose "),
     (["spnet-s", "--model.cascade_steps", "two"], "model.cascade_steps is 'two': should be a valid integer"),

@@ -1,5 +1,7 @@
 """The named configurations hold the paper's numbers (supplementary sections 8 and 9, Table 7; docs/method.md)."""
 
+from dataclasses import replace
+
 import pytest
 
 from miniature import make_network
@@ -99,6 +101,15 @@ def test_spnet_tiny_is_a_few_million_parameters_without_a_download() -> None:
     assert run.data.augmentation.crop_size < 512
 
 
+def test_spnet_lite_lies_between_tiny_and_s() -> None:
+    run = get_preset("spnet-lite", "finetune")
+    assert run.model == get_preset("spnet-lite", "pretrain").model
+    assert run.model.backbone.weights == "timm"  # by name
+    model = replace(run.model, backbone=replace(run.model.backbone, weights="none"))
+    parameters = sum(parameter.numel() for parameter in SPNet(model).parameters())
+    assert 5e6 < parameters < 10e6
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 @pytest.mark.parametrize("pathway", ["query", "object"])
@@ -112,7 +123,7 @@ def test_every_configuration_is_consistent(name: str, stage: str, pathway: str) 
 
 
 def test_an_unknown_name_gets_the_choices() -> None:
-    with pytest.raises(UserError, match="'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-tiny"):
+    with pytest.raises(UserError, match="'spnet-m' is unknown; choose spnet-s, spnet-l, spnet-lite, spnet-tiny"):
         get_preset("spnet-m", "finetune")
 
 

@@ -1,6 +1,7 @@
 """The demo from end to end at miniature size, and how it goes on."""
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_second_run_trains_nothing(
     for name in ("prepare_synthetic", "train_classifier"):
         monkeypatch.setattr(demo_module, name, refuse)
     assert main(["demo", "--output", str(finished), *OPTIONS]) == 0
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert printed.count("done before") == len(INPUTS)
     assert printed.count("  finished     seed 0") == 4  # the pre-training stands in both plans
     assert str(finished / "metrics.json") in printed
@@ -217,14 +218,15 @@ def work(tmp_path: Path) -> Work:
 
 
 def test_an_input_is_made_once_and_anew_if_its_settings_change_or_it_is_gone(
-    work: Work, capsys: pytest.CaptureFixture[str]
+    work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "spnet")
     before = work.make().seconds
     assert work.make().seconds == before
-    assert "thing: done before, in 0 s" in capsys.readouterr().out
+    assert "thing: done before, in 0 s" in caplog.messages
     work.make(2)
     assert (work.calls, work.file.read_text()) == (2, "2")
-    assert "thing: anew, its settings changed" in capsys.readouterr().out
+    assert "thing: anew, its settings changed" in caplog.messages
     work.file.unlink()
     work.make(2)
     assert work.calls == 3

@@ -1,5 +1,6 @@
 """Jobs in turn and side by side: order, logs, what goes wrong said by name, and Ctrl-C that reaches each once."""
 
+import logging
 import os
 import shlex
 import signal
@@ -90,17 +91,19 @@ def test_cores_are_divided(
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_a_log_has_the_command_and_all_that_it_wrote(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_the_command_and_all_that_it_wrote(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """A second attempt is added."""
+    caplog.set_level(logging.INFO, "spnet")
     job = Job("a job", toy("speak"))
     for _ in range(2):
         assert run_jobs([job], 2, tmp_path / "logs") == {}
     file = tmp_path / "logs" / "a job.log"
     assert file.read_text() == 2 * f"$ {shlex.join(job.command)}\none\ntwo\naside\n"
-    printed = capfd.readouterr()
-    assert printed.out.splitlines()[0] == f"a job: started; log: {file}"
-    assert printed.out.splitlines()[1].startswith("a job: done in ")
-    assert printed.err == ""
+    assert caplog.messages[0] == f"a job: started; log: {file}"
+    assert caplog.messages[1].startswith("a job: done in ")
+    assert capfd.readouterr().out == ""
 
 
 def start(kind: str, folder: Path) -> subprocess.Popen[str]:

@@ -54,7 +54,9 @@ class SPNet(nn.Module):
 
     def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
         """Images (B, 3, H, W), uint8 or normalized, with sizes (B, 2) height, width -> P3..P7."""
-        return self.fpn(self.backbone(self.backbone.normalize(images, sizes)), sizes, (images.shape[2], images.shape[3]))
+        return self.fpn(
+            self.backbone(self.backbone.normalize(images, sizes)), sizes, (images.shape[2], images.shape[3])
+        )
 
     def features_with_classes(self, images: Tensor, sizes: Tensor) -> tuple[FeatureMaps, Tensor]:
         """As `features`, and the ImageNet class logits (B, classes) of the backbone's classifier."""

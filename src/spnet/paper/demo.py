@@ -6,6 +6,7 @@ OUTPUT/metrics.json, report.html      the metrics of both networks, and all of i
 """
 
 import json
+import logging
 import math
 import shutil
 import time
@@ -66,6 +67,8 @@ CLOSING = (
     "one sample. The scenes are synthetic, not filmed: that everything works end to end is shown here; how well it "
     "works on real streets is not."
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,13 +135,13 @@ class Inputs:
         """Make `path`, unless it was made with the same settings; other settings replace it."""
         record = self._records.get(name)
         if record and record["settings"] != settings:
-            print(f"{name}: anew, its settings changed", flush=True)
+            logger.info(f"{name}: anew, its settings changed")
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             record = None
         elif record and path.exists():
-            print(f"{name}: done before, in {record['seconds']:.0f} s", flush=True)
+            logger.info(f"{name}: done before, in {record['seconds']:.0f} s")
             return
-        print(f"{name}: {path}", flush=True)
+        logger.info(f"{name}: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         before, started = record["seconds"] if record else 0.0, time.monotonic()
         self._save(name, settings, before)
@@ -174,7 +177,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
         inputs.make("classifier", file, settings, lambda: train_classifier(SMALL_BACKBONE, file, demo.seed, images))
         for table, at_once in ((PRETRAINING, 1), (FINETUNING, len(NETWORKS))):
             plan = make_plan(table, demo.scale, synthetic_sources(root), (demo.seed,))
-            print("\n".join(describe_plan(plan, demo.output)), flush=True)
+            logger.info("\n".join(describe_plan(plan, demo.output)))
             _, failed = run_plan(plan, demo.output, at_once)
             for name, problem in failed.items():
                 raise UserError(f"{name}: {problem}")

@@ -3,6 +3,7 @@
 On a CPU two trainings with one thread each get more done than two in turn with two threads each.
 """
 
+import logging
 import os
 import shlex
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.status import Status
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -90,7 +93,7 @@ class _Process:
         self._name, self._log, self._started = job.name, logs / f"{job.name}.log", time.monotonic()
         threads = str(max(1, (os.cpu_count() or 1) // at_once))
         environment = os.environ | (dict.fromkeys(THREADS, threads) if at_once > 1 else {})
-        print(f"{job.name}: started; log: {self._log}", flush=True)
+        logger.info(f"{job.name}: started; log: {self._log}")
         with self._log.open("a") as log:
             print(f"$ {shlex.join(job.command)}", file=log, flush=True)
             self._process = subprocess.Popen(
@@ -121,11 +124,11 @@ class _Process:
         """Why it failed, in the words of its last line if that is an error message of `spnet`; "" if it did not."""
         status, seconds = self._process.returncode, time.monotonic() - self._started
         if status == 0:
-            print(f"{self._name}: done in {seconds:.0f} s", flush=True)
+            logger.info(f"{self._name}: done in {seconds:.0f} s")
             return ""
         message = self.last_line().partition(": error: ")[2] if status == 2 else ""
         problem = message or f"it ended with status {status}; see {self._log}"
-        print(f"{self._name}: failed: {problem}", flush=True)
+        logger.info(f"{self._name}: failed: {problem}")
         return problem
 
 

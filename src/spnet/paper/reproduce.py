@@ -1,5 +1,6 @@
 """One table or figure of the paper from nothing to its outcome: data, plan, runs, metrics."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ from spnet.paper.slurm import submit
 from spnet.runs.index import RunIndex, RunState
 from spnet.synthetic import prepare_synthetic
 from spnet.training.classifier import train_classifier
+
+logger = logging.getLogger(__name__)
 
 REAL = (COCOPERSONS.key, CUHK_SYSU.key, PRW.key)
 
@@ -97,14 +100,14 @@ def prepare(setting: Setting) -> None:
     """Render scenes and train the classifier of the small scale, unless they are there. Raises UserError."""
     root = _sources(setting.data, setting.runs).roots.get(SYNTHETIC.key)
     if root is not None and not root.exists():
-        print(f"rendering synthetic scenes: {root}", flush=True)
+        logger.info(f"rendering synthetic scenes: {root}")
         root.parent.mkdir(parents=True, exist_ok=True)
         prepare_synthetic(root)
     if setting.scale == "small":
-        print(f"the classifier that backbones start from: {setting.classifier}", flush=True)
+        logger.info(f"the classifier that backbones start from: {setting.classifier}")
         setting.runs.mkdir(parents=True, exist_ok=True)
         accuracy = train_classifier(SMALL_BACKBONE, setting.classifier)
-        print(f"it is right on {accuracy:.1%} of held-out images", flush=True)
+        logger.info(f"it is right on {accuracy:.1%} of held-out images")
 
 
 def only_rows(table: PaperTable, names: Sequence[str]) -> PaperTable:
@@ -144,7 +147,7 @@ def run_plan(
     jobs, failed = make_jobs(plan, RunIndex(runs))
     if slurm is not None:
         for name, number in submit(jobs, runs / "slurm", slurm).items():
-            print(f"{name}: job {number}")
+            logger.info(f"{name}: job {number}")
     else:
         failed |= run_jobs(jobs, at_once, runs / JOBS)
     return collect_outcome(plan, RunIndex(runs)), failed

@@ -103,7 +103,9 @@ def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> t
             schedule.step()
     net.eval()
     with torch.no_grad():
-        found = torch.cat([_classify(model, backbone, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)])
+        found = torch.cat(
+            [_classify(model, backbone, part, fabric).argmax(1).cpu() for part in held_out.split(BATCH_SIZE)]
+        )
     return net, round((found == wanted).double().mean().item(), 4)
 
 
