@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,7 @@ from spnet.data.converters.cuhk_sysu import prepare_cuhk_sysu
 from spnet.data.converters.mot import prepare_mot
 from spnet.data.converters.prw import prepare_prw
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
-from spnet.data.schema import Split, write_dataset
+from spnet.data.schema import ProtocolRecord, Split, write_dataset
 from spnet.files import check_output_is_free
 
 SUMMARY = "convert a data set, or make a synthetic one, for training and evaluation"
@@ -151,11 +150,11 @@ def _split_table(splits: Mapping[str, Split]) -> Table:
     return table
 
 
-def _protocol_table(protocols: Mapping[str, Mapping[str, Any]]) -> Table:
+def _protocol_table(protocols: Mapping[str, ProtocolRecord]) -> Table:
     table = _new_table("protocol", "queries", "gallery scenes", "gallery of a query")
     for name, protocol in protocols.items():
         queries, images = protocol["queries"], protocol["images"]
-        sizes = [len(gallery) for gallery in queries.values()] if isinstance(queries, Mapping) else [len(images)]
+        sizes = [len(gallery) for gallery in queries.values()] if isinstance(queries, dict) else [len(images)]
         span = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
         table.add_row(name, f"{len(queries):,}", f"{len(images):,}", span)
     return table

@@ -122,13 +122,13 @@ def _collate_answers(answers: Sequence[list[Sample] | UserError]) -> SceneBatch 
     return errors[0] if errors else collate([answer for answer in answers if not isinstance(answer, UserError)])
 
 
-class SceneLoader(DataLoader[SceneBatch]):
+class SceneLoader(DataLoader[list[Sample] | UserError]):
     """Batches of scenes; a bad image file ends the iteration with its UserError, whichever worker met it."""
 
     def __init__(self, scenes: PersonSearchDataset, num_workers: int, **order: Any) -> None:
         self.scenes = scenes
         super().__init__(
-            _ErrorCapturingDataset(scenes),  # type: ignore[arg-type]
+            _ErrorCapturingDataset(scenes),
             **order,
             num_workers=num_workers,
             collate_fn=_collate_answers,
@@ -142,7 +142,7 @@ class SceneLoader(DataLoader[SceneBatch]):
     def check_worker_number_rationality(self) -> None:
         """Do not warn of more workers than cores: the configuration decides, and torch would warn before any error."""
 
-    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]  # torch names its own iterator class
         """The batches; workers start with the first one, so the epoch may be set until then."""
         for batch in super().__iter__():
             if isinstance(batch, UserError):
@@ -170,7 +170,7 @@ class TrainingLoader(SceneLoader):
         """Goes on where `state_dict` was taken."""
         self.set_progress(**state)
 
-    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]  # torch names its own iterator class
         """The batches of the epoch from where progress was set."""
         self.batches_done = self.order.start
         batches = super().__iter__()

@@ -7,6 +7,7 @@ before, so that a resumed run sees the same images.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -56,7 +57,7 @@ class PersonSearchDataset(Dataset[list[Sample]]):
         self.num_identities = len(known_persons)
         self._by_scene = np.argsort(annotations.box_scene, kind="stable")
         self._starts = np.searchsorted(annotations.box_scene[self._by_scene], np.arange(len(self) + 1))
-        self._kept: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
+        self._kept: dict[tuple[int, int], tuple[npt.NDArray[np.uint8], int]] = {}
         self._room = cache_mb * 2**20
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class PersonSearchDataset(Dataset[list[Sample]]):
         pixels, reduction = self._read(index, (width, height), jpeg_scale_for(plans))
         return [self._view(index, rows, plan, warp(pixels, reduction, plan)) for plan in plans]
 
-    def _read(self, index: int, size: tuple[int, int], reduction: int) -> tuple[np.ndarray, int]:
+    def _read(self, index: int, size: tuple[int, int], reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
         """A scene's pixels, and how much smaller they are than the file; from memory if they are kept there."""
         if (kept := self._kept.get((index, reduction))) is not None:
             return kept
@@ -87,7 +88,7 @@ class PersonSearchDataset(Dataset[list[Sample]]):
             self._room -= read[0].nbytes
         return read
 
-    def _view(self, index: int, rows: np.ndarray, plan: ViewParams, image: Tensor) -> Sample:
+    def _view(self, index: int, rows: npt.NDArray[np.int64], plan: ViewParams, image: Tensor) -> Sample:
         boxes, kept = transform_boxes(plan, self.annotations.boxes[rows])
         scale_x, scale_y = np.abs(plan.affine[0]).tolist()
         return Sample(

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
@@ -18,7 +19,7 @@ from spnet.errors import UserError
 _JPEG_START = b"\xff\xd8\xff"
 
 
-def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[np.ndarray, int]:
+def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[npt.NDArray[np.uint8], int]:
     """The pixels of an image file, (H, W, 3) uint8 RGB, and how much smaller than the file they are.
 
     `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for an image so much
@@ -38,19 +39,22 @@ def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[n
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
-def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> np.ndarray | None:
+def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> npt.NDArray[np.uint8] | None:
     """The pixels, if the file is flawless, of the right size and not for printing (CMYK)."""
     width, height = (-(-length // reduction) for length in size)
     try:
         found_height, found_width, colors, _ = simplejpeg.decode_jpeg_header(data)
         if (found_width, found_height) != size or colors not in ("YCbCr", "RGB", "Gray"):
             return None
-        return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=reduction)
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, min_height=height, min_width=width, min_factor=reduction
+        )
+        return pixels
     except (ValueError, KeyError):  # KeyError: a header without a known color sampling
         return None
 
 
-def _decode_any(path: Path, data: bytes, size: tuple[int, int]) -> np.ndarray:
+def _decode_any(path: Path, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
         warnings.simplefilter("ignore")
         if image.size != size:

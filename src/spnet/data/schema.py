@@ -12,9 +12,10 @@ images are (absolute, or relative to DIR).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.data.validation import Records
 from spnet.errors import UserError
@@ -29,27 +30,58 @@ class Annotations:
 
     image_root: Path
     file_names: tuple[str, ...]  # (S,)
-    scene_ids: np.ndarray  # (S,) int64
-    sizes: np.ndarray  # (S, 2) int64 width, height in pixels
-    cameras: np.ndarray  # (S,) int64, -1 where no camera is given
-    box_ids: np.ndarray  # (N,) int64
-    box_scene: np.ndarray  # (N,) int64, row into the scenes
-    boxes: np.ndarray  # (N, 4) float64, pixels xyxy
-    person_ids: np.ndarray  # (N,) int64
-    is_known: np.ndarray  # (N,) bool
-    iou_thresholds: np.ndarray  # (N,) float64
+    scene_ids: npt.NDArray[np.int64]  # (S,)
+    sizes: npt.NDArray[np.int64]  # (S, 2) width, height in pixels
+    cameras: npt.NDArray[np.int64]  # (S,) -1 where no camera is given
+    box_ids: npt.NDArray[np.int64]  # (N,)
+    box_scene: npt.NDArray[np.int64]  # (N,) row into the scenes
+    boxes: npt.NDArray[np.float64]  # (N, 4) pixels xyxy
+    person_ids: npt.NDArray[np.int64]  # (N,)
+    is_known: npt.NDArray[np.bool_]  # (N,)
+    iou_thresholds: npt.NDArray[np.float64]  # (N,)
+
+
+class ImageRecord(TypedDict):
+    """A scene as COCO writes it, made by `image_record`."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+    cam_id: int
+
+
+class PersonRecord(TypedDict):
+    """A box as COCO writes it, made by `person_record`."""
+
+    id: int
+    image_id: int
+    bbox: list[float]  # x, y, width, height in pixels
+    area: float
+    person_id: int
+    is_known: bool
+    iou_thresh: float
+    category_id: int
+    iscrowd: int
+
+
+class ProtocolRecord(TypedDict):
+    """A retrieval protocol as its file holds it (spnet.evaluation.protocols)."""
+
+    queries: list[int] | dict[str, list[int]]  # annotation ids, or the gallery of each: scene ids
+    images: list[int]  # scene ids
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split to be written: COCO records (see `image_record`, `person_record`) and where their images are."""
+    """One split to be written: its records and where its images are."""
 
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
+    images: list[ImageRecord]
+    annotations: list[PersonRecord]
     image_root: str  # absolute, or relative to the data set's folder
 
 
-def image_record(identifier: int, file_name: str, width: int, height: int, camera: int = -1) -> dict[str, Any]:
+def image_record(identifier: int, file_name: str, width: int, height: int, camera: int = -1) -> ImageRecord:
     """A scene's record; `file_name` is relative to the split's image root, the size is in pixels."""
     return {"id": identifier, "file_name": file_name, "width": width, "height": height, "cam_id": camera}
 
@@ -61,7 +93,7 @@ def person_record(
     person: int,
     is_known: bool = True,
     iou_threshold: float | None = None,
-) -> dict[str, Any]:
+) -> PersonRecord:
     """A box's record; `box` is [x, y, width, height] in pixels.
 
     Without `iou_threshold` it is min(0.5, wh / ((w + 10)(h + 10))): small boxes may be missed by a few pixels
@@ -127,11 +159,11 @@ def _image_root(document: Any, path: Path) -> Path:
     return path.parent.parent / root
 
 
-def _rows_of(records: Records, key: str, ids: np.ndarray) -> np.ndarray:
+def _rows_of(records: Records, key: str, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Field `key` of every record as rows into the unique `ids`, int64 (N,)."""
     wanted = records.integers(key, 0)
     order = np.argsort(ids)
-    rows = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
+    rows: npt.NDArray[np.int64] = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
     unknown = ids[rows] != wanted
     if unknown.any():
         records.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
@@ -172,10 +204,9 @@ def check_images_exist(annotations: Annotations) -> None:
         raise UserError(f"{annotations.image_root / missing[0]}: no such image ({len(missing)} of {total} are missing)")
 
 
-def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
+def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[str, ProtocolRecord]) -> None:
     """Write a whole data set: it appears at `output` complete, or not at all.
 
-    `protocols` maps a name to {"queries": [annotation ids] or {annotation id: [scene ids]}, "images": [scene ids]}.
     Raises UserError where a split is not valid (see `read_annotations`) or `output` is taken.
     A source that makes images too opens `atomic_directory(output)` itself, and calls `write_files` inside.
     """
@@ -183,7 +214,7 @@ def write_dataset(output: Path, splits: Mapping[str, Split], protocols: Mapping[
         write_files(folder, splits, protocols)
 
 
-def write_files(folder: Path, splits: Mapping[str, Split], protocols: Mapping[str, Mapping[str, Any]]) -> None:
+def write_files(folder: Path, splits: Mapping[str, Split], protocols: Mapping[str, ProtocolRecord]) -> None:
     """Check the splits and write `annotations/*.json` and `retrieval/*.json` below `folder`, the same bytes always."""
     for name, split in splits.items():
         document = {"info": {"image_root": split.image_root}, "images": split.images, "annotations": split.annotations}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.errors import UserError
 
@@ -25,7 +26,7 @@ class Records:
     rows: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, document: Any, key: str, kind: str, path: Path) -> "Records":
+    def of(cls, document: object, key: str, kind: str, path: Path) -> "Records":
         """The list `document[key]`, which must hold objects. Raises UserError otherwise."""
         rows = document.get(key) if isinstance(document, Mapping) else None
         if not isinstance(rows, list):
@@ -42,13 +43,13 @@ class Records:
         identifier = f" (id {_shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
         raise UserError(f"{self.path}: {self.kind} {row}{identifier}: {message}")
 
-    def refuse(self, bad: np.ndarray, message: str) -> None:
+    def refuse(self, bad: npt.NDArray[np.bool_], message: str) -> None:
         """Raise UserError for the first row where the bool array (N,) `bad` is set, with the number of others."""
         if bad.any():
             others = int(bad.sum()) - 1
             self.fail(int(bad.argmax()), f"{message} (and {others} more)" if others else message)
 
-    def values(self, key: str, default: Any = None) -> list[Any]:
+    def values(self, key: str, default: object = None) -> list[Any]:
         """The field `key` of every record; a record without it is an error unless there is a default."""
         if default is not None:
             return [record.get(key, default) for record in self.rows]
@@ -58,7 +59,7 @@ class Records:
             row = next(row for row, record in enumerate(self.rows) if key not in record)
             self.fail(row, f"has no {key!r}")
 
-    def integers(self, key: str, low: int, default: int | None = None) -> np.ndarray:
+    def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,), each an integer of at least `low`."""
         values = self.values(key, default)
         for row, value in enumerate(values):
@@ -66,7 +67,7 @@ class Records:
                 self.fail(row, f"{key} is {_shown(value)}, not an integer of at least {low}")
         return np.array(values, np.int64)
 
-    def unique_integers(self, key: str) -> np.ndarray:
+    def unique_integers(self, key: str) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,) where no value comes twice."""
         values = self.integers(key, 0)
         _, first = np.unique(values, return_index=True)
@@ -75,7 +76,7 @@ class Records:
         self.refuse(repeated, f"another {self.kind} has the same {key}")
         return values
 
-    def numbers(self, key: str, default: float | None = None) -> np.ndarray:
+    def numbers(self, key: str, default: float | None = None) -> npt.NDArray[np.float64]:
         """Field `key` as finite float64 (N,)."""
         values = self.values(key, default)
         for row, value in enumerate(values):
@@ -83,7 +84,7 @@ class Records:
                 self.fail(row, f"{key} is {_shown(value)}, not a finite number")
         return np.array(values, np.float64)
 
-    def booleans(self, key: str) -> np.ndarray:
+    def booleans(self, key: str) -> npt.NDArray[np.bool_]:
         """Field `key` as bool (N,)."""
         values = self.values(key)
         for row, value in enumerate(values):
@@ -99,7 +100,7 @@ class Records:
                 self.fail(row, f"{key} is {_shown(value)}, not a name")
         return tuple(values)
 
-    def boxes(self, key: str, may_be_empty: bool = False) -> np.ndarray:
+    def boxes(self, key: str, may_be_empty: bool = False) -> npt.NDArray[np.float64]:
         """Field `key`, [x, y, width, height], as float64 (N, 4) pixels xyxy; empty boxes only where they may be."""
         values = self.values(key)
         for row, value in enumerate(values):
@@ -116,6 +117,6 @@ def _is_finite_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INTEGER
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,24 +1,23 @@
 """Who is searched for in the synthetic test scenes, and where."""
 
 from collections import defaultdict
-from typing import Any
 
 import numpy as np
 
-from spnet.data.schema import Split
+from spnet.data.schema import PersonRecord, ProtocolRecord, Split
 
 _SMALL_GALLERY = 50  # scenes for a query of protocol G50, as in CUHK-SYSU
 _LEGIBLE = 60.0  # pixels a query should be tall
 
 
-def protocols_of(split: Split, random: np.random.Generator) -> dict[str, dict[str, Any]]:
+def protocols_of(split: Split, random: np.random.Generator) -> dict[str, ProtocolRecord]:
     """`test`: all scenes for each query. `G50`: 50, with all of the person's. `cross_camera`: those of other cameras.
 
     One query a known person, a box at least _LEGIBLE tall if there is one.
     """
     scenes = [image["id"] for image in split.images]
     camera = {image["id"]: image["cam_id"] for image in split.images}
-    boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    boxes: dict[int, list[PersonRecord]] = defaultdict(list)
     for record in split.annotations:
         if record["is_known"]:
             boxes[record["person_id"]].append(record)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 _MIN_VISIBLE_SHARE = 0.4  # of a box's area, which a crop must leave (docs/method.md, "Data")
 
@@ -31,7 +32,7 @@ class ViewParams:
         return self.crop != (0, 0, *self.padded)
 
     @cached_property
-    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+    def affine(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(2,) scale and (2,) shift, x and y, of view = scale · file + shift, where pixel i covers i to i + 1."""
         corner, far = np.asarray(self.crop[:2], float), np.asarray(self.crop[2:], float)
         zoom = np.asarray(self.output) / (far - corner)
@@ -42,7 +43,9 @@ class ViewParams:
         return scale, shift
 
 
-def transform_boxes(plan: ViewParams, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def transform_boxes(
+    plan: ViewParams, boxes: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Where boxes of the file lie in the view.
 
     `boxes` is (N, 4) float64, pixels xyxy of the file. Returns (K, 4) float64 boxes in pixels of the view and the (K,)

@@ -4,6 +4,7 @@ Sources: supplementary section 8, "Image Augmentation"; docs/method.md, "Data".
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.config.schema import Augmentation
 from spnet.data.augment.params import ViewParams
@@ -14,7 +15,11 @@ _EDGE = 0.1  # share of a box's width and height that a crop around all boxes ma
 
 
 def sample_view(
-    augmentation: Augmentation, image: Size, boxes: np.ndarray, known: np.ndarray, generator: np.random.Generator
+    augmentation: Augmentation,
+    image: Size,
+    boxes: npt.NDArray[np.float64],
+    known: npt.NDArray[np.bool_],
+    generator: np.random.Generator,
 ) -> ViewParams:
     """Sample the parameters of one random view.
 
@@ -61,11 +66,13 @@ def _pad(resized: Size, least: int) -> Size:
     return max(resized[0], least), max(resized[1], least)
 
 
-def _offset(padded: Size, resized: Size) -> np.ndarray:
+def _offset(padded: Size, resized: Size) -> npt.NDArray[np.int64]:
     return np.tile((np.asarray(padded) - np.asarray(resized)) // 2, 2)
 
 
-def _sample_box(boxes: np.ndarray, known: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _sample_box(
+    boxes: npt.NDArray[np.float64], known: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
     """Sample a box, of a known person if there is one, widened to whole pixels; (4,) int."""
     candidates = np.flatnonzero(known) if known.any() else np.arange(len(boxes))
     box = boxes[generator.choice(candidates)]
@@ -77,7 +84,9 @@ def _anywhere(side: int, padded: Size, generator: np.random.Generator) -> tuple[
     return x, y, x + side, y + side
 
 
-def _around_one(box: np.ndarray, side: int, padded: Size, generator: np.random.Generator) -> tuple[int, int, int, int]:
+def _around_one(
+    box: npt.NDArray[np.int64], side: int, padded: Size, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
     """A square, uniform among those inside the padded image that hold the box."""
     room = np.asarray(padded)
     low = np.maximum(np.minimum(box[2:], room) - side, 0)
@@ -86,7 +95,9 @@ def _around_one(box: np.ndarray, side: int, padded: Size, generator: np.random.G
     return x, y, x + side, y + side
 
 
-def _around_all(boxes: np.ndarray, padded: Size, generator: np.random.Generator) -> tuple[int, int, int, int]:
+def _around_all(
+    boxes: npt.NDArray[np.float64], padded: Size, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
     """A rectangle holding the inner 80% of all boxes, each edge uniform between them and the padded border."""
     margin = _EDGE * (boxes[:, 2:] - boxes[:, :2])
     first = np.clip(np.floor((boxes[:, :2] + margin).min(axis=0)), 0, np.asarray(padded) - 1).astype(int)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, from_numpy
 
 from spnet.data.augment.params import ViewParams
@@ -16,9 +17,9 @@ class _Scratch(threading.local):
     """Memory that is used again: to touch fresh pages costs more than to resample into them."""
 
     def __init__(self) -> None:
-        self.memory: dict[str, np.ndarray] = {}
+        self.memory: dict[str, npt.NDArray[np.uint8]] = {}
 
-    def image(self, name: str, width: int, height: int, channels: int) -> np.ndarray:
+    def image(self, name: str, width: int, height: int, channels: int) -> npt.NDArray[np.uint8]:
         """(height, width, channels) uint8 with arbitrary content, valid until `name` is asked for again."""
         length = width * height * channels
         if name not in self.memory or self.memory[name].size < length:
@@ -37,7 +38,7 @@ def jpeg_scale_for(plans: Sequence[ViewParams]) -> int:
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, round(shrink)))
 
 
-def warp(pixels: np.ndarray, reduction: int, plan: ViewParams) -> Tensor:
+def warp(pixels: npt.NDArray[np.uint8], reduction: int, plan: ViewParams) -> Tensor:
     """The view as (3, height, width) uint8, black where there is no image.
 
     `pixels` is (H, W, 3) uint8, decoded `reduction` times smaller than the file. Shrinking is antialiased: whole blocks
@@ -58,8 +59,12 @@ def warp(pixels: np.ndarray, reduction: int, plan: ViewParams) -> Tensor:
 
 
 def _resample(
-    pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int], antialias: bool
-) -> np.ndarray:
+    pixels: npt.NDArray[np.uint8],
+    scale: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    antialias: bool,
+) -> npt.NDArray[np.uint8]:
     """The pixels at view = scale · pixel + shift, in a view of `size` that lies within the image."""
     block = np.maximum(np.round(1 / np.abs(scale)), 1).astype(int) if antialias else np.ones(2, int)
     pixels, start = _part_seen(pixels, scale, shift, size, block)
@@ -69,17 +74,24 @@ def _resample(
         scale = scale * block
     width, height = pixels.shape[1::-1]
     if max(np.abs(shift).max(), np.abs(shift + scale * (width, height) - size).max()) < 1e-6:
-        return cv2.resize(pixels, size, _scratch.image("view", *size, 3), interpolation=cv2.INTER_LINEAR)
+        target = _scratch.image("view", *size, 3)
+        cv2.resize(pixels, size, target, interpolation=cv2.INTER_LINEAR)
+        return target
     # OpenCV counts from the center of the first pixel, and is twice as fast on four channels as on three.
     matrix = np.column_stack([np.diag(scale), shift + scale / 2 - 0.5])
     four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA, _scratch.image("part", width, height, 4))
     target = _scratch.image("view", *size, 4)
-    return cv2.warpAffine(four, matrix, size, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cv2.warpAffine(four, matrix, size, target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return target
 
 
 def _part_seen(
-    pixels: np.ndarray, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int], block: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    pixels: npt.NDArray[np.uint8],
+    scale: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    block: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Cuts out what the view needs, in whole blocks where the image has them; also where the cut starts (x, y)."""
     limits = np.asarray(pixels.shape[1::-1])
     ends = np.sort([-shift / scale, (size - shift) / scale], axis=0)
@@ -89,8 +101,10 @@ def _part_seen(
     return pixels[start[1] : stop[1], start[0] : stop[0]], start
 
 
-def _average(pixels: np.ndarray, block: np.ndarray) -> np.ndarray:
+def _average(pixels: npt.NDArray[np.uint8], block: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """Means of blocks of pixels, `block` (x, y) of them each."""
     height, width = pixels.shape[:2]
     size = (max(1, width // int(block[0])), max(1, height // int(block[1])))
-    return cv2.resize(pixels, size, _scratch.image("blocks", *size, 3), interpolation=cv2.INTER_AREA)
+    target = _scratch.image("blocks", *size, 3)
+    cv2.resize(pixels, size, target, interpolation=cv2.INTER_AREA)
+    return target

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.data.converters.builder import DatasetBuilder
-from spnet.data.schema import read_json
 from spnet.data.validation import Records
 from spnet.errors import UserError
+from spnet.files import read_json
 
 _PERSON_CATEGORY = 1
 _IOU_THRESHOLD = 0.5  # for every box of COCOPersons, however small (docs/method.md, "Data")
@@ -69,7 +70,7 @@ def _persons(instances: Records, dropped: Counter[str]) -> Records:
     return Records(instances.path, "annotation", _select(persons, has_area))
 
 
-def _select(records: Records, kept: np.ndarray) -> list[dict[str, Any]]:
+def _select(records: Records, kept: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
     return [record for record, take in zip(records.rows, kept, strict=True) if take]
 
 

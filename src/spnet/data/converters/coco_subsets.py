@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 _KEPT_PERCENT = (80, 60, 40, 20)
 _ADDED_PERCENT = (120, 140, 160, 180)
@@ -19,17 +20,17 @@ _SEED = 0
 class NoiseBoxes:
     """M boxes placed where no person is."""
 
-    images: np.ndarray  # (M,) int64 ids of the images that receive one
-    boxes: np.ndarray  # (M,) int64 rows of the boxes that are copied there, of all N
+    images: npt.NDArray[np.int64]  # (M,) ids of the images that receive one
+    boxes: npt.NDArray[np.int64]  # (M,) rows of the boxes that are copied there, of all N
 
 
-def shared_images(image_of_box: np.ndarray) -> np.ndarray:
+def shared_images(image_of_box: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Ids of the images with two boxes or more, in the order in which images first appear among the N boxes."""
     images, first, counts = np.unique(image_of_box, return_index=True, return_counts=True)
     return images[np.argsort(first)][counts[np.argsort(first)] >= 2]
 
 
-def sample_fewer(image_of_box: np.ndarray) -> dict[str, np.ndarray]:
+def sample_fewer(image_of_box: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_]]:
     """p20, p40, p60, p80 and p100 as bool (N,): each inside the next, at least one box in each image of p100.
 
     `image_of_box` (N,) are image ids. p100 is all boxes of the images with two or more.
@@ -54,7 +55,7 @@ def sample_fewer(image_of_box: np.ndarray) -> dict[str, np.ndarray]:
     return dict(reversed(subsets.items()))
 
 
-def sample_noise(image_of_box: np.ndarray) -> dict[str, NoiseBoxes]:
+def sample_noise(image_of_box: npt.NDArray[np.int64]) -> dict[str, NoiseBoxes]:
     """What p120, p140, p160 and p180 each add to the subset before: a fifth of p100's boxes, in random images of it."""
     generator = np.random.RandomState(_SEED)
     images = shared_images(image_of_box)
@@ -66,7 +67,7 @@ def sample_noise(image_of_box: np.ndarray) -> dict[str, NoiseBoxes]:
     return added
 
 
-def sample_slices(images: np.ndarray) -> dict[str, np.ndarray]:
+def sample_slices(images: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
     """G10_train, G10_val, G100_train ... G10000_val: that many of the shuffled image ids, slice after slice.
 
     What is beyond the last image is cut off: in a small set the large slices are short or empty.
@@ -81,7 +82,7 @@ def sample_slices(images: np.ndarray) -> dict[str, np.ndarray]:
     return slices
 
 
-def _mask_of(rows: np.ndarray, count: int) -> np.ndarray:
+def _mask_of(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
     marked = np.zeros(count, bool)
     marked[rows] = True
     return marked

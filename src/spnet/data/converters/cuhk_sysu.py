@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
 from spnet.data.converters.cuhk_sysu_reader import Box, BoxRef, Release, Search, read_release
@@ -15,7 +14,7 @@ from spnet.data.converters.find_release import find_folder, find_root
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.splits import add_validation
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
-from spnet.data.schema import Split
+from spnet.data.schema import ProtocolRecord, Split
 from spnet.errors import UserError
 
 _STANDARD = "G100"
@@ -37,7 +36,8 @@ def prepare_cuhk_sysu(source: Path) -> ConvertedDataset:
     listed = {name: _protocol(searches, release, images, boxes) for name, searches in release.searches.items()}
     protocols = {"test": listed[_STANDARD], **listed}
     notes = add_validation(splits, protocols)
-    return ConvertedDataset(splits, protocols, dict(dropped), _expected_counts(splits, protocols["test"]), notes)
+    expected_counts = _expected_counts(splits, release.searches[_STANDARD])
+    return ConvertedDataset(splits, protocols, dict(dropped), expected_counts, notes)
 
 
 def _add_scenes(
@@ -100,7 +100,7 @@ def _known_persons(
 
 def _protocol(
     searches: Sequence[Search], release: Release, images: dict[str, int], boxes: dict[BoxRef, int]
-) -> dict[str, Any]:
+) -> ProtocolRecord:
     """Queries with a gallery each, as ids; `images` are all scenes that are needed, the queries' own among them."""
     queries: dict[str, list[int]] = {}
     needed: set[int] = set()
@@ -119,7 +119,7 @@ def _protocol(
     return {"queries": queries, "images": sorted(needed)}
 
 
-def _expected_counts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
+def _expected_counts(splits: dict[str, Split], searches: Sequence[Search]) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
     records = [record for split in both for record in split.annotations]
@@ -131,6 +131,6 @@ def _expected_counts(splits: dict[str, Split], standard: dict[str, Any]) -> list
         ExpectedCount("boxes of known persons", known, "23k"),
         ExpectedCount("boxes of unknown persons", len(records) - known, "72k"),
         ExpectedCount("identities", sum(identities), "8.5k"),  # numbered from 1 in either part
-        ExpectedCount("queries", len(standard["queries"]), "2,900"),
-        ExpectedCount("scenes in a gallery", len(next(iter(standard["queries"].values()))), "100"),
+        ExpectedCount("queries", len(searches), "2,900"),
+        ExpectedCount("scenes in a gallery", len(searches[0].gallery), "100"),
     ]

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from spnet.data.converters.matlab.reader import box, read_mat, structs, text, texts
 from spnet.data.converters.matlab.stream import stream_structs
 from spnet.errors import UserError
@@ -115,6 +117,6 @@ def _read_searches(path: Path, key: str) -> list[Search]:
     return searches
 
 
-def _read_box_ref(entry: object, context: str) -> tuple[str, Box | None]:
-    name = text(entry["imname"], context)  # type: ignore[index]
-    return name, box(entry["idlocate"], f"{context}, scene {name}")  # type: ignore[index]
+def _read_box_ref(entry: np.void, context: str) -> tuple[str, Box | None]:
+    name = text(entry["imname"], context)
+    return name, box(entry["idlocate"], f"{context}, scene {name}")

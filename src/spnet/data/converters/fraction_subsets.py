@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Any
 
 import numpy as np
 
 from spnet.data.converters.coco_subsets import NoiseBoxes, sample_fewer, sample_noise
-from spnet.data.schema import Split, person_record
+from spnet.data.schema import PersonRecord, Split, person_record
 
 FIRST_NOISE_ID = 300000
 
@@ -31,13 +30,13 @@ def fraction_subsets(splits: Mapping[str, Split], name: str) -> dict[str, Split]
     return result
 
 
-def restrict(split: Split, annotations: list[dict[str, Any]]) -> Split:
+def restrict(split: Split, annotations: list[PersonRecord]) -> Split:
     """The annotations and those images of the split that have one."""
     inside = {record["image_id"] for record in annotations}
     return Split([image for image in split.images if image["id"] in inside], annotations, split.image_root)
 
 
-def _noise_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[dict[str, Any]]:
+def _noise_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[PersonRecord]:
     """Copy boxes to another image, scaled by the sizes of the two; each is a person of its own."""
     size_of = {image["id"]: (image["width"], image["height"]) for image in split.images}
     records = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from spnet.errors import UserError
 
@@ -24,7 +24,7 @@ def read_size(path: Path) -> tuple[int, int]:
             return image.size
     except FileNotFoundError:
         raise UserError(f"{path}: no such image") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UserError(f"{path}: not an image") from None
     except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.errors import UserError
@@ -71,6 +72,7 @@ def _frame_images(folder: Path, info: dict[str, str]) -> list[Path]:
 def _read_info(folder: Path) -> dict[str, str]:
     """The section [Sequence] of seqinfo.ini; nothing where there is no such file."""
     parser = configparser.ConfigParser()
+    # keys keep their case; this is how configparser documents it
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     path = folder / "seqinfo.ini"
     try:
@@ -121,7 +123,7 @@ def _read_ground_truth(
     return boxes
 
 
-def _parse_row(line: str, context: str) -> tuple[int, int, np.ndarray, str]:
+def _parse_row(line: str, context: str) -> tuple[int, int, npt.NDArray[np.float64], str]:
     """Frame, track, [x, y, width, height] from 0, and why the row does not count ("" if it does)."""
     fields = line.split(",")
     if not 7 <= len(fields) <= 10:
@@ -143,7 +145,7 @@ def _parse_row(line: str, context: str) -> tuple[int, int, np.ndarray, str]:
     return int(frame), int(track), values[2:6] - (1, 1, 0, 0), reason
 
 
-def _clip(box: np.ndarray, width: int, height: int) -> tuple[float, float, float, float] | None:
+def _clip(box: npt.NDArray[np.float64], width: int, height: int) -> tuple[float, float, float, float] | None:
     """The part of [x, y, width, height] inside the image, None where it is under a pixel wide or high."""
     left, top = np.maximum(box[:2], 0)
     right, bottom = np.minimum(box[:2] + box[2:], (width, height))

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.prw_reader import NO_IDENTITY, Query, read_boxes, read_frame_list, read_queries
 from spnet.data.converters.splits import add_validation
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
-from spnet.data.schema import Split
+from spnet.data.schema import PersonRecord, ProtocolRecord, Split
 from spnet.errors import UserError
 
 _EXPECTED_FILES = ["frame_train.mat", "frame_test.mat", "query_info.txt"]
@@ -64,7 +63,7 @@ def _add_frames(builder: DatasetBuilder, root: Path, frames: dict[str, list[str]
 def _find_queries(queries: Sequence[Query], test: Split) -> tuple[list[int], list[str]]:
     """The annotation ids of the queries in the order of the file, and what is to be said about them."""
     frame_of = {image["id"]: image["file_name"].removesuffix(".jpg") for image in test.images}
-    candidates: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    candidates: dict[tuple[str, int], list[PersonRecord]] = {}
     for record in test.annotations:
         candidates.setdefault((frame_of[record["image_id"]], record["person_id"]), []).append(record)
     found: dict[int, None] = {}
@@ -80,7 +79,7 @@ def _find_queries(queries: Sequence[Query], test: Split) -> tuple[list[int], lis
     return list(found), [note] if shifted else []
 
 
-def _annotation_of(query: Query, candidates: Sequence[dict[str, Any]]) -> tuple[int, bool]:
+def _annotation_of(query: Query, candidates: Sequence[PersonRecord]) -> tuple[int, bool]:
     """The id of the annotation that a query means, and whether it is the very same box, not one pixel off."""
     differences = [int(np.abs(np.array(record["bbox"]) - query.box).max()) for record in candidates]
     if not candidates or min(differences) > 1:
@@ -92,7 +91,7 @@ def _annotation_of(query: Query, candidates: Sequence[dict[str, Any]]) -> tuple[
     return candidates[nearest]["id"], differences[nearest] == 0
 
 
-def _protocols(queries: Sequence[int], test: Split) -> dict[str, dict[str, Any]]:
+def _protocols(queries: Sequence[int], test: Split) -> dict[str, ProtocolRecord]:
     """All test frames, those of the query's camera, and those of the other cameras."""
     camera = {image["id"]: image["cam_id"] for image in test.images}
     image_of = {record["id"]: record["image_id"] for record in test.annotations}
@@ -115,7 +114,7 @@ def _protocols(queries: Sequence[int], test: Split) -> dict[str, dict[str, Any]]
     }
 
 
-def _expected_counts(splits: dict[str, Split], standard: dict[str, Any]) -> list[ExpectedCount]:
+def _expected_counts(splits: dict[str, Split], standard: ProtocolRecord) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
     records = [record for split in both for record in split.annotations]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID
 from spnet.data.converters.matlab.reader import read_mat, texts
@@ -18,7 +19,7 @@ class Query(NamedTuple):
     """A line of query_info.txt."""
 
     person: int
-    box: np.ndarray  # (4,) int64 x, y, width, height
+    box: npt.NDArray[np.int64]  # (4,) x, y, width, height
     frame: str
     context: str  # file and line
 
@@ -54,7 +55,8 @@ def read_boxes(path: Path) -> list[list[int]]:
             )
     whole = table.astype(np.int64)
     whole[:, 1:] = whole[:, 1:].clip(min=0)
-    return whole.tolist()
+    rows: list[list[int]] = whole.tolist()
+    return rows
 
 
 def read_queries(path: Path) -> list[Query]:

@@ -2,18 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from spnet.data.schema import Split
+from spnet.data.schema import PersonRecord, ProtocolRecord, Split
 
 
-def search_protocol(split: Split, boxes_per_person: int = 1) -> dict[str, Any]:
+def search_protocol(split: Split, boxes_per_person: int = 1) -> ProtocolRecord:
     """Every scene is the gallery; each known person seen in two scenes or more gives evenly spaced boxes as queries.
 
     With cameras, as many boxes from each camera (PRW's queries: one box a person and camera).
     """
     camera_of = {image["id"]: image.get("cam_id", -1) for image in split.images}
-    seen: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    seen: dict[int, list[PersonRecord]] = defaultdict(list)
     for record in split.annotations:
         if record["is_known"]:
             seen[record["person_id"]].append(record)

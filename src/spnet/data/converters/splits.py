@@ -2,21 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spnet.data.converters.queries import search_protocol
-from spnet.data.schema import Split
+from spnet.data.schema import ProtocolRecord, Split
 
 _VAL_SHARE = 0.1  # of the scenes
 _MINI_SCENES = 100
 _MINI_SCENES_PER_PERSON = 4
 
 
-def add_validation(splits: dict[str, Split], protocols: dict[str, dict[str, Any]]) -> list[str]:
+def add_validation(splits: dict[str, Split], protocols: dict[str, ProtocolRecord]) -> list[str]:
     """Add `train`, `val`, `train_mini`, `val_mini` to the splits and `val`, `val_mini` to the protocols.
 
     They are parts of `splits["trainval"]`, with its ids. Returns what should be said about them, a sentence each.
@@ -53,7 +53,9 @@ def split_by_identity(split: Split, first_free_person: int) -> tuple[Split, Spli
     return train, val, _anonymize_common_persons(train, val, first_free_person)
 
 
-def _candidate_vals(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> Iterator[np.ndarray]:
+def _candidate_vals(
+    scene_count: int, scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
+) -> Iterator[npt.NDArray[np.bool_]]:
     """What val would be with 0, 1, 2, ... of the most frequent persons set aside, in growing steps."""
     by_frequency = np.argsort(-np.bincount(persons), kind="stable")
     aside = 0
@@ -63,7 +65,9 @@ def _candidate_vals(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -
         aside += max(1, aside // 8)
 
 
-def _num_searchable(in_val: np.ndarray, scenes: np.ndarray, persons: np.ndarray) -> int:
+def _num_searchable(
+    in_val: npt.NDArray[np.bool_], scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
+) -> int:
     """How many known persons are in two scenes of val or more and in none of train."""
     in_scenes = np.bincount(persons)
     return int(((np.bincount(persons, in_val[scenes]) == in_scenes) & (in_scenes >= 2)).sum())
@@ -83,7 +87,7 @@ def mini_split(split: Split) -> Split:
     return _part(split, wanted)
 
 
-def _known_occurrences(split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _known_occurrences(split: Split) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Unique pairs (row of the scene, number of the known person from 0), sorted by scene."""
     row_of = {image["id"]: row for row, image in enumerate(split.images)}
     known = [record for record in split.annotations if record["is_known"]]
@@ -92,11 +96,13 @@ def _known_occurrences(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return pairs[:, 0], np.unique(pairs[:, 1], return_inverse=True)[1].ravel()
 
 
-def _choose_val(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np.ndarray:
+def _choose_val(
+    scene_count: int, scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Bool (S,): the scenes of val, whole connected components, those with a person to search for first."""
     size = scene_count + int(persons.max(initial=-1)) + 1
     links = coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
-    component = connected_components(links, directed=False)[1][:scene_count]
+    component: npt.NDArray[np.int32] = connected_components(links, directed=False)[1][:scene_count]
     sizes = np.bincount(component)
     order = np.random.RandomState(0).permutation(len(sizes))
     order = order[np.argsort(sizes[order] < 2, kind="stable")]
@@ -109,10 +115,10 @@ def _choose_val(scene_count: int, scenes: np.ndarray, persons: np.ndarray) -> np
     return chosen[component]
 
 
-def _part(split: Split, wanted: np.ndarray) -> Split:
+def _part(split: Split, wanted: npt.NDArray[np.bool_]) -> Split:
     images = [image for image, take in zip(split.images, wanted, strict=True) if take]
     identifiers = {image["id"] for image in images}
-    annotations = [dict(record) for record in split.annotations if record["image_id"] in identifiers]
+    annotations = [record.copy() for record in split.annotations if record["image_id"] in identifiers]
     return Split(images, annotations, split.image_root)
 
 
@@ -123,5 +129,5 @@ def _anonymize_common_persons(train: Split, val: Split, first_free: int) -> Coun
     for record in val.annotations:
         if record["is_known"] and record["person_id"] in common:
             hidden[record["person_id"]] += 1
-            record.update(person_id=first_free + hidden.total() - 1, is_known=False)
+            record["person_id"], record["is_known"] = first_free + hidden.total() - 1, False
     return hidden

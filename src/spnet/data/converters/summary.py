@@ -1,9 +1,8 @@
 """What every converter returns: splits, protocols, counts with the paper's, and what was left out."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from spnet.data.schema import Split
+from spnet.data.schema import ProtocolRecord, Split
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class ConvertedDataset:
     """A converted source, ready to be written."""
 
     splits: dict[str, Split]
-    protocols: dict[str, dict[str, Any]]
+    protocols: dict[str, ProtocolRecord]
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> number of records of the source left out
     expected_counts: list[ExpectedCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what one should know about this conversion, a sentence each

@@ -4,16 +4,17 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 import scipy.io
 
 from spnet.data.converters.matlab.layout import check_mat
 from spnet.errors import UserError
 
 
-def read_mat(path: Path, keys: Sequence[str], directory: str) -> np.ndarray:
+def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.generic]:
     """The first variable of `keys` that a .mat file holds.
 
     Raises UserError if the file is missing (`directory` is where it should be), damaged, or has none of the keys.
@@ -26,8 +27,9 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> np.ndarray:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or not a MATLAB file: {reason}") from None
     for key in keys:
-        if isinstance(content.get(key), np.ndarray):
-            return content[key]
+        value = content.get(key)
+        if isinstance(value, np.ndarray):
+            return value
     found = sorted(key for key in content if not key.startswith("__"))
     raise UserError(f"{path}: has no {' or '.join(map(repr, keys))}, only {', '.join(map(repr, found)) or 'nothing'}")
 
@@ -42,7 +44,7 @@ def read_bytes(path: Path, directory: str) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def structs(value: Any, fields: Sequence[str], context: str) -> list[np.void]:
+def structs(value: object, fields: Sequence[str], context: str) -> list[np.void]:
     """The elements of a struct array, or of a cell array of single structs, each with all `fields`."""
     if isinstance(value, np.ndarray) and value.dtype == object and value.size:
         return [
@@ -56,32 +58,32 @@ def structs(value: Any, fields: Sequence[str], context: str) -> list[np.void]:
     return list(value.flat)
 
 
-def _single(cell: Any, fields: Sequence[str], context: str) -> list[np.void]:
+def _single(cell: object, fields: Sequence[str], context: str) -> list[np.void]:
     elements = structs(cell, fields, context) if not _is_cells(cell) else []
     if len(elements) != 1:
         raise UserError(f"{context}: not one struct with {', '.join(fields)}")
     return elements
 
 
-def _is_cells(value: Any) -> bool:
+def _is_cells(value: object) -> TypeGuard[npt.NDArray[np.object_]]:
     return isinstance(value, np.ndarray) and value.dtype == object
 
 
-def texts(value: Any, context: str) -> list[str]:
+def texts(value: object, context: str) -> list[str]:
     """A cell array of strings."""
     if not _is_cells(value):
         raise UserError(f"{context}: not a cell array of names")
     return [text(cell, f"{context} {row + 1}") for row, cell in enumerate(value.flat)]
 
 
-def text(value: Any, context: str) -> str:
+def text(value: object, context: str) -> str:
     """One string; equal ones are the same object, since galleries repeat the same names millions of times."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "U" or value.size != 1 or not value.flat[0].strip():
         raise UserError(f"{context}: not a name")
     return sys.intern(str(value.flat[0]))
 
 
-def box(value: Any, context: str) -> tuple[float, float, float, float] | None:
+def box(value: object, context: str) -> tuple[float, float, float, float] | None:
     """Four finite numbers x, y, width, height; None where the array is empty."""
     if isinstance(value, np.ndarray) and value.size == 0:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import scipy.io
 
 from spnet.data.converters.matlab.layout import (
@@ -25,7 +26,9 @@ from spnet.errors import UserError
 _NAME = b"x"  # scipy takes a variable without a name for something else
 
 
-def stream_structs(path: Path, key: str, fields: Sequence[str], directory: str) -> Iterator[dict[str, np.ndarray]]:
+def stream_structs(
+    path: Path, key: str, fields: Sequence[str], directory: str
+) -> Iterator[dict[str, npt.NDArray[np.generic]]]:
     """The records of the struct array `key`, each as {field: what scipy makes of it}.
 
     Raises UserError if the file is missing (`directory` is where it should be), damaged, without the key, or the
@@ -64,7 +67,7 @@ def _find(path: Path, data: bytes, key: str) -> tuple[Layout, Array]:
     raise UserError(f"{path}: has no {key!r}, only {', '.join(map(repr, found)) or 'nothing'}")
 
 
-def _load(header: bytes, layout: Layout, matrix: Element) -> np.ndarray:
+def _load(header: bytes, layout: Layout, matrix: Element) -> npt.NDArray[np.generic]:
     """One array inside another: scipy reads it as a file of its own, in which it has a name."""
     if matrix.start == matrix.end:
         return np.empty((0, 0))
@@ -74,7 +77,9 @@ def _load(header: bytes, layout: Layout, matrix: Element) -> np.ndarray:
     name = struct.pack(f"{layout.order}I4s", len(_NAME) << 16 | INT8, _NAME)
     size = len(before) + len(name) + len(unnamed)
     tag = struct.pack(f"{layout.order}II", MATRIX, size)
-    return scipy.io.loadmat(io.BytesIO(b"".join((header, tag, before, name, unnamed))))[_NAME.decode()]
+    file = io.BytesIO(b"".join((header, tag, before, name, unnamed)))
+    loaded: npt.NDArray[np.generic] = scipy.io.loadmat(file)[_NAME.decode()]
+    return loaded
 
 
 def _is_small(layout: Layout, element: Element) -> bool:
