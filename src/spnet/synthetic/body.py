@@ -1,7 +1,7 @@
 """Legs, arms and the clothed torso."""
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.canvas import Paint, shift
 from spnet.synthetic.person_canvas import HEMS, Part, PersonCanvas
@@ -96,7 +96,9 @@ def _flared(person: PersonCanvas, waist: float, hem: float, paint: Paint) -> Non
     _shaded_band(person, np.stack([bottom, top]), np.array([flare, narrow]), paint)
 
 
-def _shaded_band(person: PersonCanvas, middle: NDArray[np.float64], half: NDArray[np.float64], paint: Paint) -> None:
+def _shaded_band(
+    person: PersonCanvas, middle: npt.NDArray[np.float64], half: npt.NDArray[np.float64], paint: Paint
+) -> None:
     """Cloth `half` (K,) pixels wide on each side of the points `middle` (K, 2), lit from the left."""
     aside = np.stack([half, np.zeros_like(half)], 1)
     person.canvas.shape(np.concatenate([middle - aside, (middle + aside)[::-1]]), paint, 108, rim=1.5)

@@ -5,13 +5,13 @@ World axes in meters: x to the right across the street, y up, z along the street
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
-ImageArray = NDArray[Any]
+# OpenCV does not say what dtype it returns: hence `np.asarray` on what it returns, which copies nothing
+ImageArray = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,27 @@ class Camera:
     noise: float  # gray levels
 
     @cached_property
-    def axes(self) -> NDArray[np.float64]:
+    def axes(self) -> npt.NDArray[np.float64]:
         """Right, down and forward of the camera as rows of a (3, 3) matrix in world axes."""
         sine, cosine, dip, level = np.sin(self.yaw), np.cos(self.yaw), np.sin(self.pitch), np.cos(self.pitch)
         right, forward = np.array([cosine, 0, -sine]), np.array([sine * level, -dip, cosine * level])
         return np.stack([right, np.cross(right, forward), forward])
 
-    def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def project(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """World points (..., 3) to pixel x, pixel y and depth in meters (..., 3)."""
         seen = (points - np.array([self.x, self.height, 0.0])) @ self.axes.T
         depth = np.maximum(seen[..., 2:], 0.05)
         return np.concatenate([seen[..., :2] / depth * self.focal + np.array(self.size) / 2, seen[..., 2:]], -1)
 
-    def rays(self, factor: int) -> NDArray[Any]:
+    def rays(self, factor: int) -> npt.NDArray[np.float32]:
         """World directions (H · factor, W · factor, 3) through the pixels of an image `factor` times as fine."""
         width, height = self.size
         across = (np.arange(width * factor, dtype=np.float32) + 0.5) / factor - width / 2
         down = (np.arange(height * factor, dtype=np.float32) + 0.5) / factor - height / 2
         axes = self.axes.astype(np.float32)
         rows, columns = down[:, None, None] * axes[1], across[None, :, None] * axes[0]
-        return rows + columns + self.focal * axes[2]
+        directions: npt.NDArray[np.float32] = rows + columns + self.focal * axes[2]
+        return directions
 
 
 def sample_camera(
@@ -70,11 +71,16 @@ def sample_camera(
         pitch=float(0.06 + 0.065 * height + random.uniform(-0.03, 0.03)),
         focal=float(size[0] * random.uniform(*zoom)),
         size=size,
-        gains=tuple(float(gain) for gain in random.normal(1.0, 0.035, 3)),  # type: ignore[arg-type]
+        gains=_sample_gains(random),
         contrast=float(random.uniform(0.86, 1.12)),
         blur=float(random.choice([0.0, 0.0, 0.5, 0.8])),
         noise=float(random.uniform(1.0, 5.0)),
     )
+
+
+def _sample_gains(random: np.random.Generator) -> tuple[float, float, float]:
+    red, green, blue = random.normal(1.0, 0.035, 3).tolist()
+    return red, green, blue
 
 
 def camera_response(
@@ -89,4 +95,4 @@ def camera_response(
         exposed = cv2.GaussianBlur(exposed, (0, 0), blur)
     width, height = camera.size
     grain = camera.noise * random.standard_normal((height, width), np.float32)
-    return cv2.add(exposed, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)
+    return np.asarray(cv2.add(exposed, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U), np.uint8)

@@ -1,16 +1,15 @@
 """The cloth a garment is cut from: an image as large as a person's canvas, fixed to the body's axis."""
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.canvas import Paint
 from spnet.synthetic.identity import Garment
 
-Mask = NDArray[Any]  # float32
+Mask = npt.NDArray[np.floating]  # float32
 
 
 def render_pattern(garment: Garment, width: int, height: int, top: int, bottom: int) -> Paint:
@@ -24,7 +23,7 @@ def render_pattern(garment: Garment, width: int, height: int, top: int, bottom: 
     down = ((np.arange(height, dtype=np.float32) - top) / max(1, bottom - top))[:, None]
     share = np.broadcast_to(PATTERNS[garment.pattern](across, down, bottom - top), (height, width))[..., None]
     first, second = np.array(garment.color, np.float32), np.array(garment.second, np.float32)
-    return cv2.convertScaleAbs(first + (second - first) * share)
+    return np.asarray(cv2.convertScaleAbs(first + (second - first) * share), np.uint8)
 
 
 def _stripes(across: Mask, down: Mask, length: int) -> Mask:
@@ -36,17 +35,20 @@ def _bars(across: Mask, down: Mask, length: int) -> Mask:
 
 
 def _checks(across: Mask, down: Mask, length: int) -> Mask:
-    return 0.5 * _square(across + 4, 16, 0.5) + 0.5 * _square(down * length, 16, 0.5)
+    share: Mask = 0.5 * _square(across + 4, 16, 0.5) + 0.5 * _square(down * length, 16, 0.5)
+    return share
 
 
 def _dots(across: Mask, down: Mask, length: int) -> Mask:
     row = np.floor(down * length / 14)
     column_offset = (across + 7 * (row % 2)) % 14 - 7
-    return ((column_offset**2 + ((down * length) % 14 - 7) ** 2) < 12).astype(np.float32)
+    is_dot: npt.NDArray[np.bool_] = (column_offset**2 + ((down * length) % 14 - 7) ** 2) < 12
+    return is_dot.astype(np.float32)
 
 
 def _gradient(across: Mask, down: Mask, length: int) -> Mask:
-    return np.clip(down, 0, 1) + 0 * across
+    share: Mask = np.clip(down, 0, 1) + 0 * across
+    return share
 
 
 def _blocks(across: Mask, down: Mask, length: int) -> Mask:

@@ -1,7 +1,7 @@
 """Heads: face, hair and hats, seen from any side."""
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.canvas import shift
 from spnet.synthetic.identity import Color
@@ -19,7 +19,7 @@ def head_parts(person: PersonCanvas) -> list[Part]:
     return [(0.005, lambda: _neck(person)), (0.06, lambda: _head(person)), *hanging]
 
 
-def _at(person: PersonCanvas, forward: float, left: float, up: float) -> NDArray[np.float64]:
+def _at(person: PersonCanvas, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
     """A point about the head's center, in statures, in canvas pixels (2,)."""
     return person.joint("head") + person.at(forward, left, up) - person.at(0, 0, 0)
 

@@ -1,11 +1,10 @@
 """Sprites at their place in an image: laid over what is behind them, and over the map of whom a pixel shows."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray
 from spnet.synthetic.canvas import Sprite, resize
@@ -53,11 +52,11 @@ def blend(image: ImageArray, layer: Layer, in_light: bool) -> None:
     if image[window].size:
         share = layer.sprite.alpha[part].astype(np.float32) / 255
         color = layer.sprite.color[part].copy()
-        color = color if in_light else cv2.LUT(color, SHADED)
+        color = color if in_light else np.asarray(cv2.LUT(color, SHADED), np.uint8)
         image[window] = cv2.blendLinear(color, image[window].copy(), share, 1 - share)
 
 
-def own(owner: NDArray[Any], layer: Layer, number: int) -> None:
+def own(owner: npt.NDArray[np.uint8], layer: Layer, number: int) -> None:
     """Writes `number` into `owner` (H, W) wherever the sprite covers it."""
     window, part = _overlap(owner.shape, layer)
     owner[window][layer.sprite.alpha[part] > _COVERED] = number

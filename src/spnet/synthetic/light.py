@@ -1,11 +1,10 @@
 """Light: sun or cloud, the shade of the houses, and the shadows of whatever stands on the ground."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH
@@ -80,7 +79,8 @@ def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, flo
         return
     matrix = np.concatenate([turn, (foot - low - turn @ anchor)[:, None]], 1)
     mask = cv2.warpAffine(layer.sprite.alpha, matrix, (int(high[0] - low[0]), int(high[1] - low[1])))
-    _darken(image[low[1] : high[1], low[0] : high[0]], cv2.blur(mask, (3, 3)), 1.0)
+    soft = np.asarray(cv2.blur(mask, (3, 3)), np.uint8)
+    _darken(image[low[1] : high[1], low[0] : high[0]], soft, 1.0)
 
 
 def _shade_spot(image: ImageArray, center: tuple[float, float], radii: tuple[float, float]) -> None:
@@ -105,9 +105,10 @@ def _shade_car(image: ImageArray, camera: Camera, ground: tuple[float, float]) -
         return
     mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
     cv2.fillPoly(mask, [np.rint(seen - low).astype(np.int32)], 255)
-    _darken(image[low[1] : high[1], low[0] : high[0]], cv2.blur(mask, (5, 5)), 1.0)
+    soft = np.asarray(cv2.blur(mask, (5, 5)), np.uint8)
+    _darken(image[low[1] : high[1], low[0] : high[0]], soft, 1.0)
 
 
-def _darken(window: ImageArray, mask: NDArray[Any], strength: float) -> None:
+def _darken(window: ImageArray, mask: npt.NDArray[np.uint8], strength: float) -> None:
     share = mask.astype(np.float32) * (strength / 255)
     window[:] = cv2.blendLinear(cv2.LUT(window, SHADED), window.copy(), share, 1 - share)

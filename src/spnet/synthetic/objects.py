@@ -52,7 +52,8 @@ def _compose(street: Street, sprite: Sprite, random: np.random.Generator) -> Ima
     side = int(random.integers(OBJECT_SIZE, min(SIZE)))
     left, top = (int(random.integers(length - side)) for length in SIZE)
     background = street.backdrop[top : top + side, left : left + side]
-    image: ImageArray = cv2.resize(background, (OBJECT_SIZE, OBJECT_SIZE), interpolation=cv2.INTER_AREA)
+    small_street = cv2.resize(background, (OBJECT_SIZE, OBJECT_SIZE), interpolation=cv2.INTER_AREA)
+    image = np.asarray(small_street, np.uint8)
     height, width = sprite.alpha.shape
     zoom = random.uniform(MIN_SHARE, _MAX_SHARE) * OBJECT_SIZE / max(height, width)
     small = resize(sprite, max(1, round(width * zoom)), max(1, round(height * zoom)))

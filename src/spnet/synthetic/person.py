@@ -4,11 +4,10 @@ The parts are painted from far to near, so front, side and back views need no ca
 """
 
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.bags import bag_parts
 from spnet.synthetic.body import body_parts
@@ -31,8 +30,8 @@ def render_person(identity: Identity, pose: Pose, random: np.random.Generator) -
 
 
 @lru_cache(maxsize=1)
-def fold_noise() -> NDArray[Any]:
+def fold_noise() -> npt.NDArray[np.float32]:
     """Soft folds (768, 512), a few gray levels, the same for everyone; a person shows a random window of it."""
     random = np.random.default_rng(7)
     coarse = random.normal(size=(768 // 10, 512 // 6)).astype(np.float32)
-    return 9 * cv2.resize(coarse, (512, 768), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(9 * cv2.resize(coarse, (512, 768), interpolation=cv2.INTER_CUBIC), np.float32)

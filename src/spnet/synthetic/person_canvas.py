@@ -5,10 +5,10 @@ Lengths of the body are given in statures (1 is the person's height), so that th
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.canvas import Canvas, Paint
 from spnet.synthetic.fabric import render_pattern
@@ -32,19 +32,19 @@ class PersonCanvas:
         self.skeleton: Skeleton = stand(pose, identity.height, identity.build)
         self.upper, self.lower = _cloth(identity)
 
-    def place(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    def place(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Metres (..., 2 or 3) of the viewer's axes to canvas pixels (..., 2)."""
         return FEET + SCALE * np.asarray(point)[..., :2]
 
-    def joint(self, name: str) -> NDArray[np.float64]:
+    def joint(self, name: str) -> npt.NDArray[np.float64]:
         """A joint in canvas pixels (2,)."""
         return self.place(self.skeleton.joints[name])
 
-    def at(self, forward: float, left: float, up: float) -> NDArray[np.float64]:
+    def at(self, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
         """A point of the body's axes, in statures, in canvas pixels (2,)."""
         return self.patch([forward, left, up])
 
-    def patch(self, points: ArrayLike) -> NDArray[np.float64]:
+    def patch(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Points (..., 3) forward, left, up in statures, in canvas pixels (..., 2)."""
         return self.place(self.skeleton.turn(np.asarray(points, float) * self.identity.height))
 
@@ -52,10 +52,16 @@ class PersonCanvas:
         """How near to the viewer a point of the body's axes (in statures) is, in statures."""
         return float(self.skeleton.turn([forward, left, 0.0])[2])
 
-    def span(self, across: float | NDArray[np.float64], through: float | NDArray[np.float64]) -> Any:
+    @overload
+    def span(self, across: float, through: float) -> float: ...
+    @overload
+    def span(self, across: npt.NDArray[np.float64], through: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+    def span(
+        self, across: float | npt.NDArray[np.float64], through: float | npt.NDArray[np.float64]
+    ) -> float | npt.NDArray[np.float64]:
         """Half the visible width in pixels of ellipses with half axes (statures) across and through the body."""
         facing = self.skeleton.pose.facing
-        wide = np.hypot(across * np.cos(facing), through * np.sin(facing))
+        wide: npt.NDArray[np.float64] = np.hypot(across * np.cos(facing), through * np.sin(facing))
         return wide * self.identity.build * self.identity.height * SCALE
 
     def girth(self, share: float) -> float:

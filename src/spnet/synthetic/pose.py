@@ -7,7 +7,7 @@ with the origin on the ground between the feet.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import numpy.typing as npt
 
 # heights of the joints as shares of the stature, by the proportions of anthropometric tables
 HIP, SHOULDER, _HEAD = 0.525, 0.815, 0.927
@@ -30,11 +30,11 @@ class Pose:
 class Skeleton:
     """Joints by name, each (x, y, depth) in meters: y is measured downwards, so heights are negative."""
 
-    joints: dict[str, NDArray[np.float64]]
+    joints: dict[str, npt.NDArray[np.float64]]
     pose: Pose
     height: float
 
-    def turn(self, points: ArrayLike) -> NDArray[np.float64]:
+    def turn(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Points (..., 3) forward, left, up as the viewer sees them, (..., 3)."""
         return _turn(np.asarray(points, float), self.pose.facing)
 
@@ -54,7 +54,7 @@ def sample_pose(random: np.random.Generator, facing: float) -> Pose:
 
 def stand(pose: Pose, height: float, build: float) -> Skeleton:
     """The joints of a person of `height` meters in `pose`, the lower foot on the ground."""
-    points: dict[str, NDArray[np.float64]] = {}
+    points: dict[str, npt.NDArray[np.float64]] = {}
     for side, left in (("left", 1.0), ("right", -1.0)):
         phase = pose.phase + (0.0 if side == "left" else np.pi)
         points |= _leg(side, left * 0.052 * height * build, pose, phase, height)
@@ -67,7 +67,7 @@ def stand(pose: Pose, height: float, build: float) -> Skeleton:
     return Skeleton({name: _turn(point - drop, pose.facing) for name, point in points.items()}, pose, height)
 
 
-def _leg(side: str, left: float, pose: Pose, phase: float, height: float) -> dict[str, NDArray[np.float64]]:
+def _leg(side: str, left: float, pose: Pose, phase: float, height: float) -> dict[str, npt.NDArray[np.float64]]:
     swing = pose.stride * np.sin(phase)
     # the knee bends while its leg swings forward
     bend = 0.06 + 1.5 * pose.stride * max(0.0, np.cos(phase)) ** 1.5
@@ -79,7 +79,7 @@ def _leg(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     return {f"{side} hip": hip, f"{side} knee": knee, f"{side} ankle": ankle, f"{side} toe": toe}
 
 
-def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dict[str, NDArray[np.float64]]:
+def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dict[str, npt.NDArray[np.float64]]:
     swing = pose.arm_swing * np.sin(phase)
     shoulder = np.array([pose.lean * height, left, (SHOULDER - 0.018) * height])
     outward = 0.16 * np.sign(left)
@@ -89,7 +89,7 @@ def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     return {f"{side} shoulder": shoulder, f"{side} elbow": elbow, f"{side} hand": hand}
 
 
-def _turn(points: NDArray[np.float64], facing: float) -> NDArray[np.float64]:
+def _turn(points: npt.NDArray[np.float64], facing: float) -> npt.NDArray[np.float64]:
     forward, left, up = points[..., 0], points[..., 1], points[..., 2]
     cosine, sine = np.cos(facing), np.sin(facing)
     return np.stack([left * cosine + forward * sine, -up, forward * cosine - left * sine], -1)

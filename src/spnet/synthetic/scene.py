@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray, camera_response
 from spnet.synthetic.identity import Identity
@@ -28,9 +27,9 @@ class RenderedScene:
     """An image (H, W, 3) uint8 RGB and the people who can be seen in it."""
 
     image: ImageArray
-    people: NDArray[np.int64]  # (N,) rows into the people asked for
-    boxes: NDArray[np.int64]  # (N, 4) pixels xyxy around the whole person, hidden parts too, clipped to the image
-    visible: NDArray[np.float64]  # (N,) share of the whole person that can be seen
+    people: npt.NDArray[np.int64]  # (N,) rows into the people asked for
+    boxes: npt.NDArray[np.int64]  # (N, 4) pixels xyxy around the whole person, hidden parts too, clipped to the image
+    visible: npt.NDArray[np.float64]  # (N,) share of the whole person that can be seen
 
 
 def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: np.random.Generator) -> RenderedScene:
@@ -55,7 +54,7 @@ def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: 
 
 def visible_shares(size: tuple[int, int], layers: dict[int, Layer], obstacles: Sequence[Layer]) -> dict[int, float]:
     """The share of each person that nothing nearer hides and that is inside an image of `size` (width, height)."""
-    owner: NDArray[Any] = np.full(size[::-1], _NOBODY, np.uint8)
+    owner = np.full(size[::-1], _NOBODY, np.uint8)
     numbered = [*((_NOBODY, layer) for layer in obstacles), *layers.items()]
     for number, layer in sorted(numbered, key=lambda pair: -pair[1].depth):
         own(owner, layer, number)

@@ -1,11 +1,10 @@
 """An empty street as one camera sees it: every pixel's ray is followed to the ground, the houses or the sky."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray, sample_camera
 from spnet.synthetic.textures import (
@@ -30,7 +29,7 @@ class Street:
     road: float
     wall: float
     backdrop: ImageArray  # (H, W, 3) uint8
-    across: NDArray[Any]  # (H, W) world x of what a pixel shows; -MISSED in the sky
+    across: npt.NDArray[np.float32]  # (H, W) world x of what a pixel shows; -MISSED in the sky
 
 
 def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
@@ -42,7 +41,9 @@ def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple
     return Street(camera, float(road), float(wall), backdrop, across)
 
 
-def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[ImageArray, NDArray[Any]]:
+def _trace(
+    random: np.random.Generator, camera: Camera, road: float, wall: float
+) -> tuple[ImageArray, npt.NDArray[np.float32]]:
     rays = camera.rays(_OVERSAMPLING)
     x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -51,7 +52,7 @@ def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float
         to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
     coarse = np.s_[::_OVERSAMPLING, ::_OVERSAMPLING]  # the sky is smooth
     sky = _sky(random, y[coarse] / np.hypot(x[coarse], z[coarse]))
-    image = cv2.resize(sky, None, fx=_OVERSAMPLING, fy=_OVERSAMPLING)
+    image = np.asarray(cv2.resize(sky, None, fx=_OVERSAMPLING, fy=_OVERSAMPLING), np.uint8)
     length = GROUND_FAR - GROUND_NEAR
     nearest = np.minimum(to_side, to_end)
     for side in (-1, 0, 1):
@@ -61,7 +62,8 @@ def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float
         column = (length - along if side > 0 else along) * WALL_SCALE
         row = (WALL_TOP - camera.height - nearest * y) * WALL_SCALE
         gloom = (0.82, 0.9, 1.0)[side + 1]
-        _lay(image, cv2.convertScaleAbs(front, alpha=gloom), cover, column, row, here)
+        shaded = np.asarray(cv2.convertScaleAbs(front, alpha=gloom), np.uint8)
+        _lay(image, shaded, cover, column, row, here)
     ground = paint_ground(random, road, wall)
     column = (to_ground * x + camera.x + wall) * GROUND_SCALE
     row = (to_ground * z - GROUND_NEAR) * GROUND_SCALE
@@ -69,17 +71,18 @@ def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float
     _haze(image, np.minimum(nearest, to_ground) * camera.focal)
     across = np.minimum(nearest, to_ground) * x + camera.x
     across[(to_ground >= nearest) & (to_end < to_side)] = -MISSED
-    small = cv2.resize(across, camera.size, interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA), small
+    small = cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA)
+    small_across = cv2.resize(across, camera.size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(small, np.uint8), np.asarray(small_across, np.float32)
 
 
 def _lay(
     image: ImageArray,
     surface: ImageArray,
-    cover: NDArray[Any],
-    column: NDArray[Any],
-    row: NDArray[Any],
-    here: NDArray[np.bool_],
+    cover: npt.NDArray[np.uint8],
+    column: npt.NDArray[np.float32],
+    row: npt.NDArray[np.float32],
+    here: npt.NDArray[np.bool_],
 ) -> None:
     """Looks the surface up where `here` is true."""
     shown = cv2.remap(surface, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -87,17 +90,18 @@ def _lay(
     cv2.copyTo(shown, (covered > 0).astype(np.uint8) * here, image)
 
 
-def _sky(random: np.random.Generator, rise: NDArray[Any]) -> ImageArray:
+def _sky(random: np.random.Generator, rise: npt.NDArray[np.floating]) -> ImageArray:
     top, low = ((118, 164, 214), (206, 222, 234)) if random.random() < 0.6 else ((176, 184, 192), (214, 216, 218))
     share = np.clip(rise / 0.6, 0, 1)[..., None]
     sky = np.array(low, np.float32) * (1 - share) + np.array(top, np.float32) * share
     rows, columns = rise.shape
-    clouds: NDArray[Any] = random.normal(0, 1, (max(2, rows // 25), max(2, columns // 55))).astype(np.float32)
-    clouds = cv2.GaussianBlur(cv2.resize(clouds, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
-    return np.clip(sky + 26 * np.clip(clouds, 0, 1.5)[..., None], 0, 255).astype(np.uint8)
+    coarse = random.normal(0, 1, (max(2, rows // 25), max(2, columns // 55))).astype(np.float32)
+    clouds = cv2.GaussianBlur(cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC), (0, 0), 3)
+    cloudy: ImageArray = np.clip(sky + 26 * np.clip(clouds, 0, 1.5)[..., None], 0, 255).astype(np.uint8)
+    return cloudy
 
 
-def _haze(image: ImageArray, distance: NDArray[Any]) -> None:
+def _haze(image: ImageArray, distance: npt.NDArray[np.float32]) -> None:
     """Far things fade into the color of the sky near the horizon."""
     share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
     sky = np.full_like(image, (206, 216, 224))

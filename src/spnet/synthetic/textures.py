@@ -1,10 +1,8 @@
 """The surfaces of a street, painted flat: the ground from above and the row of houses from the front."""
 
-from typing import Any
-
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.identity import Color
@@ -61,7 +59,8 @@ def _slabs(random: np.random.Generator, rows: int, columns: int) -> ImageArray:
     size = round(random.choice([0.5, 0.75, 1.0]) * GROUND_SCALE)
     base = np.array([[150, 147, 140], [164, 156, 146], [138, 140, 142], [156, 138, 122]])[random.integers(4)]
     tiles = base + random.normal(0, 5, (rows // size + 1, columns // size + 1, 1))
-    slabs = cv2.resize(tiles.astype(np.uint8), None, fx=size, fy=size, interpolation=cv2.INTER_NEAREST)[:rows, :columns]
+    large = cv2.resize(tiles.astype(np.uint8), None, fx=size, fy=size, interpolation=cv2.INTER_NEAREST)
+    slabs = np.asarray(large[:rows, :columns], np.uint8)
     slabs[::size] = slabs[:, ::size] = (base * 0.8).astype(np.uint8)
     return slabs
 
@@ -94,7 +93,7 @@ def _markings(random: np.random.Generator, ground: ImageArray, left: int, right:
         ground[crossing : crossing + 3 * GROUND_SCALE, stripe : stripe + GROUND_SCALE // 2] = white
 
 
-def paint_walls(random: np.random.Generator, length: float) -> tuple[ImageArray, NDArray[Any]]:
+def paint_walls(random: np.random.Generator, length: float) -> tuple[ImageArray, npt.NDArray[np.uint8]]:
     """A row of houses (WALL_TOP high, `length` long) and where it covers the sky; the first row is the top."""
     rows, columns = round(WALL_TOP * WALL_SCALE), round(length * WALL_SCALE)
     front, cover = np.zeros((rows, columns, 3), np.uint8), np.zeros((rows, columns), np.uint8)
@@ -128,7 +127,7 @@ def _house(random: np.random.Generator, width: int, tall: int) -> ImageArray:
     return house
 
 
-def _windows(random: np.random.Generator, area: ImageArray, wall: NDArray[Any]) -> None:
+def _windows(random: np.random.Generator, area: ImageArray, wall: npt.NDArray[np.int64]) -> None:
     floor, bay = round(3.0 * WALL_SCALE), round(random.uniform(1.6, 2.5) * WALL_SCALE)
     wide, tall = round(bay * random.uniform(0.45, 0.62)), round(random.uniform(1.3, 1.8) * WALL_SCALE)
     frame = (232, 230, 224) if random.random() < 0.6 else (70, 60, 54)
@@ -191,4 +190,4 @@ def _roughen(random: np.random.Generator, image: ImageArray, strength: float) ->
     grain = random.normal(0, strength, (rows // 2 + 1, columns // 2 + 1)).astype(np.float32)
     stains = random.normal(0, strength, (rows // 40 + 2, columns // 40 + 2)).astype(np.float32)
     grain = cv2.resize(grain, (columns, rows)) + cv2.resize(stains, (columns, rows), interpolation=cv2.INTER_CUBIC)
-    return cv2.add(image, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)
+    return np.asarray(cv2.add(image, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U), np.uint8)
