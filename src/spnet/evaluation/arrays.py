@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.errors import UserError
 from spnet.evaluation.ragged import index_of, is_first
@@ -20,17 +21,17 @@ class EvaluationArrays:
     The rows of a table may stand in any order. Made or read, the arrays are checked: see `check_arrays`.
     """
 
-    image_ids: np.ndarray  # (S,) int64, unique
-    gt_image: np.ndarray  # (G,) int64, id of the scene
-    gt_box: np.ndarray  # (G, 4) float
-    gt_person: np.ndarray  # (G,) int64, the same number for the same person; a number of their own for unknown persons
-    gt_annotation: np.ndarray  # (G,) int64, unique; protocols name queries by it
-    gt_iou_thresh: np.ndarray  # (G,) float, overlap from which a detection can be this person
-    gt_emb: np.ndarray  # (G, E) float32, of the annotated boxes; need not be normalized
-    det_image: np.ndarray  # (N,) int64, id of the scene
-    det_box: np.ndarray  # (N, 4) float
-    det_score: np.ndarray  # (N,) float
-    det_emb: np.ndarray  # (N, E) float32
+    image_ids: npt.NDArray[np.int64]  # (S,) unique
+    gt_image: npt.NDArray[np.int64]  # (G,) id of the scene
+    gt_box: npt.NDArray[np.floating]  # (G, 4)
+    gt_person: npt.NDArray[np.int64]  # (G,) the same number for the same person; unknown persons have their own
+    gt_annotation: npt.NDArray[np.int64]  # (G,) unique; protocols name queries by it
+    gt_iou_thresh: npt.NDArray[np.floating]  # (G,) overlap from which a detection can be this person
+    gt_emb: npt.NDArray[np.float32]  # (G, E) of the annotated boxes; need not be normalized
+    det_image: npt.NDArray[np.int64]  # (N,) id of the scene
+    det_box: npt.NDArray[np.floating]  # (N, 4)
+    det_score: npt.NDArray[np.floating]  # (N,)
+    det_emb: npt.NDArray[np.float32]  # (N, E)
 
     def __post_init__(self) -> None:
         check_arrays(self)
@@ -135,7 +136,7 @@ def _check_unique(arrays: EvaluationArrays, name: str) -> None:
     _refuse(arrays, name, ~is_first(getattr(arrays, name)), "this id comes twice")
 
 
-def _refuse(arrays: EvaluationArrays, name: str, bad: np.ndarray, message: str) -> None:
+def _refuse(arrays: EvaluationArrays, name: str, bad: npt.NDArray[np.bool_], message: str) -> None:
     """Raise UserError for the first row of array `name` where `bad` (rows,) is set."""
     if bad.any():
         _fail(arrays, name, int(bad.argmax()), message)

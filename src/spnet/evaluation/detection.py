@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.overlaps import Overlaps, scene_overlaps
@@ -44,7 +45,7 @@ def mutually_best(overlaps: Overlaps) -> Overlaps:
     return overlaps.select(best[0] & best[1])
 
 
-def average_precision(scores: np.ndarray, is_match: np.ndarray) -> float:
+def average_precision(scores: npt.NDArray[np.floating], is_match: npt.NDArray[np.bool_]) -> float:
     """Mean, over the matches, of the precision among all that score at least as high; 0 without a match.
 
     Equal scores stand at one threshold, as in scikit-learn's `average_precision_score`. `scores`, `is_match`: (N,).

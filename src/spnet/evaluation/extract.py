@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -19,6 +20,8 @@ from spnet.models.fpn import FeatureMaps
 from spnet.models.inference import detect_all, embed_regions
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
+
+Columns = dict[str, npt.NDArray[Any]]  # of a table; each has a dtype of its own
 
 LEAST_SIDE = 1e-3  # pixels; a box squeezed thinner at the image's edge is no detection
 
@@ -36,10 +39,16 @@ class ExtractionConfig:
     precision: Literal["float32", "float16"] = "float32"  # of the network
 
     @classmethod
-    def from_inference(cls, inference: InferenceConfig, **options: Any) -> Self:
-        """As a network is used at test time; `options` are batch_size, num_workers and device."""
+    def from_inference(
+        cls,
+        inference: InferenceConfig,
+        batch_size: int = 4,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """As a network is used at test time."""
         sides = (inference.min_size, inference.max_size)
-        return cls(*sides, antialias=inference.antialias, precision=inference.precision, **options)
+        return cls(*sides, batch_size, num_workers, device, inference.antialias, inference.precision)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -80,7 +89,7 @@ def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConf
         UserError: an image that is missing, broken or of another size than annotated.
     """
     rows, annotated = [], []
-    tables: list[dict[str, np.ndarray]] = []
+    tables: list[Columns] = []
     for batch, features in iter_features(network, annotations, how, "detecting everyone"):
         rows.append(batch.targets.person)
         annotated.append(embed_regions(network.embed, features, batch.targets.boxes, batch.targets.scene))
@@ -97,7 +106,7 @@ def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConf
     )
 
 
-def annotation_columns(annotations: Annotations) -> dict[str, np.ndarray]:
+def annotation_columns(annotations: Annotations) -> Columns:
     """Return the columns of the evaluation's arrays that come from the annotations alone."""
     return {
         "image_ids": annotations.scene_ids,
@@ -109,14 +118,16 @@ def annotation_columns(annotations: Annotations) -> dict[str, np.ndarray]:
     }
 
 
-def in_annotation_order(annotations: Annotations, rows: list[Tensor], values: list[Tensor], dims: int) -> np.ndarray:
+def in_annotation_order(
+    annotations: Annotations, rows: list[Tensor], values: list[Tensor], dims: int
+) -> npt.NDArray[np.float32]:
     """Order values (n, dims) of annotation rows (n,), batch by batch, as the annotations: (N, dims) float32."""
     ordered = np.zeros((len(annotations.boxes), dims), np.float32)
     ordered[torch.cat(rows).cpu().numpy()] = torch.cat(values).float().cpu().numpy()
     return ordered
 
 
-def detection_columns(detections: Detections, batch: SceneBatch) -> dict[str, np.ndarray]:
+def detection_columns(detections: Detections, batch: SceneBatch) -> Columns:
     """Convert detections to columns, boxes in pixels of the image files; boxes without an area are left out."""
     boxes = detections.boxes / batch.scales[detections.scene].repeat(1, 2)
     has_area = ((boxes[:, 2:] - boxes[:, :2]) > LEAST_SIDE).all(1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
@@ -25,12 +26,12 @@ Mode = Literal["published", "corrected"]
 class MatchCandidates:
     """Detections that may be the person, by query and appearance; within one by detection, best overlap first."""
 
-    query: np.ndarray  # (M,) int64, 0..C−1, ascending
-    appearance: np.ndarray  # (M,) int64, ascending; a number of its own for each query and scene
-    entry: np.ndarray  # (M,) int64, the scene in the galleries
-    box: np.ndarray  # (M,) int64, row of the annotated box
-    detection: np.ndarray  # (M,) int64, row
-    num_relevant: np.ndarray  # (C,) int64, how many matches there should be
+    query: npt.NDArray[np.int64]  # (M,) 0..C−1, ascending
+    appearance: npt.NDArray[np.int64]  # (M,) ascending; a number of its own for each query and scene
+    entry: npt.NDArray[np.int64]  # (M,) the scene in the galleries
+    box: npt.NDArray[np.int64]  # (M,) row of the annotated box
+    detection: npt.NDArray[np.int64]  # (M,) row
+    num_relevant: npt.NDArray[np.int64]  # (C,) how many matches there should be
 
 
 class OccurrenceIndex:
@@ -73,7 +74,7 @@ class OccurrenceIndex:
         return MatchCandidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
 
 
-def best_matches(candidates: MatchCandidates, similarity: np.ndarray) -> np.ndarray:
+def best_matches(candidates: MatchCandidates, similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """The candidates that count as matches, int64 rows into them, given their similarities (M,).
 
     Down the ranking of a scene, each detection takes the free box that it overlaps most, if there is one. So a box is
@@ -93,7 +94,7 @@ def best_matches(candidates: MatchCandidates, similarity: np.ndarray) -> np.ndar
     return np.concatenate(matches)
 
 
-def _ranges(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _ranges(keys: npt.NDArray[np.int64], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where each key of 0..size−1 starts in the sorted `keys`, and how often it comes, both (size,)."""
     counts = np.bincount(keys, minlength=size)
     return np.cumsum(counts) - counts, counts

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.ragged import concat_ranges, group, index_of
@@ -12,11 +13,11 @@ from spnet.evaluation.ragged import concat_ranges, group, index_of
 class Overlaps:
     """M pairs of an annotated box and a detection of the same scene, sorted by box, then detection."""
 
-    box: np.ndarray  # (M,) int64, row into the annotated boxes
-    detection: np.ndarray  # (M,) int64, row into the detections
-    iou: np.ndarray  # (M,) float64
+    box: npt.NDArray[np.int64]  # (M,) row into the annotated boxes
+    detection: npt.NDArray[np.int64]  # (M,) row into the detections
+    iou: npt.NDArray[np.float64]  # (M,)
 
-    def select(self, keep: np.ndarray) -> "Overlaps":
+    def select(self, keep: npt.NDArray[np.bool_]) -> "Overlaps":
         """The pairs where the bool array (M,) is set."""
         return Overlaps(self.box[keep], self.detection[keep], self.iou[keep])
 
@@ -32,11 +33,12 @@ def scene_overlaps(arrays: EvaluationArrays) -> Overlaps:
     return Overlaps(box, detection, paired_iou(gt_box.take(box, axis=1), det_box.take(detection, axis=1)))
 
 
-def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def paired_iou(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """IoU of box i of `first` with box i of `second`, both (4, M): left, top, right, bottom in pixels; float64 (M,).
 
     Works in place: for so little arithmetic, fresh memory for every step would take most of the time.
     """
+    intersection: npt.NDArray[np.float64]
     left, top = np.maximum(first[:2], second[:2])
     intersection, height = np.minimum(first[2:], second[2:])
     intersection -= left
@@ -51,8 +53,8 @@ def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return intersection
 
 
-def _area(boxes: np.ndarray) -> np.ndarray:
+def _area(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     left, top, right, bottom = boxes
-    area = right - left
+    area: npt.NDArray[np.float64] = right - left
     area *= bottom - top
     return area

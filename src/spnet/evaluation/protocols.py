@@ -11,9 +11,9 @@ A query's own scene is never part of its gallery, whether listed or not.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
@@ -25,9 +25,9 @@ from spnet.files import read_json
 class Protocol:
     """Q queries, all with the gallery `images` (None: every scene), unless each has its own in `galleries`."""
 
-    queries: np.ndarray  # (Q,) int64, annotation ids, unique
-    images: np.ndarray | None = None  # int64 scene ids; one listed twice counts twice when published numbers are wanted
-    galleries: tuple[np.ndarray, ...] | None = None  # Q lists of scene ids
+    queries: npt.NDArray[np.int64]  # (Q,) annotation ids, unique
+    images: npt.NDArray[np.int64] | None = None  # scene ids; in published metrics one listed twice counts twice
+    galleries: tuple[npt.NDArray[np.int64], ...] | None = None  # Q lists of scene ids
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Galleries:
     Lists may hold the query's own scene; whoever uses them leaves it out.
     """
 
-    query_box: np.ndarray  # (Q,) int64, row into the annotated boxes
-    starts: np.ndarray  # (L,) int64, where each list begins
-    counts: np.ndarray  # (L,) int64
-    scenes: np.ndarray  # int64, rows into the scenes, ascending within a list
-    times_listed: np.ndarray  # int64, how often the protocol lists that scene
-    keys: np.ndarray  # int64, list · S + scene, ascending: finds an entry
-    own_scene: np.ndarray  # (Q,) int64, row of the scene the query was cut from
+    query_box: npt.NDArray[np.int64]  # (Q,) row into the annotated boxes
+    starts: npt.NDArray[np.int64]  # (L,) where each list begins
+    counts: npt.NDArray[np.int64]  # (L,)
+    scenes: npt.NDArray[np.int64]  # rows into the scenes, ascending within a list
+    times_listed: npt.NDArray[np.int64]  # how often the protocol lists that scene
+    keys: npt.NDArray[np.int64]  # list · S + scene, ascending: finds an entry
+    own_scene: npt.NDArray[np.int64]  # (Q,) row of the scene the query was cut from
     number_of_scenes: int  # S
 
     @property
@@ -51,7 +51,7 @@ class Galleries:
         """Whether all queries search the same scenes."""
         return len(self.starts) == 1
 
-    def find(self, query: np.ndarray, scene: np.ndarray) -> np.ndarray:
+    def find(self, query: npt.NDArray[np.int64], scene: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The entry of `scenes` for each pair of a query and a scene row, −1 where its list lacks the scene."""
         wanted = scene if self.shared else query * self.number_of_scenes + scene
         if not len(self.keys):
@@ -78,7 +78,7 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
     return protocols
 
 
-def parse_protocol(content: Any) -> Protocol:
+def parse_protocol(content: object) -> Protocol:
     """A protocol from its JSON form. Raises UserError naming the record."""
     if not isinstance(content, Mapping) or "queries" not in content:
         raise UserError("expected an object with 'queries' and 'images'")
@@ -111,7 +111,11 @@ def resolve_protocol(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
 
 
 def _galleries(
-    query_box: np.ndarray, listed_in: np.ndarray, rows: np.ndarray, lists: int, arrays: EvaluationArrays
+    query_box: npt.NDArray[np.int64],
+    listed_in: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    lists: int,
+    arrays: EvaluationArrays,
 ) -> Galleries:
     scenes = len(arrays.image_ids)
     keys, times_listed = np.unique(listed_in * scenes + rows, return_counts=True)
@@ -144,7 +148,7 @@ def _key(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def _identifiers(values: Any, owner: str) -> np.ndarray:
+def _identifiers(values: object, owner: str) -> npt.NDArray[np.int64]:
     if not isinstance(values, list):
         raise UserError(f"{owner}: expected a list of ids, got {str(values)[:40]!r}")
     for value in values:
@@ -153,7 +157,7 @@ def _identifiers(values: Any, owner: str) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def _unique(queries: np.ndarray) -> np.ndarray:
+def _unique(queries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if not is_first(queries).all():
         raise UserError(f"query {queries[~is_first(queries)][0]} comes twice")
     return queries

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -19,6 +20,7 @@ from spnet.data.schema import Annotations
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.extract import (
+    Columns,
     ExtractionConfig,
     annotation_columns,
     detection_columns,
@@ -31,8 +33,6 @@ from spnet.evaluation.report import SETTINGS, Report
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
 from spnet.models.inference import embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
-
-Tables = dict[str, np.ndarray]
 
 # Streams, not lists of arrays: small arrays that outlive a chunk lie between its large blocks in malloc's heap, which
 # then cannot be used again, and memory grows with the number of chunks
@@ -48,8 +48,8 @@ COLUMNS = {
 class SearchPlan:
     """Which of Q queries are searched in which of S scenes, over all protocols."""
 
-    boxes: np.ndarray  # (Q,) int64, the queries' rows of the annotations, ascending
-    wanted: np.ndarray  # (S, Q) bool; never a query's own scene
+    boxes: npt.NDArray[np.int64]  # (Q,) the queries' rows of the annotations, ascending
+    wanted: npt.NDArray[np.bool_]  # (S, Q) never a query's own scene
 
 
 def evaluate_query_pathway(
@@ -75,7 +75,7 @@ def evaluate_query_pathway(
         searches[name] = {
             setting: evaluate(perfect, protocol, ground_truth=True)
             if flags.get("ground_truth")
-            else _search(pairs, protocol, in_pairs, **flags)
+            else _search(pairs, protocol, in_pairs, flags.get("confidence_weighted", False))
             for setting, flags in SETTINGS.items()
         }
         if detection is None:
@@ -101,7 +101,7 @@ def plan_searches(protocols: list[Galleries]) -> SearchPlan:
 @torch.no_grad()
 def embed_annotated(
     network: SPNet, annotations: Annotations, plan: SearchPlan, how: ExtractionConfig
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Re-id embeddings (N, E) of all annotated boxes, and the queries' location embeddings x_q (Q, D)."""
     shared = network.config.heads == "shared"  # one head gives both
     is_query = torch.zeros(len(annotations.boxes), dtype=torch.bool, device=how.device)
@@ -126,10 +126,10 @@ def find_queries(
     network: SPNet,
     annotations: Annotations,
     plan: SearchPlan,
-    reid: np.ndarray,
-    location: np.ndarray,
+    reid: npt.NDArray[np.float32],
+    location: npt.NDArray[np.float32],
     how: ExtractionConfig,
-) -> Tables:
+) -> Columns:
     """What each query finds in each scene it is searched in: columns pair (query · S + scene), box, score, similarity.
 
     `reid` (Q, E) and `location` (Q, D) are the queries' embeddings.
@@ -150,7 +150,7 @@ def find_queries(
     return {name: np.frombuffer(stream.getbuffer(), COLUMNS[name]) for name, stream in columns.items()}
 
 
-def _without_detections(annotations: Annotations, embeddings: np.ndarray) -> EvaluationArrays:
+def _without_detections(annotations: Annotations, embeddings: npt.NDArray[np.float32]) -> EvaluationArrays:
     return EvaluationArrays(
         **annotation_columns(annotations),
         gt_emb=embeddings,
@@ -161,7 +161,7 @@ def _without_detections(annotations: Annotations, embeddings: np.ndarray) -> Eva
     )
 
 
-def _pair_arrays(annotations: Annotations, plan: SearchPlan, found: Tables) -> EvaluationArrays:
+def _pair_arrays(annotations: Annotations, plan: SearchPlan, found: Columns) -> EvaluationArrays:
     """Pairs as scenes: the queries' own boxes first (Q rows), then the boxes of their persons, and what was found.
 
     Pairs with neither a box nor a detection change no metric and are left out.
@@ -186,7 +186,9 @@ def _pair_arrays(annotations: Annotations, plan: SearchPlan, found: Tables) -> E
     )
 
 
-def _boxes_of_persons(annotations: Annotations, plan: SearchPlan) -> tuple[np.ndarray, np.ndarray]:
+def _boxes_of_persons(
+    annotations: Annotations, plan: SearchPlan
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Queries (M,) with each box (M,) of their persons in the scenes they are searched in, in annotation order."""
     persons, person = np.unique(annotations.person_ids, return_inverse=True)
     order, starts, counts = group(person, len(persons))
@@ -213,7 +215,7 @@ def _pair_protocol(plan: SearchPlan, galleries: Galleries, pairs: EvaluationArra
 
 
 def _search(
-    pairs: EvaluationArrays, protocol: Protocol, in_pairs: Protocol, confidence_weighted: bool = False
+    pairs: EvaluationArrays, protocol: Protocol, in_pairs: Protocol, confidence_weighted: bool
 ) -> RetrievalResult:
     result = evaluate(pairs, in_pairs, confidence_weighted=confidence_weighted)
     return replace(result, queries=protocol.queries)

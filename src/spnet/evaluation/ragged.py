@@ -1,9 +1,12 @@
 """Lists of unequal lengths as flat arrays: what replaces the loops over scenes, persons and queries."""
 
 import numpy as np
+import numpy.typing as npt
 
 
-def concat_ranges(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def concat_ranges(
+    starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The members of R ranges, `starts[r] .. starts[r] + counts[r] - 1`, one after another.
 
     Returns `owner` (M,), the range each member belongs to, and `member` (M,), both int64, with M = counts.sum().
@@ -14,7 +17,9 @@ def concat_ranges(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, n
     return owner, member
 
 
-def group(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def group(
+    keys: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Rows (N,) with keys in 0..size-1, as `size` ranges of one order.
 
     Returns `order` (N,), rows sorted by key and, within a key, as they came; `starts` and `counts` (size,): the rows
@@ -24,7 +29,7 @@ def group(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.argsort(keys, kind="stable"), np.cumsum(counts) - counts, counts
 
 
-def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def index_of(ids: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row of each `wanted` id (M,) in the unique `ids` (N,), −1 where it is not among them."""
     if not len(ids) or not len(wanted):
         return np.full(len(wanted), -1)
@@ -38,7 +43,7 @@ def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(ids[rows] == wanted, rows, -1)
 
 
-def is_first(keys: np.ndarray) -> np.ndarray:
+def is_first(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether each of the keys (N,) comes for the first time, bool (N,)."""
     first = np.zeros(len(keys), bool)
     first[np.unique(keys, return_index=True)[1]] = True

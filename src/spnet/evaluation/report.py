@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from rich.box import SIMPLE_HEAD
@@ -19,7 +19,16 @@ from spnet.files import write_json
 
 EVALUATOR_VERSION = 1  # grows whenever the same detections would get another metric
 TOP_K = (1, 5, 10)
-SETTINGS: dict[str, dict[str, bool]] = {
+
+
+class Flags(TypedDict, total=False):
+    """How a search differs from that of the detections (see `evaluate`)."""
+
+    confidence_weighted: bool
+    ground_truth: bool
+
+
+SETTINGS: dict[str, Flags] = {
     "detected": {},
     "detected_confidence_weighted": {"confidence_weighted": True},
     "ground_truth": {"ground_truth": True},
@@ -51,10 +60,11 @@ def measure(
     """
     searches: dict[str, dict[str, RetrievalResult]] = {}
     for name, protocol in protocols.items():
-        options = {"score_threshold": score_threshold, "chunk": chunk, "device": device}
         try:
             searches[name] = {
-                setting: evaluate(arrays, protocol, mode=mode, **options, **flags)  # type: ignore[arg-type]
+                setting: evaluate(
+                    arrays, protocol, mode=mode, score_threshold=score_threshold, chunk=chunk, device=device, **flags
+                )
                 for setting, flags in SETTINGS.items()
             }
         except UserError as error:
@@ -105,13 +115,13 @@ def as_document(report: Report) -> dict[str, Any]:
     }
 
 
-def write_report(path: Path, report: Report, about: Mapping[str, Any] | None = None) -> None:
+def write_report(path: Path, report: Report, about: Mapping[str, object] | None = None) -> None:
     """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
     write_json(path, as_document(report) | ({"about": dict(about)} if about else {}))
 
 
-def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
+def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, object]:
+    metrics: dict[str, object] = {
         "detection": {"recall@0.5": report.detection.recall, "ap@0.5": report.detection.average_precision}
     }
     for setting, result in settings.items():
@@ -120,7 +130,7 @@ def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) ->
     return metrics
 
 
-def _queries_document(result: RetrievalResult) -> list[dict[str, Any]]:
+def _queries_document(result: RetrievalResult) -> list[dict[str, float | None]]:
     rows = zip(
         result.queries.tolist(), result.average_precisions.tolist(), result.first_match_ranks.tolist(), strict=True
     )

@@ -7,6 +7,7 @@ least as similar; so a chunk of queries costs one matrix product and a few compa
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,9 +27,9 @@ FEW = 1 / 128  # share of a block from which listing the similarities that reach
 class RetrievalResult:
     """What each of Q queries scored, in the order of the protocol."""
 
-    queries: np.ndarray  # (Q,) int64, annotation ids
-    average_precisions: np.ndarray  # (Q,) float64
-    first_match_ranks: np.ndarray  # (Q,) int64, from 1; 0 where nothing of the gallery matches
+    queries: npt.NDArray[np.int64]  # (Q,) annotation ids
+    average_precisions: npt.NDArray[np.float64]  # (Q,)
+    first_match_ranks: npt.NDArray[np.int64]  # (Q,) from 1; 0 where nothing of the gallery matches
 
     @property
     def mean_average_precision(self) -> float:
@@ -79,8 +80,8 @@ def evaluate(
 
 
 def score_matches(
-    rows: Tensor, query: np.ndarray, similarity: np.ndarray, num_relevant: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    rows: Tensor, query: npt.NDArray[np.int64], similarity: npt.NDArray[np.float32], num_relevant: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Average precision (C,) and rank of the first match (C,) of C queries.
 
     `rows` (C, K) are the similarities of all detections; M matches belong to row `query` and have a `similarity`;
@@ -100,7 +101,7 @@ def score_matches(
     return precision.sum(axis=1) / np.maximum(num_relevant, 1), np.where(found > 0, ranks, 0)
 
 
-def count_at_least(values: Tensor, thresholds: np.ndarray) -> np.ndarray:
+def count_at_least(values: Tensor, thresholds: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """How many of row c of `values` (C, K) reach each of row c of `thresholds` (C, P), int64 (C, P); none reaches NaN.
 
     Only the thresholds, a few matches a row, are sorted: the values are compared with them, which takes a CPU the time
@@ -122,7 +123,7 @@ def count_by_level(values: Tensor, thresholds: Tensor) -> Tensor:
     return torch.stack([(values >= level[:, None]).sum(dim=1) for level in thresholds.T], dim=1)
 
 
-def _count_rising(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def _count_rising(values: npt.NDArray[np.float32], levels: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """`count_at_least` for levels that rise along each row, so that what misses one reaches none of the next."""
     rows, width = values.shape
     counts, places = np.zeros(levels.shape, np.int64), []
@@ -139,7 +140,9 @@ def _count_rising(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _count_until_few(values: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _count_until_few(
+    values: npt.NDArray[np.float32], levels: npt.NDArray[np.float32], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Fill the first columns of `counts`, up to a level that few values reach; return their flat indices."""
     for level in range(levels.shape[1]):
         reached = values >= levels[:, level, None]
@@ -149,6 +152,6 @@ def _count_until_few(values: np.ndarray, levels: np.ndarray, counts: np.ndarray)
     return np.flatnonzero(reached)
 
 
-def _take(rows: Tensor, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+def _take(rows: Tensor, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     index = torch.from_numpy(row).to(rows.device), torch.from_numpy(column).to(rows.device)
     return rows[index].cpu().numpy()

@@ -7,7 +7,6 @@ OUTPUT/detections.npz     what was found (object-centric), to be scored again by
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from spnet.config.schema import PathwayName
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
@@ -88,7 +87,7 @@ def evaluate_weights(
         how = extraction_config(network, min_size, max_size, device, batch_size, num_workers)
         report, arrays = _run(network, annotations, chosen, how, pathway, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    about: dict[str, Any] = {"annotations": annotations_digest(file), "pathway": pathway}
+    about: dict[str, object] = {"annotations": annotations_digest(file), "pathway": pathway}
     about |= {"hardware": hardware(), "date": now(), "seconds": round(time.monotonic() - started, 1)}
     write_report(folder / METRICS, report, about)
     return EvaluationResult(report, folder, root, annotations, chosen, arrays)

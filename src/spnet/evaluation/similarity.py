@@ -6,6 +6,7 @@ Letters: C queries of a chunk, K columns, N detections in the galleries' scenes,
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -33,7 +34,7 @@ class GallerySimilarity:
         self._whole = galleries.shared or len(galleries.scenes) > SPARSE * pairs
         order = self._sort_by_scene(arrays)
         self._lay_out_columns()
-        self._repeats: np.ndarray | None = None
+        self._repeats: npt.NDArray[np.int64] | None = None
         self._scores = self._tensor(arrays.det_score[order].astype(np.float32)) if confidence_weighted else None
         if self._whole:
             kept, self._repeats = distinct_rows(arrays.det_emb[order])
@@ -47,7 +48,7 @@ class GallerySimilarity:
         numbers = self.width if self._whole else 10 * self.width  # each needs its indices beside it
         return max(1, chunk // max(1, numbers))
 
-    def columns(self, entry: np.ndarray, detection: np.ndarray) -> np.ndarray:
+    def columns(self, entry: npt.NDArray[np.int64], detection: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Columns of detections (M,), rows of the arrays, whose scenes are these entries (M,) of the galleries."""
         return self._entry_column[entry] + self._place[detection]
 
@@ -64,7 +65,7 @@ class GallerySimilarity:
         rows[self._tensor(query[owner] - first), self._tensor(column)] = -torch.inf
         return rows
 
-    def _sort_by_scene(self, arrays: EvaluationArrays) -> np.ndarray:
+    def _sort_by_scene(self, arrays: EvaluationArrays) -> npt.NDArray[np.int64]:
         """The detections in the galleries' scenes, scene by scene: rows of the arrays (N,)."""
         scene = index_of(arrays.image_ids, arrays.det_image)
         order, start, count = group(scene, len(arrays.image_ids))
@@ -119,23 +120,26 @@ class GallerySimilarity:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
             wanted = torch.sparse_csr_tensor(ends, members, zeros, shape, check_invariants=False)
-            return torch.sparse.sampled_addmm(wanted, self._queries[first:last], self._embeddings.T, beta=0.0).values()
+            product: Tensor = torch.sparse.sampled_addmm(
+                wanted, self._queries[first:last], self._embeddings.T, beta=0.0
+            )
+            return product.values()
 
-    def _scenes(self, first: int, last: int) -> np.ndarray:
+    def _scenes(self, first: int, last: int) -> npt.NDArray[np.int64]:
         """The scenes of lists first..last−1, one after another."""
         starts, counts = self._galleries.starts, self._galleries.counts
         return self._galleries.scenes[starts[first] : starts[last - 1] + counts[last - 1]]
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
+    def _tensor(self, values: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(values).to(self._device)
 
-    def _normalized(self, embeddings: np.ndarray) -> Tensor:
+    def _normalized(self, embeddings: npt.NDArray[np.float32]) -> Tensor:
         """The embeddings, which must be nobody else's, with length 1; zeros stay zeros."""
         tensor = self._tensor(embeddings.astype(np.float32, copy=False))
         return functional.normalize(tensor, dim=1, out=tensor)
 
 
-def distinct_rows(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def distinct_rows(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
     """Rows that together hold each different embedding of (N, E) once, (U,), and which of them equals each row (N,).
 
     The second is None where all differ. Signed zeros are equal.

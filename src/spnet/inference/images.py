@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -12,10 +13,10 @@ from spnet.data.augment import sample_view, warp
 from spnet.data.dataset import Sample
 from spnet.errors import UserError
 
-ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 
 
-def read_pixels(image: ImageLike) -> np.ndarray:
+def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     """RGB pixels (H, W, 3) uint8. Files and PIL images are turned as their EXIF orientation says.
 
     Arrays are (H, W, 3) uint8; tensors (3, H, W) uint8.
@@ -36,7 +37,7 @@ def read_pixels(image: ImageLike) -> np.ndarray:
     )
 
 
-def _read_file(path: Path) -> np.ndarray:
+def _read_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(path) as opened:
             return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
@@ -47,7 +48,7 @@ def _read_file(path: Path) -> np.ndarray:
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
-def make_image_sample(pixels: np.ndarray, inference: InferenceConfig) -> Sample:
+def make_image_sample(pixels: npt.NDArray[np.uint8], inference: InferenceConfig) -> Sample:
     """A whole image (H, W, 3), resized as the network is used, without boxes."""
     height, width, _ = pixels.shape
     nobody = np.zeros((0, 4))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
@@ -17,14 +18,14 @@ class RankedQuery:
     query_box: int  # row of the annotated boxes
     num_relevant: int  # boxes of the person in the gallery
     gallery: int  # scenes of the gallery
-    image: np.ndarray  # (K,) int64, id of the scene
-    box: np.ndarray  # (K, 4) pixels xyxy
-    score: np.ndarray  # (K,)
-    similarity: np.ndarray  # (K,) cosine, -1..1
-    is_match: np.ndarray  # (K,) bool, the person, as the evaluator counts it
+    image: npt.NDArray[np.int64]  # (K,) id of the scene
+    box: npt.NDArray[np.floating]  # (K, 4) pixels xyxy
+    score: npt.NDArray[np.floating]  # (K,)
+    similarity: npt.NDArray[np.float32]  # (K,) cosine, -1..1
+    is_match: npt.NDArray[np.bool_]  # (K,) the person, as the evaluator counts it
 
 
-def evenly_by_value(values: np.ndarray, count: int) -> np.ndarray:
+def evenly_by_value(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
     """Choose at most `count` rows of `values` (N,), evenly over their descending order, both ends included."""
     order = np.argsort(-values, kind="stable")
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)
@@ -34,7 +35,7 @@ def evenly_by_value(values: np.ndarray, count: int) -> np.ndarray:
 def rank_queries(
     arrays: EvaluationArrays,
     protocol: Protocol,
-    queries: np.ndarray,
+    queries: npt.NDArray[np.int64],
     keep: int,
     mode: Mode = "published",
     score_threshold: float = 0.5,
@@ -64,6 +65,6 @@ def rank_queries(
     return rankings
 
 
-def _normalized(embeddings: np.ndarray) -> np.ndarray:
+def _normalized(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return np.asarray(embeddings / np.maximum(lengths, 1e-12))
