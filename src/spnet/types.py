@@ -10,12 +10,13 @@ batch), never a list of tensors, so that nothing needs a loop over scenes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
 class TensorDataclass:
     """Gives a dataclass of tensors `.to(device)` and `.pin_memory()`; Lightning and the loader use them."""
 
@@ -27,9 +28,9 @@ class TensorDataclass:
         """The same table in page-locked memory, from which copies to a GPU need not wait."""
         return self._each(lambda value: value.pin_memory())
 
-    def _each(self, change: Callable[[Any], Any]) -> Self:
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return replace(self, **{name: change(value) for name, value in columns.items()})  # type: ignore[type-var]
+    def _each(self, change: Callable[["Tensor | TensorDataclass"], object]) -> Self:
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(value) for name, value in columns.items()})
 
 
 @dataclass(frozen=True)

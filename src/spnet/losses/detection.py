@@ -19,7 +19,7 @@ def anchor_focal_loss(
     Returns:
         the sum over counted anchors / max(1, number of positives).
     """
-    losses = sigmoid_focal_loss(logits, positive.to(logits.dtype), alpha=alpha, gamma=gamma)
+    losses: Tensor = sigmoid_focal_loss(logits, positive.to(logits.dtype), alpha=alpha, gamma=gamma)
     return (losses * counted).sum() / _count(positive & counted)
 
 

@@ -68,7 +68,10 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalized -> C3, C4, C5, each (B, C, H/stride, W/stride)."""
-        return self.net.forward_intermediates(images, indices=self.indices, output_fmt="NCHW", intermediates_only=True)
+        stages: list[Tensor] = self.net.forward_intermediates(
+            images, indices=self.indices, output_fmt="NCHW", intermediates_only=True
+        )
+        return stages
 
     def forward_with_classes(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """As `forward`, and the ImageNet class logits (B, classes)."""
@@ -113,7 +116,7 @@ def _create(config: BackboneConfig, with_classifier: bool) -> Any:
     return net
 
 
-def _create_model(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
+def _create_model(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     """`timm.create_model`; without stochastic depth, also for the models that do not know the word."""
     try:
         return timm.create_model(name, pretrained=pretrained, **options)
@@ -146,5 +149,7 @@ class RoIStage(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         if not self.channels_last:
-            return self.stage(regions)
-        return self.stage(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+            output: Tensor = self.stage(regions)
+            return output
+        output = self.stage(regions.permute(0, 2, 3, 1))
+        return output.permute(0, 3, 1, 2).contiguous()

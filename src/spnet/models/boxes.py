@@ -27,7 +27,8 @@ class BoxHead(nn.Module):
 
     def forward(self, offsets: Tensor) -> Tensor:
         """(M, D) -> (M, 4) dx, dy, dw, dh in units of the anchor (box coder weights 1, 1, 1, 1)."""
-        return self.deltas(self.mlp(offsets)).float()
+        deltas: Tensor = self.deltas(self.mlp(offsets))
+        return deltas.float()
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:

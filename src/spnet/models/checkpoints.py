@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -31,7 +30,7 @@ class Weights:
     pathway: PathwayName  # how it was trained
 
 
-def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: Any) -> None:
+def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: object) -> None:
     """Write a network's weights and architecture; the file appears complete or not at all.
 
     Args:

@@ -44,7 +44,7 @@ class AnchorHead(nn.Module):
         self.dims = dims
         self.embed = nn.Conv2d(width, ANCHORS_PER_LOCATION * dims, 3, padding=1)
         nn.init.normal_(self.embed.weight, std=0.01)
-        nn.init.constant_(self.embed.bias, -math.log(99))  # type: ignore[arg-type]
+        nn.init.constant_(self.embed.get_parameter("bias"), -math.log(99))
         sizes = tuple(tuple(int(base_size * 2**level * 2 ** (step / 3)) for step in range(3)) for level in range(5))
         self.generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
 
@@ -122,7 +122,8 @@ class LocationHead(nn.Module):
 
     def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
         """Boxes (R, 4) of scenes (R,) -> (R, D) float32."""
-        return self.project(self.pooling(features, boxes, scene)[1]).float()
+        embeddings: Tensor = self.project(self.pooling(features, boxes, scene)[1])
+        return embeddings.float()
 
 
 def _projection(channels: int, dims: int) -> nn.Sequential:

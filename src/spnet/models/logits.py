@@ -37,9 +37,11 @@ class NormLogit(nn.Module):
         norms = norms.float()
         if self.norm is None:
             return self.sign * (norms - self.mean) / self.deviation
-        return self.sign * self.norm(norms.reshape(-1, 1)).reshape(norms.shape)
+        normalized: Tensor = self.norm(norms.reshape(-1, 1))
+        return self.sign * normalized.reshape(norms.shape)
 
 
 def offset_norm(offsets: Tensor) -> Tensor:
     """|x_o| in float32, its gradient zero where x_o is: (..., D) -> (...)."""
-    return torch.linalg.vector_norm(offsets.float(), dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(offsets.float(), dim=-1)
+    return norms

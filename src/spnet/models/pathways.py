@@ -83,7 +83,8 @@ class ObjectPathway(SwapPathway):
         return sample_balanced(matches, self.samples)
 
     def offsets(self, step: int, embeddings: Tensor, query: Tensor) -> Tensor:
-        return self.bridges[step](embeddings) - embeddings
+        queries: Tensor = self.bridges[step](embeddings)
+        return queries - embeddings
 
     def match_mask(self, scene: Tensor, group: Tensor, targets: Targets, groups: Groups) -> Tensor:
         return scene[:, None] == targets.scene

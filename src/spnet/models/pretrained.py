@@ -134,7 +134,8 @@ def _torchvision_classifier(config: BackboneConfig) -> State:
         )
     weights = get_model_weights(TORCHVISION_NAMES[config.name])["IMAGENET1K_V1"]
     try:
-        return weights.get_state_dict(progress=True)
+        state: State = weights.get_state_dict(progress=True)
+        return state
     except (OSError, HTTPException, RuntimeError) as error:  # no network, cut off, or not what was promised
         raise UserError(
             f"backbone weights 'imagenet' of {config.name!r} cannot be fetched from {weights.url} "

@@ -29,16 +29,19 @@ def align_regions(features: Tensor, boxes: Tensor, scene: Tensor, scale: float, 
         return _align_by_products(features.float(), boxes * scale, scene, size)
     rows = torch.cat([scene[:, None].float(), boxes], dim=1)
     with torch.autocast(features.device.type, enabled=False):
-        return roi_align(features.float(), rows, size, spatial_scale=scale, sampling_ratio=SAMPLES, aligned=False)
+        aligned: Tensor = roi_align(
+            features.float(), rows, size, spatial_scale=scale, sampling_ratio=SAMPLES, aligned=False
+        )
+    return aligned
 
 
-@torch.autocast("cpu", enabled=False)
 def _align_by_products(features: Tensor, boxes: Tensor, scene: Tensor, size: int) -> Tensor:
     batch, channels, height, width = features.shape
-    by_row = features.permute(0, 2, 1, 3).reshape(batch, height, channels * width).index_select(0, scene)
-    rows = _axis_weights(boxes[:, 1], boxes[:, 3], height, size) @ by_row  # (R, size, C * W)
-    columns = _axis_weights(boxes[:, 0], boxes[:, 2], width, size).transpose(1, 2)
-    cells = rows.view(len(boxes), size * channels, width) @ columns
+    with torch.autocast("cpu", enabled=False):
+        by_row = features.permute(0, 2, 1, 3).reshape(batch, height, channels * width).index_select(0, scene)
+        rows = _axis_weights(boxes[:, 1], boxes[:, 3], height, size) @ by_row  # (R, size, C * W)
+        columns = _axis_weights(boxes[:, 0], boxes[:, 2], width, size).transpose(1, 2)
+        cells = rows.view(len(boxes), size * channels, width) @ columns
     return cells.view(len(boxes), size, channels, size).transpose(1, 2).contiguous()
 
 

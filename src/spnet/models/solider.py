@@ -64,7 +64,8 @@ def solider_to_timm(state: dict[str, Tensor], semantic_weight: float) -> dict[st
 
 def _reorder(value: Tensor) -> Tensor:
     """Inputs of the merging layer (..., 4 C): from channel, row, column to timm's column, row, channel."""
-    return value.unflatten(-1, (-1, 2, 2)).transpose(-1, -3).flatten(-3)
+    parts: Tensor = value.unflatten(-1, (-1, 2, 2))
+    return parts.transpose(-1, -3).flatten(-3)
 
 
 def _fold(renamed: dict[str, Tensor], state: dict[str, Tensor], weight: float) -> dict[str, Tensor]:

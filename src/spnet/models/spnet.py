@@ -54,9 +54,9 @@ class SPNet(nn.Module):
 
     def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
         """Images (B, 3, H, W), uint8 or normalized, with sizes (B, 2) height, width -> P3..P7."""
-        return self.fpn(
-            self.backbone(self.backbone.normalize(images, sizes)), sizes, (images.shape[2], images.shape[3])
-        )
+        stages = self.backbone(self.backbone.normalize(images, sizes))
+        levels: FeatureMaps = self.fpn(stages, sizes, (images.shape[2], images.shape[3]))
+        return levels
 
     def features_with_classes(self, images: Tensor, sizes: Tensor) -> tuple[FeatureMaps, Tensor]:
         """As `features`, and the ImageNet class logits (B, classes) of the backbone's classifier."""
@@ -65,21 +65,25 @@ class SPNet(nn.Module):
 
     def anchor_table(self, features: FeatureMaps) -> AnchorTable:
         """Every anchor's box and embedding x_a."""
-        return cast(AnchorTable, self.anchors(features))
+        table: AnchorTable = self.anchors(features)
+        return table
 
     def embed(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
         """Re-id embeddings (R, E) of boxes (R, 4) in scenes (R,), not normalized."""
-        return cast(Tensor, self.reid(features, boxes, scene))
+        embeddings: Tensor = self.reid(features, boxes, scene)
+        return embeddings
 
     def location_embed(self, step: int, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
         """Location embeddings (R, D) of boxes: x_a of a cascade step (1..n), or x_q with step 1."""
         head = self.reid if self.config.heads == "shared" else self.locations[step - 1]
-        return cast(Tensor, head(features, boxes, scene))
+        embeddings: Tensor = head(features, boxes, scene)
+        return embeddings
 
     def observe_candidates(self, offsets: Tensor, valid: Tensor) -> None:
         """In training, let step 0's test-time logit follow the norms of sampled candidates, x_o (M, D), valid (M,)."""
         if self.training:
-            cast(NormLogit, self.logits[0]).observe(offset_norm(offsets), valid)
+            logit = cast(NormLogit, self.logits[0])  # a ModuleList does not say what it holds
+            logit.observe(offset_norm(offsets), valid)
 
     def object_pathway(self, samples: int = 0) -> ObjectPathway:
         """The path that finds every person; `samples` candidates a scene in training."""

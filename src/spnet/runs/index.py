@@ -116,9 +116,9 @@ def _state(folder: Path, record: RunRecord | None) -> tuple[RunState, str]:
                 return RunState.FINISHED, ""
         except (SafetensorError, OSError) as error:
             return RunState.DAMAGED, f"{WEIGHTS_NAME} is damaged ({error})"
-    if record and record.state in (RunState.FAILED, RunState.DIVERGED):
+    if record and record.state in ("failed", "diverged"):
         return RunState(record.state), record.reason
-    if record and record.state == RunState.FINISHED:
+    if record and record.state == "finished":
         return RunState.DAMAGED, f"{WEIGHTS_NAME} is missing, though the run was finished"
     if not checkpoint.is_file():
         return RunState.STARTED, ""

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from spnet.models.spnet import SPNet
