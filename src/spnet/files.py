@@ -32,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write_json(path: Path, document: Any, indent: int | None = 1) -> None:
+def write_json(path: Path, document: object, indent: int | None = 1) -> None:
     """Write a JSON document atomically; without `indent` on one line, as small as it can be.
 
     Raises UserError where the file cannot be written, ValueError for a document with NaN or infinity.
@@ -66,7 +66,7 @@ def read_json(path: Path, unique_keys: bool = False) -> Any:
         raise UserError(f"{path}: not JSON: {error}") from None
 
 
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

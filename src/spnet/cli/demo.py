@@ -3,7 +3,10 @@
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SUMMARY = "show all of it on synthetic scenes: pre-train, fine-tune, search, report"
 
@@ -54,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"metrics: {demo.output / 'metrics.json'}\nreport:  {(demo.output / 'report.html').resolve().as_uri()}")
 
 
-def _table(metrics: dict[str, Any]) -> Any:
+def _table(metrics: dict[str, Any]) -> "Table":
     from rich.table import Table
 
     from spnet.paper.demo import NETWORKS

@@ -3,13 +3,17 @@
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from spnet.paper.paper_table import PaperTable, Scale
     from spnet.paper.results.outcomes import Outcome
+
+Value = TypeVar("Value")
 
 SUMMARY = "list the paper's tables and figures: command, cost, the paper's metrics, one's own"
 
@@ -57,7 +61,7 @@ def _key(arguments: argparse.Namespace) -> str:
     return f"{'table' if arguments.table else 'figure'}{wanted}" if wanted.isdecimal() else wanted
 
 
-def _table(paper: "PaperTable", scale: "Scale", own: "Outcome | None") -> Any:
+def _table(paper: "PaperTable", scale: "Scale", own: "Outcome | None") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -78,7 +82,7 @@ def _table(paper: "PaperTable", scale: "Scale", own: "Outcome | None") -> Any:
     return table
 
 
-def _lines(metrics: Mapping[str, Mapping[str, Any]], show: Callable[[str, Any], str]) -> str:
+def _lines(metrics: Mapping[str, Mapping[str, Value]], show: Callable[[str, Value], str]) -> str:
     """A line a data set, each metric with its name."""
     return "\n".join(
         f"{data}: " + ", ".join(f"{metric} {show(metric, value)}" for metric, value in at.items())

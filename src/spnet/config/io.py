@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from spnet.errors import UserError
 
 Config = TypeVar("Config")
-Content = Mapping[str, Any]
+Content = Mapping[str, Any]  # as YAML and JSON have it
 
 CLOSE_ENOUGH = 0.8  # of a mistyped key to an existing one, as difflib measures it
 NESTED = ("[", "{")  # what an option's value begins with where it is a list or a table
@@ -38,18 +38,18 @@ def parse(schema: type[Config], content: Content, origin: str) -> Config:
     return _build(schema, content, origin)
 
 
-def check(config: Any) -> None:
+def check(config: object) -> None:
     """Raise UserError for a configuration made in Python whose values are outside their ranges."""
     _build(type(config), to_plain(config), "values")
 
 
-def to_plain(config: Any) -> dict[str, Any]:
+def to_plain(config: object) -> dict[str, Any]:
     """A configuration as plain keys and values, for YAML and JSON."""
     plain: dict[str, Any] = _adapter(type(config)).dump_python(config, mode="json", warnings="none")
     return plain
 
 
-def to_yaml(config: Any) -> str:
+def to_yaml(config: object) -> str:
     """All keys with their values, readable by `override`."""
     return yaml.safe_dump(to_plain(config), sort_keys=False)
 
@@ -78,7 +78,7 @@ def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, st
             yield f"{prefix}{name}", _kind(kinds[name]), described.get(name, "")
 
 
-def _kind(annotation: Any) -> str:
+def _kind(annotation: object) -> str:
     """A type as a person reads it: the choices of a Literal, or the name."""
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))

@@ -131,7 +131,7 @@ class Inputs:
         """What each took, interrupted attempts included."""
         return {name: record["seconds"] for name, record in self._records.items()}
 
-    def make(self, name: str, path: Path, settings: dict[str, Any], work: Callable[[], object]) -> None:
+    def make(self, name: str, path: Path, settings: Mapping[str, object], work: Callable[[], object]) -> None:
         """Make `path`, unless it was made with the same settings; other settings replace it."""
         record = self._records.get(name)
         if record and record["settings"] != settings:
@@ -150,7 +150,7 @@ class Inputs:
         finally:
             self._save(name, settings, before + time.monotonic() - started)
 
-    def _save(self, name: str, settings: dict[str, Any], seconds: float) -> None:
+    def _save(self, name: str, settings: Mapping[str, object], seconds: float) -> None:
         self._records[name] = {"settings": settings, "seconds": seconds}
         write_json(self._file, self._records)
 

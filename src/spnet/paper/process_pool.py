@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -145,7 +144,7 @@ def _stopping(running: dict[str, _Process]) -> Iterator[list[int]]:
     def stop(number: int, frame: FrameType | None) -> None:
         signals.append(number)
 
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
     finally:

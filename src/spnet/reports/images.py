@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ ASPECT = 4 / 3  # height of a crop by its width
 class BoxOverlay:
     """A box over an image; `kind` is a class of the style sheet, `title` shows under the mouse."""
 
-    box: npt.NDArray[np.floating[Any]]  # (4,) pixels xyxy of the scene
+    box: npt.NDArray[np.floating]  # (4,) pixels xyxy of the scene
     kind: str
     title: str = ""
 
@@ -85,7 +84,7 @@ class SceneReader:
         return self._annotations.file_names[row], (width, height)
 
 
-def region_around(box: npt.NDArray[np.floating[Any]], size: tuple[int, int]) -> Region:
+def region_around(box: npt.NDArray[np.floating], size: tuple[int, int]) -> Region:
     """Return an upright region around a box (4,), pixels xyxy, inside a scene of this width and height."""
     left, top, right, bottom = box.tolist()
     height = max((bottom - top) * CONTEXT, (right - left) * CONTEXT * ASPECT, 8.0)

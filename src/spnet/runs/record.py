@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -148,5 +148,5 @@ def _file_digest(file: Path, changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
-def _digest(content: dict[str, Any]) -> str:
+def _digest(content: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -61,7 +60,7 @@ def train_classifier(
     if num_images < len(CLASSES) or epochs < 1 or seed < 0:
         least = f"at least {len(CLASSES)} images, 1 epoch and a seed of 0 or more are needed"
         raise UserError(f"classifier of {num_images} images, {epochs} epochs, seed {seed}: {least}")
-    settings: dict[str, Any] = {"backbone": to_plain(config), "classes": list(CLASSES)}
+    settings: dict[str, object] = {"backbone": to_plain(config), "classes": list(CLASSES)}
     settings |= {"seed": seed, "num_images": num_images, "epochs": epochs}
     if file.exists():
         return _read_accuracy(file, settings)
@@ -139,7 +138,7 @@ def _progress() -> Progress:
     )
 
 
-def _read_accuracy(file: Path, settings: Mapping[str, Any]) -> float:
+def _read_accuracy(file: Path, settings: Mapping[str, object]) -> float:
     """Read the accuracy that a file states. Raises UserError where it was trained with other settings."""
     try:
         with safe_open(file, "pt") as content:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -55,7 +54,7 @@ class LossCurves(Callback):
         """Remove the rows after the checkpoint."""
         self.table.keep_until(trainer.global_step)
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Write a row every `every` steps."""
         if trainer.global_step % self.every or not trainer.is_global_zero:
             return

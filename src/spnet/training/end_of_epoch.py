@@ -61,7 +61,7 @@ class EndOfEpoch(Callback):
             self._finish(trainer, pl_module, trainer.current_epoch)
         self._stop_early(trainer)
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Save the state before a validation, so that an interruption of it loses nothing."""
         if trainer.is_last_batch and self._is_due(trainer.current_epoch + 1):
             trainer.save_checkpoint(self.run / LAST)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Literal
 
 import lightning as L
 import torch
@@ -204,7 +204,7 @@ def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixe
         return wanted
     if torch.cuda.is_available():
         return "16-mixed"
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 
 

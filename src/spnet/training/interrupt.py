@@ -32,14 +32,14 @@ class StopOnInterrupt(Callback):
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self._received = self._at_once = False
-        self._previous: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}  # handlers: functions, numbers or None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Install the signal handlers."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Save and stop after a signal. Raises Interrupted."""
         if self._received:
             trainer.save_checkpoint(self.checkpoint)

@@ -5,6 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -93,7 +94,7 @@ class TrainingModule(L.LightningModule):
                 "its queries"
             )
 
-    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:  # Lightning's, handed on
         """A step of the student, then one of the teacher (as released: the other way round)."""
         teacher, released = self.objective.teacher, self.config.objective.ema_update == "before_step"
         if teacher is not None and released:
@@ -102,7 +103,7 @@ class TrainingModule(L.LightningModule):
         if teacher is not None and not released:
             teacher.ema_update(self.network)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make AdamW and its schedule, which sets the learning rate at every step."""
         optimizer = make_optimizer(self.network, self.config.optimizer)
         schedule = LambdaLR(optimizer, lr_factor(self.config.optimizer, self.epoch_steps))

@@ -1,7 +1,6 @@
 """Stops a run whose weights are no longer finite: it can learn nothing, and its state should not be saved."""
 
 import math
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -25,7 +24,7 @@ class StopOnNonFinite(Callback):
     def __init__(self, every: int = 10) -> None:
         self.every = every
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Check the loss or the weights. Raises NonFiniteWeights if training has diverged."""
         overflow = trainer.global_step % self.every == 0 and not math.isfinite(trainer.callback_metrics["loss/total"])
         if overflow or trainer.is_last_batch:

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
@@ -44,18 +43,24 @@ class RunProgress(ProgressBar):
         """Show the bar."""
         self._started, self._first_step = time.monotonic(), trainer.global_step
         total = int(trainer.estimated_stepping_batches)
-        fields: dict[str, Any] = {"epoch": "", "loss": float("nan"), "validation": ""}
-        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, **fields)
+        self._task = self._bar.add_task(
+            "", total=total, completed=trainer.global_step, epoch="", loss=float("nan"), validation=""
+        )
         self._bar.start()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Advance it."""
         if self._bar.disable or time.monotonic() - self._updated < LEAST_SECONDS:
             return
         self._updated = time.monotonic()
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-        fields: dict[str, Any] = {"epoch": epoch, "loss": _loss(trainer), "validation": self._validation}
-        self._bar.update(self._task, completed=trainer.global_step, **fields)
+        self._bar.update(
+            self._task,
+            completed=trainer.global_step,
+            epoch=epoch,
+            loss=_loss(trainer),
+            validation=self._validation,
+        )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log a line where the bar cannot be shown."""

@@ -14,6 +14,7 @@ from spnet.paper.results.chart_panels import ACROSS, PAPER, Point, plot_panel, s
 from spnet.paper.results.outcomes import Outcome, RowOutcome, mean_std
 
 BASELINE = "Baseline"  # the place of a row that is drawn as a line across
+# Any: what type the keys have depends on the version of matplotlib
 STYLE: Any = {"font.family": "sans-serif", "font.size": 9, "pdf.fonttype": 42, "axes.axisbelow": True}
 # without dates and versions, so that equal results are equal files
 FORMATS: dict[str, dict[str, None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}

@@ -77,7 +77,7 @@ def read_outcome(file: Path) -> Outcome:
         raise UserError(f"{file}: no result of `spnet reproduce` ({type(error).__name__})") from None
 
 
-def _with_tuples(value: Any) -> Any:
+def _with_tuples(value: object) -> Any:
     """JSON knows lists alone."""
     if isinstance(value, list):
         return tuple(map(_with_tuples, value))
