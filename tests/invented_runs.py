@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from spnet.config.io import to_yaml
-from spnet.config.presets import Stage, get_preset
+from spnet.config.presets import get_preset
+from spnet.config.schema import Stage
 from spnet.evaluation.report import EVALUATOR_VERSION
 
 

@@ -1,5 +1,6 @@
 """A network small enough for tests, and batches to feed it."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ ROWS = [
 
 def make_config(**changes: Any) -> ModelConfig:
     """A miniature ConvNeXt, D = E = 8."""
-    return ModelConfig(**({"backbone": BACKBONE, "location_dim": 8, "reid_dim": 8} | changes))
+    return replace(ModelConfig(backbone=BACKBONE, location_dim=8, reid_dim=8), **changes)
 
 
 def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -> SPNet:
@@ -30,10 +31,10 @@ def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -
     torch.manual_seed(seed)
     network = SPNet(make_config(**changes), with_classifier)
     torch.nn.init.normal_(network.anchors.embed.weight, std=0.3)
-    torch.nn.init.normal_(network.anchors.embed.bias, std=0.3)
+    torch.nn.init.normal_(network.anchors.embed.get_parameter("bias"), std=0.3)
     for bridge, head in zip(network.bridges, network.boxes, strict=True):
-        torch.nn.init.normal_(bridge.weight, std=0.1)
-        torch.nn.init.normal_(head.deltas.weight, std=0.15 / network.config.location_dim**0.5)
+        torch.nn.init.normal_(bridge.get_parameter("weight"), std=0.1)
+        torch.nn.init.normal_(head.get_parameter("deltas.weight"), std=0.15 / network.config.location_dim**0.5)
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):  # ConvNeXt's blocks add next to nothing when they are new
             torch.nn.init.ones_(parameter)

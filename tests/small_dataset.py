@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spnet.data.schema import Split, image_record, person_record, write_dataset
+from spnet.data.schema import PersonRecord, ProtocolRecord, Split, image_record, person_record, write_dataset
 
 WIDTH, HEIGHT = 96, 64
 TRAIN_SCENES, TEST_SCENES = 12, 6
@@ -53,7 +53,7 @@ def make_dataset(folder: Path, twice: bool = False) -> Path:
     splits, first_box = {}, 0
     for name, first, scenes in (("train", 0, TRAIN_SCENES), ("test", TRAIN_SCENES, TEST_SCENES)):
         images = [image_record(first + row, f"{name}{row}.png", WIDTH, HEIGHT) for row in range(scenes)]
-        persons = []
+        persons: list[PersonRecord] = []
         for row in range(scenes):
             boxes = render_scene(folder / "images" / f"{name}{row}.png", row, generator)
             for number, box in enumerate(boxes):
@@ -62,8 +62,11 @@ def make_dataset(folder: Path, twice: bool = False) -> Path:
         splits[name] = Split(images, persons, "../images")
         first_box += len(persons)
     queries = [record["id"] for record in splits["test"].annotations[::3]]
-    scenes = [image["id"] for image in splits["test"].images]
-    protocols = {"test": {"queries": queries, "images": "all"}, "listed": {"queries": queries[:2], "images": scenes}}
+    listed = [image["id"] for image in splits["test"].images]
+    protocols: dict[str, ProtocolRecord] = {
+        "test": {"queries": queries, "images": "all"},
+        "listed": {"queries": queries[:2], "images": listed},
+    }
     write_dataset(folder / "data", splits, protocols)
     return folder / "data"
 

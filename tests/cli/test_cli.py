@@ -152,6 +152,9 @@ def list_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def test_options_are_pinned() -> None:
     lines = [*list_keys(to_plain(RunConfig()))]
     for name in COMMANDS:
-        choices = build_parser([name])._subparsers._group_actions[0].choices  # type: ignore[union-attr]
-        lines += list_options(choices[name], name)  # type: ignore[index, call-overload]
+        subparsers = build_parser([name])._subparsers
+        assert subparsers is not None
+        choices = subparsers._group_actions[0].choices
+        assert isinstance(choices, dict)
+        lines += list_options(choices[name], name)
     assert_golden(GOLDEN, "\n".join(sorted(lines)) + "\n")

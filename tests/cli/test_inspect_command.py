@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,12 @@ def test_as_many_images_are_read_at_a_time_as_there_are_cores(
     asked: list[int] = []
     read_images = inspection.read_images
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(inspection, "read_images", lambda images, count: asked.append(count) or read_images(images, 1))
+
+    def read(images: Sequence[tuple[Path, tuple[int, int]]], num_workers: int) -> Iterator[str | None]:
+        asked.append(num_workers)
+        return read_images(images, 1)
+
+    monkeypatch.setattr(inspection, "read_images", read)
     assert main(["inspect", str(folder), "--decode"]) == 0
     assert asked == [cores or 1]
 

@@ -2,17 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 
 from miniature import BACKBONE, make_batch, make_config, make_network
 from spnet.cli.main import main
 from spnet.config.io import to_plain
 from spnet.config.presets import as_released, get_preset
-from spnet.config.schema import Augmentation, ObjectiveConfig, RunConfig
+from spnet.config.schema import Augmentation, ObjectiveConfig, RunConfig, Stage
 from spnet.data.augment import jpeg_scale_for, sample_view, warp
 from spnet.data.dataloader import ResumableSampler
 from spnet.data.schema import read_annotations
@@ -53,8 +54,8 @@ def flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_the_switch_changes_these_keys_and_no_other(stage: str) -> None:
-    preset = get_preset("spnet-s", stage)  # type: ignore[arg-type]
+def test_the_switch_changes_these_keys_and_no_other(stage: Stage) -> None:
+    preset = get_preset("spnet-s", stage)
     before, after = flat(to_plain(preset)), flat(to_plain(as_released(preset)))
     assert {key: value for key, value in after.items() if before[key] != value} == RELEASED
 
@@ -102,10 +103,10 @@ def test_stochastic_depth_of_the_teacher(kept: bool) -> None:
 
 
 @pytest.mark.parametrize("when", ["after_step", "before_step"])
-def test_when_the_teacher_follows(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    objective = ObjectiveConfig(reid_loss="contrastive", queue_size=9, ema_decay=0.5, ema_update=when)  # type: ignore[arg-type]
+def test_when_the_teacher_follows(when: Literal["after_step", "before_step"], monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = ObjectiveConfig(reid_loss="contrastive", queue_size=9, ema_decay=0.5, ema_update=when)
     module = TrainingModule(RunConfig(model=make_config(), objective=objective), make_network(), 2, 10)
-    parameter = module.network.anchors.embed.bias
+    parameter = module.network.anchors.embed.get_parameter("bias")
     events: list[str] = []
     teacher = module.objective.teacher
     assert teacher is not None
@@ -122,20 +123,21 @@ def test_box_head_starts_as_torch_does() -> None:
     torch.manual_seed(3)
     plain = [torch.nn.Linear(64, 64) for _ in range(4)]
     for ours, theirs in zip(head.mlp[::2], plain, strict=True):
-        assert torch.equal(ours.weight, theirs.weight)
+        assert torch.equal(ours.get_parameter("weight"), theirs.weight)
     assert head.deltas.weight.std() > 0.05  # 1 / sqrt(3 · 64), where ours starts at 0.01
     assert BoxHead(64).deltas.weight.std() < 0.02
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
-def test_mode_of_frozen_backbones(mode: str) -> None:
-    objective = ObjectiveConfig(frozen_mode=mode, lwf=True, queue_size=4)  # type: ignore[arg-type]
+def test_mode_of_frozen_backbones(mode: Literal["eval", "train"]) -> None:
+    objective = ObjectiveConfig(frozen_mode=mode, lwf=True, queue_size=4)
     backbone = replace(BACKBONE, model_kwargs=BACKBONE.model_kwargs | {"num_classes": 5})
     network = SPNet(make_config(backbone=backbone), with_classifier=True)
     loss = SPNetLoss(objective, network, identities=2).train()
     assert loss.initial_backbone is not None
     assert loss.initial_backbone.training is (mode == "train")
-    assert not loss.eval().initial_backbone.training
+    loss.eval()
+    assert not loss.initial_backbone.training
     run = RunConfig(model=make_config(), objective=replace(objective, lwf=False))
     run = replace(run, optimizer=replace(run.optimizer, freeze_backbone=True))
     module = TrainingModule(run, make_network(), 2, 10).train()

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from spnet.config.io import override, parse, to_plain, to_yaml
-from spnet.config.presets import PRESETS, Stage, get_preset
-from spnet.config.schema import ModelConfig, RunConfig
+from spnet.config.presets import PRESETS, get_preset
+from spnet.config.schema import ModelConfig, PathwayName, RunConfig, Stage
 from spnet.errors import UserError
 
 BASE = RunConfig()
@@ -59,8 +59,8 @@ def test_nothing_can_be_chosen_again() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 @pytest.mark.parametrize("pathway", ["query", "object"])
-def test_every_configuration_survives_its_file(name: str, stage: Stage, pathway: str, tmp_path: Path) -> None:
-    config = get_preset(name, stage, pathway)  # type: ignore[arg-type]
+def test_every_configuration_survives_its_file(name: str, stage: Stage, pathway: PathwayName, tmp_path: Path) -> None:
+    config = get_preset(name, stage, pathway)
     text = to_yaml(config)
     assert parse(RunConfig, yaml.safe_load(text), "text") == config
     # also over a base where everything that can be nothing is something

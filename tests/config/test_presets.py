@@ -7,7 +7,7 @@ import pytest
 from miniature import make_network
 from spnet.config.io import check
 from spnet.config.presets import PRESETS, get_preset
-from spnet.config.schema import Augmentation, BackboneConfig, ModelConfig, RunConfig
+from spnet.config.schema import Augmentation, BackboneConfig, ModelConfig, PathwayName, RunConfig, Stage
 from spnet.errors import UserError
 from spnet.models.spnet import SPNet
 
@@ -113,8 +113,8 @@ def test_spnet_lite_lies_between_tiny_and_s() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 @pytest.mark.parametrize("pathway", ["query", "object"])
-def test_every_configuration_is_consistent(name: str, stage: str, pathway: str) -> None:
-    run: RunConfig = get_preset(name, stage, pathway)  # type: ignore[arg-type]
+def test_every_configuration_is_consistent(name: str, stage: Stage, pathway: PathwayName) -> None:
+    run: RunConfig = get_preset(name, stage, pathway)
     check(run)
     assert run.objective.pathway == pathway
     assert run.data.batch_size % run.data.augmentation.num_views == 0

@@ -1,12 +1,16 @@
 """Holds the one-resampling views against the steps of the paper, taken one after the other with the same numbers."""
 
+from typing import Literal
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from spnet.config.schema import Augmentation
 from spnet.data.augment import ViewParams, sample_view, transform_boxes, warp
 
+Name = Literal["rrc2", "rrc_scale", "rrc_window"]
 IMAGE = (160, 120)
 WINDOW = (150, 260)
 
@@ -15,7 +19,8 @@ def smooth_image(width: int, height: int) -> np.ndarray:
     """An image without fine detail: all ways of interpolating it agree, a shift or a wrong scale does not."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     channels = [110 + 90 * np.sin(x / 17 + k) * np.cos(y / 13 - k) + x * 0.2 for k in range(3)]
-    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def random_boxes(generator: np.random.Generator, count: int) -> np.ndarray:
@@ -24,7 +29,7 @@ def random_boxes(generator: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([corner, corner + size], axis=1)
 
 
-def draw(name: str, seed: int, crop_size: int) -> tuple[np.ndarray, ViewParams]:
+def draw(name: Name, seed: int, crop_size: int) -> tuple[np.ndarray, ViewParams]:
     generator = np.random.default_rng(seed)
     boxes = random_boxes(generator, int(generator.integers(0, 7)))
     augmentation = Augmentation(name, crop_size=crop_size, min_size=WINDOW[0], max_size=WINDOW[1])
@@ -77,12 +82,13 @@ def away_from_edges(plan: ViewParams) -> np.ndarray:
     reach = 2 * np.maximum(1, np.maximum(np.abs(scale), zoom))
     centres = [np.arange(length) + 0.5 for length in plan.output]
     far = [(np.abs(c[:, None] - ends[:, axis]) > reach[axis]).all(axis=1) for axis, c in enumerate(centres)]
-    return far[1][:, None] & far[0][None]
+    both: npt.NDArray[np.bool_] = far[1][:, None] & far[0][None]
+    return both
 
 
 @pytest.mark.parametrize("name", ["rrc2", "rrc_scale", "rrc_window"])
 @pytest.mark.parametrize("crop_size", [64, 200])
-def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
+def test_boxes_are_those_of_the_steps(name: Name, crop_size: int) -> None:
     dropped = 0
     for seed in range(300):
         boxes, plan = draw(name, seed, crop_size)
@@ -96,7 +102,7 @@ def test_boxes_are_those_of_the_steps(name: str, crop_size: int) -> None:
 
 @pytest.mark.parametrize("name", ["rrc2", "rrc_scale", "rrc_window"])
 @pytest.mark.parametrize("crop_size", [64, 200])
-def test_pixels_are_those_of_the_steps(name: str, crop_size: int) -> None:
+def test_pixels_are_those_of_the_steps(name: Name, crop_size: int) -> None:
     pixels = smooth_image(*IMAGE)
     seen = 0.0
     for seed in range(80):
@@ -129,7 +135,7 @@ def test_fine_detail_survives_where_the_steps_keep_it() -> None:
 def test_wrs_is_one_resize(window: tuple[int, int]) -> None:
     pixels = smooth_image(*IMAGE)
     wrs = Augmentation("wrs", min_size=window[0], max_size=window[1])
-    plan = sample_view(wrs, IMAGE, np.zeros((0, 4)), np.zeros(0, bool), None)
+    plan = sample_view(wrs, IMAGE, np.zeros((0, 4)), np.zeros(0, bool), np.random.default_rng(0))
     view = warp(pixels, 1, plan).permute(1, 2, 0).numpy()
     assert view.shape == (plan.resized[1], plan.resized[0], 3)
     assert np.abs(view.astype(int) - resize(pixels, plan.resized)).max() <= 3
@@ -138,7 +144,8 @@ def test_wrs_is_one_resize(window: tuple[int, int]) -> None:
 @pytest.mark.parametrize("reduction", [2, 4])
 def test_a_reduced_image_gives_the_same_view(reduction: int) -> None:
     pixels = smooth_image(*IMAGE)
-    small = cv2.resize(pixels, (IMAGE[0] // reduction, IMAGE[1] // reduction), interpolation=cv2.INTER_AREA)
+    size = (IMAGE[0] // reduction, IMAGE[1] // reduction)
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     boxes = np.array([[30.0, 20, 120, 110]])
     for seed in range(20):
         generator = np.random.default_rng(seed)

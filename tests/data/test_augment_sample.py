@@ -198,7 +198,7 @@ def test_bad_options_are_refused_by_name_and_value(option: str, value: object) -
 def test_the_window_of_the_paper_is_the_default() -> None:
     """Shortest side 900, longest at most 1,500 (supplementary section 8), of both the data and the network."""
     for name in ("wrs", "rrc2"):
-        augmentation = Augmentation(name=name)  # type: ignore[arg-type]
+        augmentation = Augmentation(name=name)
         assert (augmentation.min_size, augmentation.max_size) == (900, 1500)
     assert (InferenceConfig().min_size, InferenceConfig().max_size) == (900, 1500)
     boxes, known = np.zeros((0, 4)), np.zeros(0, bool)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -164,7 +165,7 @@ def fit(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("every", [{"every_n_train_steps": 1}, {"every_n_epochs": 1}])
-def test_lightning_resumes_in_the_middle_and_at_the_end_of_an_epoch(tmp_path: Path, every: dict[str, int]) -> None:
+def test_lightning_resumes_in_the_middle_and_at_the_end_of_an_epoch(tmp_path: Path, every: dict[str, Any]) -> None:
     scenes = make_scenes(tmp_path)
     saver = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, **every)
     whole = fit(scenes, None, saver)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from feeding import make_annotations
@@ -11,10 +12,23 @@ from feeding import make_annotations
 from spnet.config.schema import Augmentation
 from spnet.data import dataset as dataset_module
 from spnet.data.dataset import PersonSearchDataset
+from spnet.data.decode import read_image
 from spnet.errors import UserError
 
 WRS = Augmentation("wrs", min_size=64, max_size=120)
 RRC2 = Augmentation("rrc2", crop_size=32, min_size=64, max_size=120, num_views=2)
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that scenes read from now on."""
+    reads: list[Path] = []
+
+    def read(path: Path, size: tuple[int, int], reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
+        reads.append(path)
+        return read_image(path, size, reduction)
+
+    monkeypatch.setattr(dataset_module, "read_image", read)
+    return reads
 
 
 def test_evaluation_views_hold_the_scaled_boxes(tmp_path: Path) -> None:
@@ -70,9 +84,7 @@ def test_views_do_not_share_memory(tmp_path: Path) -> None:
 
 
 def test_a_image_is_decoded_once_for_all_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = []
-    read_image = dataset_module.read_image
-    monkeypatch.setattr(dataset_module, "read_image", lambda *given: reads.append(given) or read_image(*given))
+    reads = count_reads(monkeypatch)
     views = PersonSearchDataset(make_annotations(tmp_path), replace(RRC2, num_views=5), seed=0)[0]
     assert (len(views), len(reads)) == (5, 1)
 
@@ -104,9 +116,7 @@ def test_kept_images_give_the_same_views_and_are_not_read_again(
         PersonSearchDataset(annotations, RRC2, seed=1),
         PersonSearchDataset(annotations, RRC2, seed=1, cache_mb=megabytes),
     )
-    reads = []
-    read = dataset_module.read_image
-    monkeypatch.setattr(dataset_module, "read_image", lambda *about: (reads.append(about), read(*about))[1])
+    reads = count_reads(monkeypatch)
     for epoch in range(6):
         for view, same in zip(plain[epoch, 0], kept[epoch, 0], strict=True):
             assert torch.equal(view.image, same.image)

@@ -41,7 +41,9 @@ def encoded(mode: str = "RGB", kind: str = "JPEG", **options: object) -> bytes:
         ("RGB", "BMP", {}),
     ],
 )
-def test_every_kind_of_file_reads_as_pillow_reads_it(tmp_path: Path, mode: str, kind: str, options: dict) -> None:
+def test_every_kind_of_file_reads_as_pillow_reads_it(
+    tmp_path: Path, mode: str, kind: str, options: dict[str, int]
+) -> None:
     path = tmp_path / "image"
     path.write_bytes(encoded(mode, kind, **options))
     pixels, reduction = read_image(path, SIZE)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from spnet.data.schema import (
+    ProtocolRecord,
     Split,
     check_images_exist,
     image_record,
@@ -163,7 +164,7 @@ def test_missing_images_are_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    protocol = {"queries": {"10": [7]}, "images": [3, 7]}
+    protocol: ProtocolRecord = {"queries": {"10": [7]}, "images": [3, 7]}
     write_dataset(tmp_path / "made" / "out", {"train": Split(IMAGES, PERSONS, "images")}, {"test": protocol})
     annotations = read_annotations(tmp_path / "made" / "out" / "annotations" / "train.json")
     np.testing.assert_array_equal(annotations.box_ids, [10, 11, 12])

@@ -1,6 +1,7 @@
 """The evaluator once more, as slowly and plainly as possible, and random little galleries to hold ours against it."""
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score
 
@@ -14,7 +15,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> np.float32:
@@ -24,8 +25,8 @@ def cosine(first: np.ndarray, second: np.ndarray) -> np.float32:
 
 def gallery_of(arrays: EvaluationArrays, protocol: Protocol, query: int) -> list[int]:
     if protocol.galleries is not None:
-        return protocol.galleries[query].tolist()
-    return (arrays.image_ids if protocol.images is None else protocol.images).tolist()
+        return list(map(int, protocol.galleries[query]))
+    return list(map(int, arrays.image_ids if protocol.images is None else protocol.images))
 
 
 def search(
@@ -122,7 +123,7 @@ def random_gallery(seed: int) -> tuple[EvaluationArrays, Protocol]:
         gt_emb=_embeddings(random, len(rows), seed % 2 == 0),
         det_image=gt_image[source],
         det_box=det_box,
-        det_score=random.choice(np.float32([0.25, 0.5, 0.625, 0.75, 1]), len(source)),
+        det_score=random.choice(np.array([0.25, 0.5, 0.625, 0.75, 1], np.float32), len(source)),
         det_emb=_copied(random, random.standard_normal((len(source), 16), np.float32))
         if seed % 2
         else _embeddings(random, len(source), True),
@@ -137,9 +138,10 @@ def _boxes(random: np.random.Generator, number: int) -> np.ndarray:
 
 def _embeddings(random: np.random.Generator, number: int, spread: bool) -> np.ndarray:
     """Rows of length 2 with four elements ±1 (cosines are multiples of 1/4), or along one axis; times a power of 2."""
-    elements = random.choice(np.float32([-1, 1]), (number, 16)) * (np.arange(16) < (4 if spread else 1))
+    elements = random.choice(np.array([-1, 1], np.float32), (number, 16)) * (np.arange(16) < (4 if spread else 1))
     shuffled = random.permuted(elements, axis=1)
-    return shuffled * random.choice(np.float32([0.5, 1, 4]), (number, 1))
+    scaled: npt.NDArray[np.float32] = shuffled * random.choice(np.array([0.5, 1, 4], np.float32), (number, 1))
+    return scaled
 
 
 def _copied(random: np.random.Generator, embeddings: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """The detections file: written and read back, and every mistake in it named in one line."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def test_detections_below_the_score_are_left_out(arrays: EvaluationArrays) -> No
     assert confident_detections(confident, 0.5) is confident
 
 
-def changed(values: np.ndarray, row: int, value: object) -> np.ndarray:
+def changed(values: np.ndarray, row: int | tuple[int, int], value: object) -> np.ndarray:
     values = values.copy()
     values[row] = value
     return values
@@ -84,9 +86,11 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("name", "mistake", "message"), MISTAKES)
-def test_mistakes_are_named(arrays: EvaluationArrays, tmp_path: Path, name: str, mistake: object, message: str) -> None:
+def test_mistakes_are_named(
+    arrays: EvaluationArrays, tmp_path: Path, name: str, mistake: Callable[[EvaluationArrays], Any], message: str
+) -> None:
     content = {field.name: getattr(arrays, field.name) for field in fields(EvaluationArrays)}
-    content[name] = mistake(arrays)  # type: ignore[operator]
+    content[name] = mistake(arrays)
     with pytest.raises(UserError, match=f"^{message}"):
         EvaluationArrays(**content)
     path = tmp_path / "wrong.npz"
@@ -122,7 +126,8 @@ def test_files_that_are_something_else(arrays: EvaluationArrays, tmp_path: Path)
     np.savez(path, image_ids=np.arange(3))
     with pytest.raises(UserError, match="it has no array 'gt_image'; a detections file holds image_ids, gt_image"):
         read_arrays(path)
-    np.savez(path, **{f.name: np.array([None]) for f in fields(EvaluationArrays)})
+    objects: dict[str, Any] = {field.name: np.array([None]) for field in fields(EvaluationArrays)}
+    np.savez(path, **objects)
     with pytest.raises(UserError, match="not a detections file"):
         read_arrays(path)
 

@@ -41,17 +41,17 @@ def scene_of(gt: list[list[float]], det: list[list[float]], scores: list[float])
     )
 
 
-FIRST, SECOND = [0, 0, 10, 10], [20, 0, 30, 10]
+FIRST, SECOND = [0.0, 0, 10, 10], [20.0, 0, 30, 10]
 
 
 def test_a_box_is_matched_by_its_best_detection_alone() -> None:
-    close, exact = [0, 0, 10, 9], FIRST
+    close, exact = [0.0, 0, 10, 9], FIRST
     result = evaluate_detection(scene_of([FIRST, SECOND], [close, exact], [0.9, 0.8]))
     assert result == DetectionResult(recall=0.5, average_precision=0.5 * 0.5)
 
 
 def test_a_detection_matches_its_best_box_alone() -> None:
-    between = [0, 0, 10, 8]
+    between = [0.0, 0, 10, 8]
     result = evaluate_detection(scene_of([FIRST, between], [between], [0.9]))
     assert result == DetectionResult(recall=0.5, average_precision=0.5)
 

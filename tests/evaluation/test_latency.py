@@ -1,8 +1,8 @@
 """The time a scene takes: measured scene by scene after some to warm up, and kept with what it was measured on."""
 
 import json
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,10 @@ from spnet.errors import UserError
 from spnet.evaluation import latency as latency_module
 from spnet.evaluation.extract import ExtractionConfig
 from spnet.evaluation.latency import WARM_UP, Latency, measure_latency, read_latency, write_latency
+from spnet.models.fpn import FeatureMaps
+from spnet.models.inference import detect_all
+from spnet.models.spnet import SPNet
+from spnet.types import Detections
 
 SPEED = Latency(12.5, 30, 900, 1500, 1, "CPU, 2 cores")
 
@@ -27,19 +31,19 @@ class Clock:
     """Each scene takes as many seconds as it is told, those that warm up very long."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
-        self.now, self.batches, self.seconds = 0.0, [], iter(seconds)  # type: ignore[var-annotated]
-        monkeypatch.setattr(latency_module.time, "perf_counter", lambda: self.now)
-        original = latency_module.detect_all
+        self.now, self.seconds = 0.0, iter(seconds)
+        self.batches: list[tuple[int, ...]] = []
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
 
-        def detect_all(network: Any, features: Any) -> Any:
+        def detect(network: SPNet, features: FeatureMaps) -> Detections:
             self.batches.append(tuple(features.sizes.tolist()[0]))
             assert len(features.sizes) == 1
             assert not torch.is_grad_enabled()
             assert not network.training
             self.now += next(self.seconds)
-            return original(network, features)
+            return detect_all(network, features)
 
-        monkeypatch.setattr(latency_module, "detect_all", detect_all)
+        monkeypatch.setattr(latency_module, "detect_all", detect)
 
 
 def test_the_median_scene_after_warming_up(scenes: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,14 +60,16 @@ def test_no_more_scenes_than_asked_for(scenes: Annotations, monkeypatch: pytest.
     clock = Clock(monkeypatch, [50, 50, 50, 0.2, 0.3])
     speed = measure_latency(make_network(), scenes, ExtractionConfig(32, 48), scenes=2)
     assert len(clock.batches) == 5
-    assert (speed.scenes, speed.milliseconds) == (2, pytest.approx(250))
+    assert speed.scenes == 2
+    assert speed.milliseconds == pytest.approx(250)
 
 
 def test_too_few_scenes_to_warm_up_are_all_timed(scenes: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch, [0.1, 0.3])
     monkeypatch.setattr(latency_module, "WARM_UP", 2)
     speed = measure_latency(make_network(), scenes, ExtractionConfig(32, 48), scenes=0)
-    assert (speed.scenes, speed.milliseconds) == (2, pytest.approx(200))
+    assert speed.scenes == 2
+    assert speed.milliseconds == pytest.approx(200)
 
 
 def test_a_real_clock(scenes: Annotations) -> None:

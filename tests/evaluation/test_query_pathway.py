@@ -5,8 +5,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ from spnet.evaluation.retrieval import evaluate
 from spnet.inference.searcher import Ranking, Searcher
 from spnet.models import inference
 from spnet.models.spnet import SPNet
+from spnet.types import Detections
 
 INFERENCE = InferenceConfig(
     min_size=64, max_size=96, score_threshold=0.5, nms_iou=0.5, query_pre_nms_topk=2000, max_detections=400
@@ -50,7 +53,8 @@ def annotations(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 @pytest.fixture(scope="module")
 def network() -> SPNet:
     made = make_network(3, inference=INFERENCE, heads="separate", reid_dim=12, anchor_size=16)
-    torch.nn.init.zeros_(made.boxes[0].deltas.weight)  # boxes are anchors, and some of them are where people are
+    # boxes are anchors, and some of them are where people are
+    torch.nn.init.zeros_(made.boxes[0].get_parameter("deltas.weight"))
     return made
 
 
@@ -96,7 +100,8 @@ def only(arrays: EvaluationArrays, scene: int, boxes: np.ndarray) -> EvaluationA
 def naive(network: SPNet, annotations: Annotations, protocol: Protocol) -> tuple[list[float], float, float]:
     """Average precisions, recall and AP: each query alone, each scene of its gallery with the person alone."""
     perfect = extract_arrays(network, annotations, HOW)
-    precisions, scores, matched, total = [], [np.zeros(0)], [np.zeros(0, bool)], 0
+    precisions, matched, total = [], [np.zeros(0, bool)], 0
+    scores: list[npt.NDArray[np.floating]] = [np.zeros(0)]
     for number, query in enumerate(protocol.queries.tolist()):
         row = annotations.box_ids.tolist().index(query)
         arrays = search_alone(network, annotations, row, perfect)
@@ -176,9 +181,9 @@ def test_chunks_are_bounded_and_change_nothing(
         module.register_forward_hook(spy)
     original = inference._detect
 
-    def detect(*given: object) -> object:
-        pairs.append(len(given[4].query))  # type: ignore[attr-defined]
-        return original(*given)  # type: ignore[arg-type]
+    def detect(*given: Any) -> Detections:
+        pairs.append(len(given[4].query))
+        return original(*given)
 
     monkeypatch.setattr(inference, "_detect", detect)
     found = evaluate_query_pathway(network, annotations, everything, HOW)

@@ -46,9 +46,9 @@ def test_the_text_block_can_be_parsed(report: Report) -> None:
 
 
 def test_the_table_fits_a_terminal(report: Report) -> None:
-    console = Console(width=80, file=io.StringIO())
-    console.print(as_table(report))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    file = io.StringIO()
+    Console(width=80, file=file).print(as_table(report))
+    text = file.getvalue()
     for expected in ("per_query", "34.10%", "57.14%", "26.06%", "52.28%", "recall 76.55%"):
         assert expected in text
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def search_of(
         gt_person=gt[:, 2],
         gt_annotation=10 + np.arange(len(gt)),
         gt_iou_thresh=np.full(len(gt), 0.5),
-        gt_emb=np.tile(np.float32([1, 0]), (len(gt), 1)),
+        gt_emb=np.tile(np.array([1, 0], np.float32), (len(gt), 1)),
         det_image=det[:, 0].astype(int),
         det_box=np.array([scene_box(int(place)) for place in det[:, 1]]).reshape(-1, 4),
         det_score=np.ones(len(det)),
@@ -74,15 +75,15 @@ def search_of(
 QUERY = (0, 0, 7)  # annotation 10: person 7 in scene 0
 
 
-def first_query(arrays: EvaluationArrays, protocol: Protocol | None = None, **options: object) -> tuple[float, int]:
-    result = evaluate(arrays, protocol or Protocol(np.array([10])), **options)  # type: ignore[arg-type]
+def first_query(arrays: EvaluationArrays, protocol: Protocol | None = None, **options: Any) -> tuple[float, int]:
+    result = evaluate(arrays, protocol or Protocol(np.array([10])), **options)
     return float(result.average_precisions[0]), int(result.first_match_ranks[0])
 
 
 def test_a_search_by_hand() -> None:
     annotated = [QUERY, (1, 0, 7), (2, 0, 7), (3, 0, 8)]
     detected = [(1, 0, 0.9), (3, 0, 0.8), (2, 0, 0.7), (2, 1, 0.1)]
-    assert first_query(search_of(annotated, detected)) == (pytest.approx((1 / 1 + 2 / 3) / 2), 1)
+    assert first_query(search_of(annotated, detected)) == pytest.approx(((1 / 1 + 2 / 3) / 2, 1))
 
 
 def test_a_person_never_detected_costs_recall() -> None:
@@ -122,7 +123,7 @@ def test_two_boxes_of_a_person_cannot_be_found_by_one_detection() -> None:
 
 def test_tied_detections_share_a_threshold_and_come_before_the_match() -> None:
     arrays = search_of([QUERY, (1, 0, 7)], [(1, 0, 0.5), (2, 0, 0.5), (3, 0, 0.5)])
-    assert first_query(arrays) == (pytest.approx(1 / 3), 3)
+    assert first_query(arrays) == pytest.approx((1 / 3, 3))
 
 
 def test_equal_embeddings_tie_in_any_place_and_number() -> None:
@@ -130,7 +131,7 @@ def test_equal_embeddings_tie_in_any_place_and_number() -> None:
     one = random.standard_normal((1, 37), np.float32)
     arrays = search_of([QUERY, (1, 0, 7)], [(1, 0, 0.5)] + [(2, 0, 0.5)] * 300)
     arrays = replace(arrays, gt_emb=random.standard_normal((2, 37), np.float32), det_emb=np.repeat(one, 301, axis=0))
-    assert first_query(arrays) == (pytest.approx(1 / 301), 301)
+    assert first_query(arrays) == pytest.approx((1 / 301, 301))
 
 
 def test_queries_without_a_match_score_nothing() -> None:
@@ -177,7 +178,7 @@ def test_top_k_counts_queries_found_by_then() -> None:
 def test_unknown_choices_are_refused() -> None:
     arrays, protocol = random_gallery(0)
     with pytest.raises(UserError, match="mode is 'strict'; choose one of published, corrected"):
-        evaluate(arrays, protocol, mode="strict")  # type: ignore[arg-type]
+        evaluate(arrays, protocol, mode="strict")  # type: ignore[arg-type]  # a user's mistake
     with pytest.raises(UserError, match="chunk is 0"):
         evaluate(arrays, protocol, chunk=0)
 
@@ -208,17 +209,20 @@ def test_counting_nothing() -> None:
 class SortedNumbers(TorchDispatchMode):
     """How many numbers NumPy and torch sort, rank or partition, called as functions or as methods."""
 
-    def __enter__(self) -> "SortedNumbers":
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
         self.total = 0
-        super().__enter__()
+
+    def __enter__(self) -> "SortedNumbers":
+        TorchDispatchMode.__enter__(self)
         sys.setprofile(self._called)  # methods of arrays cannot be patched
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.setprofile(None)
-        super().__exit__(*error)
+        TorchDispatchMode.__exit__(self, *error)
 
-    def _called(self, frame: object, event: str, function: Any) -> None:
+    def _called(self, frame: FrameType, event: str, function: Any) -> None:
         array = getattr(function, "__self__", None)
         if event == "c_call" and isinstance(array, np.ndarray) and is_sort(function.__name__):
             self.total += array.size

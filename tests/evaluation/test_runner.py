@@ -83,7 +83,7 @@ def test_detections_are_in_the_pixels_of_the_files(small_run: Path, annotations:
 
 
 @pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 5}, {"num_workers": 1}])
-def test_batches_and_workers_change_nothing(how: dict[str, int], small_run: Path, annotations: Annotations) -> None:
+def test_batches_and_workers_change_nothing(how: dict[str, Any], small_run: Path, annotations: Annotations) -> None:
     network = load_network(small_run)
     expected = extract_arrays(network, annotations, ExtractionConfig(64, 96))
     found = extract_arrays(network, annotations, replace(ExtractionConfig(64, 96), **how))

@@ -15,6 +15,7 @@ from miniature import make_config, make_network
 from spnet import ImageDetections, Searcher
 from spnet.config.schema import InferenceConfig
 from spnet.errors import UserError
+from spnet.inference.searcher import Boxes
 
 # scores of a network that learnt nothing mean nothing: everything is kept
 INFERENCE = InferenceConfig(
@@ -86,7 +87,7 @@ def test_what_is_detected_embeds_as_it_was(
 
 
 def test_boxes_to_embed_may_be_none_or_lists(searcher: Searcher, images: list[np.ndarray]) -> None:
-    boxes = [torch.zeros(0, 4), [[5, 5, 30, 60], [20, 2, 50, 50]], torch.tensor([[5, 5, 30, 60]])]
+    boxes: list[Boxes] = [torch.zeros(0, 4), [[5, 5, 30, 60], [20, 2, 50, 50]], torch.tensor([[5, 5, 30, 60]])]
     nobody, two, one = searcher.embed(images[:3], boxes)
     assert (len(nobody), len(two), len(one)) == (0, 2, 1)
     again = searcher.embed(images[1:2], [torch.tensor([[5.0, 5, 30, 60]])])[0]
@@ -157,13 +158,13 @@ def test_nobody_anywhere(images: list[np.ndarray]) -> None:
 
 def test_mistakes(searcher: Searcher, images: list[np.ndarray]) -> None:
     with pytest.raises(UserError, match="pathway 'both' is unknown; choose 'object' or 'query'"):
-        searcher.find(images, [], "both")  # type: ignore[arg-type]
+        searcher.find(images, [], "both")  # type: ignore[arg-type]  # a user's mistake
     with pytest.raises(UserError, match="2 images but boxes for 1"):
         searcher.embed(images[:2], [torch.zeros(0, 4)])
     with pytest.raises(UserError, match=r"none\.jpg cannot be read"):
         searcher.detect([images[0], "none.jpg"])
     with pytest.raises(UserError, match="an image of shape"):
-        searcher.find([images[0]], [(np.zeros((4, 4)), [0, 0, 1, 1])])
+        searcher.find([images[0]], [(np.zeros((4, 4), np.uint8), [0, 0, 1, 1])])
 
 
 def test_save_and_load(
@@ -197,7 +198,7 @@ def test_the_package_offers_it() -> None:
     for name in spnet.__all__:
         assert getattr(spnet, name) is not None
     with pytest.raises(AttributeError, match="No spnet attribute nothing"):
-        spnet.nothing  # noqa: B018
+        getattr(spnet, "nothing")  # noqa: B009
     code = "import sys, spnet; print('torch' in sys.modules)"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)

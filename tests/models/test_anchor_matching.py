@@ -75,7 +75,8 @@ def test_the_thresholds_themselves_belong_to_the_upper_class() -> None:
     anchors = torch.tensor([[0, 0, width, 10] for width in widths], dtype=torch.float32)
     expected = [BACKGROUND, IGNORED, IGNORED, 0, 0]
     assert match_scenes(anchors, targets, 1).tolist() == [expected]
-    groups = Groups(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)), valid=torch.ones(1, dtype=torch.bool))
+    first = torch.zeros(1, dtype=torch.int64)
+    groups = Groups(first, first, first, torch.ones(1, dtype=torch.bool))
     assert match_pairs(anchors, targets, groups).tolist() == [expected]
 
 
@@ -88,7 +89,8 @@ def test_a_box_that_no_anchor_touches_claims_none() -> None:
 def test_without_boxes_everything_is_background(anchors: Tensor) -> None:
     nothing = make_targets([])
     assert (match_scenes(anchors, nothing, 3) == BACKGROUND).all()
-    groups = Groups(*(torch.zeros(0, dtype=torch.int64) for _ in range(3)), valid=torch.zeros(0, dtype=torch.bool))
+    none = torch.zeros(0, dtype=torch.int64)
+    groups = Groups(none, none, none, torch.zeros(0, dtype=torch.bool))
     assert match_pairs(anchors, nothing, groups).shape == (0, 400)
 
 

@@ -81,7 +81,7 @@ def test_p6_comes_from_c5_even_where_the_widths_agree() -> None:
     fpn = FeaturePyramid([4, 8, 8])
     stages = [torch.randn(1, 4, 8, 8), torch.randn(1, 8, 4, 4), torch.randn(1, 8, 2, 2)]
     levels = fpn(stages, torch.tensor([[64, 64]]), (64, 64)).levels
-    torch.testing.assert_close(levels[3], fpn.net.extra_blocks.p6(stages[2]))  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(levels[3], fpn.net.get_submodule("extra_blocks.p6")(stages[2]))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from spnet.cli.main import main
 from spnet.models import convert
 from spnet.models.checkpoint_conversion import released_to_ours
 from spnet.models.checkpoints import load_network, read_weights
+from spnet.models.spnet import SPNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta")
 
@@ -70,8 +71,8 @@ def test_all_released_configurations(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The real command; only the gigabytes are left out: nothing is initialised, copied or written."""
-    written = {}
-    monkeypatch.setattr(convert, "SPNet", on_no_device(convert.SPNet))
+    written: dict[str, object] = {}
+    monkeypatch.setattr(convert, "SPNet", on_no_device(SPNet))
     monkeypatch.setattr(
         convert, "save_weights", lambda file, network, pathway: written.update(file=file, pathway=pathway)
     )
@@ -96,7 +97,7 @@ def test_the_path_is_told_from_the_bridge_or_by_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths: list[str] = []
-    monkeypatch.setattr(convert, "SPNet", on_no_device(convert.SPNet))
+    monkeypatch.setattr(convert, "SPNet", on_no_device(SPNet))
     monkeypatch.setattr(convert, "save_weights", lambda file, network, path: paths.append(path))
     zero = save(tmp_path / "zero.ckpt", make_state("spnet_s_pretrain_qc"))
     learnt = save(tmp_path / "learnt.ckpt", make_state("spnet_s_pretrain_qc", bridge=0.1))

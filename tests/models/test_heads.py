@@ -47,12 +47,13 @@ def test_anchors_are_torchvisions(height: int, width: int) -> None:
 def test_anchor_embeddings_stand_in_the_order_of_their_boxes() -> None:
     """A convolution that copies its input, and adds 1,000 for each shape: features and boxes tell the same place."""
     embedder = AnchorHead(2, 2)
-    torch.nn.init.zeros_(embedder.embed.weight)
+    weight, bias = embedder.embed.weight, embedder.embed.get_parameter("bias")
+    torch.nn.init.zeros_(weight)
     with torch.no_grad():
-        for shape in range(9):
-            embedder.embed.bias[2 * shape : 2 * shape + 2] = shape * 1000  # type: ignore[index]
+        for number in range(9):
+            bias[2 * number : 2 * number + 2] = number * 1000
             for axis in range(2):
-                embedder.embed.weight[2 * shape + axis, axis, 1, 1] = 1
+                weight[2 * number + axis, axis, 1, 1] = 1
     features = make_pyramid(64, 96, 2)
     for level in features.levels:
         rows, columns = torch.meshgrid(torch.arange(level.shape[2]), torch.arange(level.shape[3]), indexing="ij")
@@ -67,7 +68,7 @@ def test_anchor_embeddings_stand_in_the_order_of_their_boxes() -> None:
 def test_initial_weights_are_the_papers() -> None:
     embedder = AnchorHead(64, 32)
     assert embedder.embed.weight.std().item() == pytest.approx(0.01, rel=0.05)
-    assert embedder.embed.bias.unique().item() == pytest.approx(-4.59512)  # type: ignore[union-attr]
+    assert embedder.embed.get_parameter("bias").unique().item() == pytest.approx(-4.59512)
 
 
 def test_a_box_is_embedded_alike_whatever_its_company(network: SPNet, features: FeatureMaps) -> None:
@@ -132,7 +133,8 @@ def test_half_precision_features_are_pooled_at_the_exact_box(network: SPNet) -> 
     network.eval()
 
     def pooled(features: FeatureMaps) -> Tensor:
-        return network.reid.pooling(features, boxes, scene)[0].float()  # type: ignore[union-attr, operator]
+        values: Tensor = network.reid.pooling(features, boxes, scene)[0]
+        return values.float()
 
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(pooled(halves), pooled(rounded), rtol=0.01, atol=0.01)

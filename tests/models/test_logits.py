@@ -55,14 +55,14 @@ def test_batch_logits_of_fewer_than_two_norms_use_running_statistics(shape: tupl
     logit = NormLogit(make_config(logit_norm="batch"))
     logit(torch.rand(4, 5))
     assert logit.norm is not None
-    logit.norm.running_mean.fill_(2.0)
-    before = logit.norm.running_mean.clone()
+    mean = logit.norm.get_buffer("running_mean").fill_(2.0)
+    before = mean.clone()
     norms = torch.full(shape, 3.0, requires_grad=True)
     logits = logit(norms)
     assert logits.shape == shape
     assert (logits < 0).all()
     logits.sum().backward()
-    assert torch.equal(logit.norm.running_mean, before)
+    assert torch.equal(logit.norm.get_buffer("running_mean"), before)
 
 
 def test_norm_of_offsets_has_a_finite_gradient_at_zero() -> None:

@@ -63,9 +63,8 @@ def randomise(network: nn.Module) -> nn.Module:
 
 def torchvision_features(network: nn.Module, images: Tensor) -> Tensor:
     """C5 (B, C, h, w)."""
-    if isinstance(network, ResNet):
-        return nn.Sequential(*list(network.children())[:-2])(images)
-    features: Tensor = network.features(images)  # type: ignore[operator]
+    whole = list(network.children())[:-2] if isinstance(network, ResNet) else [network.get_submodule("features")]
+    features: Tensor = nn.Sequential(*whole)(images)
     return features.permute(0, 3, 1, 2) if isinstance(network, SwinTransformer) else features
 
 

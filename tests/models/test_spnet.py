@@ -7,6 +7,7 @@ import torch
 
 from miniature import make_batch, make_config, make_network
 from spnet.errors import UserError
+from spnet.models.heads import LocationHead
 from spnet.models.spnet import SPNet
 
 
@@ -56,9 +57,9 @@ def test_location_embeddings_are_the_pooled_output_times_a_matrix() -> None:
     network = make_network(heads="separate", reid_dim=12).eval()
     features = network.features(batch.images, batch.sizes)
     head = network.locations[0]
-    assert isinstance(head.project, torch.nn.Linear)
+    assert isinstance(head, LocationHead)
     assert head.project.bias is None
-    _, pooled = head.pooling(features, batch.targets.boxes, batch.targets.scene)  # type: ignore[operator]
+    _, pooled = head.pooling(features, batch.targets.boxes, batch.targets.scene)
     located = network.location_embed(1, features, batch.targets.boxes, batch.targets.scene)
     torch.testing.assert_close(located, pooled @ head.project.weight.T)
 

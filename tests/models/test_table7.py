@@ -44,7 +44,7 @@ def idle(name: str, pathway: str) -> tuple[str, ...]:
 
 def train(network: SPNet, objective: SPNetLoss, batch: SceneBatch) -> Losses:
     network.zero_grad()
-    losses = objective(network, batch)
+    losses: Losses = objective(network, batch)
     total = torch.stack(list(losses.values())).sum()
     assert torch.isfinite(total)
     total.backward()

@@ -156,12 +156,12 @@ def test_a_step_and_an_evaluation_of(key: str, workshop: Workshop, miniature: Sc
         if training.after:
             assert_started_from(step, workshop.folder / training.after.fingerprint)
     for cell in plan.cells:
-        training = cell.training
-        assert training is not None
-        if cell.data is not None and training.fingerprint not in workshop.evaluated:
-            workshop.evaluated.add(training.fingerprint)
-            network = workshop.step(training).network
-            assert_evaluated(evaluate_network(network, synthetic_data, training.config.objective.pathway))
+        trained = cell.training
+        assert trained is not None
+        if cell.data is not None and trained.fingerprint not in workshop.evaluated:
+            workshop.evaluated.add(trained.fingerprint)
+            network = workshop.step(trained).network
+            assert_evaluated(evaluate_network(network, synthetic_data, trained.config.objective.pathway))
 
 
 def test_there_are_so_many_trainings(miniature: Scale, synthetic_data: Path) -> None:

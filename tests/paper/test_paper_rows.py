@@ -62,11 +62,13 @@ def changes(key: str, name: str) -> tuple[Fields | None, Fields | None]:
 
 def resolved() -> dict[str, dict[str, Any]]:
     """The bases whole, the rest by how it differs from them."""
+    assert PRETRAIN is not None
+    assert FINETUNE is not None
     own = Path("DIR")
     sets = {
-        "pre-training on COCOPersons": difference(COCOPERSONS.pretraining(PRETRAIN, own), PRETRAIN),  # type: ignore[arg-type]
+        "pre-training on COCOPersons": difference(COCOPERSONS.pretraining(PRETRAIN, own), PRETRAIN),
         **{
-            f"fine-tuning on {data.title}": difference(data.finetuning(FINETUNE, own), FINETUNE)  # type: ignore[arg-type]
+            f"fine-tuning on {data.title}": difference(data.finetuning(FINETUNE, own), FINETUNE)
             for data in (CUHK_SYSU, PRW)
         },
     }
@@ -161,19 +163,36 @@ def test_either_way_of_pretraining_draws_as_many_anchors(pathway: str) -> None:
     assert drawn[pathway] == 2048
 
 
-OC = {"objective.pathway": "object"}
-QC_TUNING = {"objective.pathway": "query", "data.augmentation.num_views": 2}
+OC: Fields = {"objective.pathway": "object"}
+QC_TUNING: Fields = {"objective.pathway": "query", "data.augmentation.num_views": 2}
 ANNOTATED = {"objective.reid_box_source": "gt"}
-WIDE = {"model.heads": "separate", "model.reid_dim": 2048}
-LARGE_BACKBONE = {"model.backbone.name": "convnext_base", "model.backbone.drop_path": 0.5}
-LARGE = (
+WIDE: Fields = {"model.heads": "separate", "model.reid_dim": 2048}
+LARGE_BACKBONE: Fields = {"model.backbone.name": "convnext_base", "model.backbone.drop_path": 0.5}
+LARGE: Fields = (
     LARGE_BACKBONE | WIDE | {"model.cascade_steps": 2, "data.augmentation.crop_size": 1024, "weights.replicate": True}
 )
-SWIN = {"model.backbone.name": "swin_base_patch4_window7_224"}  # its stochastic depth is SPNet-S's, 0.1
-SOLIDER = SWIN | {"model.backbone.semantic_weight": 0.6}
-RESNET = {"model.backbone.name": "resnet50", "model.backbone.drop_path": 0.0}
-UNIFORM = {"optimizer.backbone_lr": None, "optimizer.backbone_weight_decay": None}
-SEP, C2, REP = {"model.heads": "separate"}, {"model.cascade_steps": 2}, {"weights.replicate": True}
+SWIN: Fields = {"model.backbone.name": "swin_base_patch4_window7_224"}  # its stochastic depth is SPNet-S's, 0.1
+SOLIDER: Fields = SWIN | {"model.backbone.semantic_weight": 0.6}
+RESNET: Fields = {"model.backbone.name": "resnet50", "model.backbone.drop_path": 0.0}
+UNIFORM: Fields = {"optimizer.backbone_lr": None, "optimizer.backbone_weight_decay": None}
+SEP: Fields = {"model.heads": "separate"}
+C2: Fields = {"model.cascade_steps": 2}
+REP: Fields = {"weights.replicate": True}
+PATHWAYS: dict[str, Fields] = {"QC": {}, "OC": OC}
+LAYERS: dict[str, Fields] = {
+    "Uniform LR": UNIFORM,
+    "Mixed LR": {},
+    "Mixed LR + LwF": {"objective.lwf": True},
+    "Frozen-BB": UNIFORM | {"optimizer.freeze_backbone": True},
+}
+ARCHITECTURES: dict[str, Fields] = {
+    "c0-share-d128": {},
+    "c0-sep-d128": SEP,
+    "c2-share-d128": C2,
+    "c2-sep-d128": SEP | C2,
+    "c2-sep-d2048": WIDE | C2,
+}
+STARTS: list[tuple[str, Fields | None, Fields]] = [("no pre-training", None, {}), ("PT", {}, {}), ("PT-Rep", {}, REP)]
 # table, row: what pre-training changes (None: there is none), what fine-tuning changes
 EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
     "main": {"SPNet-S": ({}, {}), "SPNet-L": (LARGE_BACKBONE, LARGE)},
@@ -233,25 +252,14 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
         "Baseline": (None, {}),
         **{
             f"{name}, {path}": (by_name | by_path, {})
-            for name, by_name in {
-                "Uniform LR": UNIFORM,
-                "Mixed LR": {},
-                "Mixed LR + LwF": {"objective.lwf": True},
-                "Frozen-BB": UNIFORM | {"optimizer.freeze_backbone": True},
-            }.items()
-            for path, by_path in {"QC": {}, "OC": OC}.items()
+            for name, by_name in LAYERS.items()
+            for path, by_path in PATHWAYS.items()
         },
     },
     "figure8": {
         f"{name}, {start}": (before, by_name | by_start)
-        for name, by_name in {
-            "c0-share-d128": {},
-            "c0-sep-d128": SEP,
-            "c2-share-d128": C2,
-            "c2-sep-d128": SEP | C2,
-            "c2-sep-d2048": WIDE | C2,
-        }.items()
-        for start, before, by_start in [("no pre-training", None, {}), ("PT", {}, {}), ("PT-Rep", {}, REP)]
+        for name, by_name in ARCHITECTURES.items()
+        for start, before, by_start in STARTS
         if start != ("PT" if name in ("c2-share-d128", "c2-sep-d128") else "PT-Rep") or name == "c2-sep-d2048"
     },
     "fractions": {
@@ -259,7 +267,7 @@ EXPECTED: dict[str, dict[str, tuple[Fields | None, Fields | None]]] = {
         **{
             f"p{percent}, {path}": ({"data.train_split": f"p{percent}", "optimizer.epochs": 20} | by_path, {})
             for percent in (20, 60, 100, 140, 180)
-            for path, by_path in {"QC": {}, "OC": OC}.items()
+            for path, by_path in PATHWAYS.items()
         },
     },
 }

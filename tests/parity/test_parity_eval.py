@@ -10,10 +10,11 @@ from cases import case_name, find_cases
 from spnet.evaluation.arrays import read_arrays
 from spnet.evaluation.detection import evaluate_detection
 from spnet.evaluation.protocols import read_protocols
+from spnet.evaluation.report import Flags
 from spnet.evaluation.retrieval import evaluate
 
 CASES = [path for path in find_cases("eval*/**/arrays.npz") if (path.parent / "expected.json").is_file()]
-SETTINGS = {
+SETTINGS: dict[str, Flags] = {
     "detected": {},
     "detected_confidence_weighted": {"confidence_weighted": True},
     "ground_truth": {"ground_truth": True},

@@ -33,7 +33,7 @@ def read(case: Path, part: str) -> dict[str, Any]:
 
 
 def read_model_config(case: dict[str, Any]) -> ModelConfig:
-    options = {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 24)}
+    options: dict[str, Any] = {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 24)}
     if case["use_classifier_train"]:
         options["num_classes"] = 10
     return ModelConfig(
@@ -103,7 +103,7 @@ def load_objective(objective: SPNetLoss, case: Path, config: dict[str, Any]) -> 
     own = objective.state_dict()
     result = objective.load_state_dict({name: value for name, value in state.items() if name in own}, strict=False)
     assert set(result.missing_keys) <= {"memory.position"}
-    objective.memory.position.fill_(config["queue_write_position"])
+    objective.memory.get_buffer("position").fill_(config["queue_write_position"])
 
 
 @pytest.mark.parametrize("case", TRAINING, ids=case_name)

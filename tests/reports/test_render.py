@@ -45,7 +45,7 @@ def make_context(
     curve = LossCurve(np.arange(10, 100, 10), np.linspace(9, 1, 9))
     panels = [
         LossPanel("training", {"trained": curve}),
-        LossPanel("nothing was logged", {"x": LossCurve(np.zeros(0), np.zeros(0))}),
+        LossPanel("nothing was logged", {"x": LossCurve(np.zeros(0, np.int64), np.zeros(0))}),
     ]
     return ReportContext(
         "<b>A & B</b>", "lead", annotations, "test", protocol, models, {"seed": "0"}, panels, "closing words"

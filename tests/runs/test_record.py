@@ -112,13 +112,15 @@ def test_a_run_that_failed_says_why_and_goes_on(tmp_path: Path, capsys: pytest.C
     command = ["train", "spnet-tiny", "--data", str(data), "--output", str(run), *options(optimizer__epochs=2)]
     images = tmp_path / "images"
 
-    def lose(self: Any) -> None:
+    original = TrainingModule.on_train_epoch_end
+
+    def end_and_lose(self: TrainingModule) -> None:
+        original(self)
         (images / "train7.png").unlink(missing_ok=True)
 
-    original = TrainingModule.on_train_epoch_end
     with pytest.MonkeyPatch.context() as patch:
         shutil.copy(images / "train7.png", tmp_path)
-        patch.setattr(TrainingModule, "on_train_epoch_end", lambda self: (original(self), lose(self)))
+        patch.setattr(TrainingModule, "on_train_epoch_end", end_and_lose)
         assert main(command) == 2
     record = read_record(run)
     assert record is not None

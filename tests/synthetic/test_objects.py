@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spnet.synthetic import objects
+from spnet.synthetic.canvas import Sprite
 from spnet.synthetic.objects import CLASSES, MIN_SHARE, OBJECT_RENDERERS, OBJECT_SIZE, object_images
 from spnet.synthetic.person_canvas import HEIGHT, WIDTH
 from spnet.synthetic.scenario import PRETRAIN_ZOOM, SIZE, STREET, TEST, TRAIN
@@ -44,7 +45,7 @@ def test_images_differ_in_thing_place_and_street() -> None:
 def test_the_thing_is_to_be_seen(name: str, street: Street) -> None:
     """Against the same image with a thing of the same size that nothing is seen of."""
     sprite = OBJECT_RENDERERS[name](np.random.default_rng(0))
-    nothing = objects.Sprite(sprite.color, np.zeros_like(sprite.alpha))
+    nothing = Sprite(sprite.color, np.zeros_like(sprite.alpha))
     for seed in range(4):
         shown, empty = (objects._compose(street, one, np.random.default_rng(seed)) for one in (sprite, nothing))
         changed = (shown != empty).any(2)

@@ -4,15 +4,22 @@ import json
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from spnet.data.schema import Annotations, check_images_exist, read_annotations
+from spnet.data.schema import (
+    Annotations,
+    Split,
+    check_images_exist,
+    image_record,
+    person_record,
+    read_annotations,
+)
 from spnet.errors import UserError
 from spnet.synthetic import dataset, prepare_synthetic
+from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.retrieval import protocols_of
 from spnet.synthetic.scenario import TEST, TRAIN, fine_tuning_scenes, pretraining_scenes
 
@@ -81,6 +88,7 @@ def test_images_exist_and_boxes_are_inside(splits: dict[str, Annotations]) -> No
         assert height.min() > 10
         assert np.median(height / width) > 1.5
         image = cv2.imread(str(split.image_root / split.file_names[-1]))
+        assert image is not None
         assert image.shape[1::-1] == tuple(split.sizes[-1])
 
 
@@ -174,12 +182,14 @@ def test_every_query_has_its_person_in_its_gallery(folder: Path, splits: dict[st
 
 
 def test_small_galleries_hold_fifty_scenes() -> None:
-    split = dataset.Split([], [], "images")
-    split.images.extend({"id": image, "cam_id": image % 3} for image in range(90))
+    split = Split([], [], "images")
+    split.images.extend(image_record(image, "", 9, 9, image % 3) for image in range(90))
     for box, image in enumerate((4, 8, 60)):
-        split.annotations.append(dataset.person_record(box, image, (0, 0, 30, 40 + 30 * box), 1))
+        split.annotations.append(person_record(box, image, (0, 0, 30, 40 + 30 * box), 1))
     protocols = protocols_of(split, np.random.default_rng(0))
-    (gallery,) = protocols["G50"]["queries"].values()
+    queries = protocols["G50"]["queries"]
+    assert isinstance(queries, dict)
+    (gallery,) = queries.values()
     assert len(gallery) == len(set(gallery)) == 50
     assert protocols["test"]["queries"] != [0]  # 40 pixels are too few while there are taller boxes
 
@@ -213,9 +223,9 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = []
+    encoded: list[ImageArray] = []
 
-    def encode(image: Any) -> bytes:
+    def encode(image: ImageArray) -> bytes:
         if len(encoded) == 2:
             raise KeyboardInterrupt
         encoded.append(image)
@@ -229,11 +239,9 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_person_of_one_camera_is_refused() -> None:
-    split = dataset.Split(
-        [dataset.image_record(image, "", 9, 9, camera) for image, camera in ((0, 1), (1, 1), (2, 2))], [], ""
-    )
+    split = Split([image_record(image, "", 9, 9, camera) for image, camera in ((0, 1), (1, 1), (2, 2))], [], "")
     for box, (image, who) in enumerate(((0, 1), (2, 1), (0, 2), (1, 2))):
-        split.annotations.append(dataset.person_record(box, image, (0, 0, 5, 5), who))
+        split.annotations.append(person_record(box, image, (0, 0, 5, 5), who))
     for part, option in (("train", "--"), ("test", "--test-")):
         dataset.check_seen(part, split, [1])
         said = f"^{option}identities: person 2 of {part} is seen by 1 cameras; take more {option}scenes$"

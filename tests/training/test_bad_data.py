@@ -67,8 +67,13 @@ def test_a_image_spoilt_after_a_checkpoint_leaves_a_run_that_can_go_on(
     image = tmp_path / "images" / IMAGE
     whole = image.read_bytes()
     command = ["train", "spnet-tiny", "--data", str(data), "--output", str(run), *options(optimizer__epochs=3)]
+
+    def spoil(module: TrainingModule) -> None:
+        if module.current_epoch:
+            truncate(image)
+
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingModule, "on_train_epoch_start", lambda module: module.current_epoch and truncate(image))
+        patch.setattr(TrainingModule, "on_train_epoch_start", spoil)
         assert main(command) == 2
     assert f"{IMAGE} cannot be read" in capsys.readouterr().err.splitlines()[-1]
     assert (run / "checkpoints" / "last.ckpt").is_file()

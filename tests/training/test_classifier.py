@@ -102,7 +102,8 @@ def test_learning_without_forgetting_distils_it(convnext: Path) -> None:
     torch.stack(list(losses.values())).sum().backward()
     optimizer.step()
     student, initial = (
-        backbone.net.state_dict()["head.fc.weight"] for backbone in (network.backbone, objective.initial_backbone)
+        part.state_dict()[f"{name}.net.head.fc.weight"]
+        for part, name in ((network, "backbone"), (objective, "initial_backbone"))
     )
     assert torch.equal(initial, before)
     assert not torch.equal(student, before)
@@ -172,7 +173,7 @@ def test_numbers_that_are_too_small_are_refused(tmp_path: Path, numbers: dict[st
 
 
 def test_an_interrupted_training_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = []
+    losses: list[torch.Tensor] = []
 
     def interrupted(*arguments: Any) -> torch.Tensor:
         if losses:

@@ -194,12 +194,12 @@ def test_pre_training_then_fine_tuning_with_two_cascade_steps(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(small_data, tmp_path / "pre", stage="pretrain", pathway="query") == 0
-    larger = {"model__heads": "separate", "model__cascade_steps": 2, "model__reid_dim": 24}
+    larger: dict[str, Any] = {"model__heads": "separate", "model__cascade_steps": 2, "model__reid_dim": 24}
     weights = ["--weights", str(tmp_path / "pre")]
     assert train(small_data, tmp_path / "fine", *weights, **larger, weights__replicate="true") == 0
     assert f"weights {tmp_path / 'pre'}: " in capsys.readouterr().err
     assert read_weights(tmp_path / "fine").config.reid_dim == 24
-    wider = {"model__backbone__model_kwargs": "{depths: [1, 1, 1, 1], dims: [8, 12, 20, 24]}"}
+    wider: dict[str, Any] = {"model__backbone__model_kwargs": "{depths: [1, 1, 1, 1], dims: [8, 12, 20, 24]}"}
     assert train(small_data, tmp_path / "wrong", *weights, **larger, **wider) == 2
     message = capsys.readouterr().err
     assert "do not fit: " in message
@@ -222,7 +222,7 @@ def test_object_centric_training_has_nothing_to_tell(tmp_path: Path, recwarn: py
 
 def test_precision_and_checkpoints_by_the_step(small_data: Path, tmp_path: Path) -> None:
     # larger crops: of a level of one pixel torch's bfloat16 convolutions give no gradients on CPUs
-    keys = {"optimizer__precision": "bf16-mixed", "data__augmentation__crop_size": 96}
+    keys: dict[str, Any] = {"optimizer__precision": "bf16-mixed", "data__augmentation__crop_size": 96}
     assert train(small_data, tmp_path / "run", optimizer__checkpoint_every_n_steps=2, **keys) == 0
     assert all(value.isfinite().all() for value in read_weights(tmp_path / "run").state.values())
 

@@ -18,6 +18,7 @@ from spnet.runs.folder import CURVES, LAST
 from spnet.runs.record import RunRecord, write_record
 from spnet.training import fit as fit_module
 from spnet.training.module import TrainingModule
+from spnet.types import SceneBatch
 
 EPOCHS, EPOCH_STEPS = 3, 6
 
@@ -39,11 +40,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.S
     """A signal comes while the step is computed."""
     original = TrainingModule.training_step
 
-    def training_step(self: TrainingModule, batch: object, index: int) -> torch.Tensor:
+    def training_step(self: TrainingModule, batch: SceneBatch, index: int) -> torch.Tensor:
         if self.global_step == step:
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        return original(self, batch, index)  # type: ignore[arg-type]
+        return original(self, batch, index)
 
     monkeypatch.setattr(TrainingModule, "training_step", training_step)
 

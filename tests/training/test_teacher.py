@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 
 from miniature import BACKBONE, make_batch, make_network
 from spnet.config.schema import BackboneConfig
@@ -72,7 +72,7 @@ def test_each_run_has_its_own_batch_statistics(student: SPNet) -> None:
     assert together.shape == (8, 12)
     for rows in (together[:5], together[5:]):
         torch.testing.assert_close(rows.mean(0), torch.zeros(12), rtol=0, atol=1e-5)
-    teacher.reid.project_input[1].running_mean.fill_(1e3)  # type: ignore[union-attr, index]
+    teacher.reid.get_buffer("project_input.1.running_mean").fill_(1e3)
     torch.testing.assert_close(teacher(batch, [(boxes, scene)]), together[:5])
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,13 +21,13 @@ LAST_STAGE = "pooling.last_stage."
 STEP = {kind: re.compile(rf"^{kind}\.(\d+)\.") for kind in ("bridges", "logits", "boxes", "locations")}
 
 
-def pretrained(pathway: PathwayName, **changes: object) -> Weights:
+def pretrained(pathway: PathwayName, **changes: Any) -> Weights:
     """Weights that differ from a fresh network in every tensor that is not a constant."""
     network = make_network(1, **changes)
     return Weights(dict(network.state_dict()), network.config, pathway)
 
 
-def move(weights: Weights, options: WeightsConfig | None = None, **changes: object) -> tuple[State, State, State, str]:
+def move(weights: Weights, options: WeightsConfig | None = None, **changes: Any) -> tuple[State, State, State, str]:
     """The source's tensors, the target's before and after, and the line of counts."""
     network = SPNet(make_config(**changes))
     fresh = {name: value.clone() for name, value in network.state_dict().items()}

@@ -1,12 +1,13 @@
 """Validation while a run trains: what it measures, that it changes nothing, and what it keeps."""
 
 import csv
+import itertools
 import json
 import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ from small_dataset import make_dataset, options
 from spnet.cli.main import main
 from spnet.config.io import override
 from spnet.config.presets import get_preset
-from spnet.config.schema import RunConfig
+from spnet.config.schema import RunConfig, Stage
 from spnet.data.dataloader import TrainingLoader, training_loader
 from spnet.data.dataset import PersonSearchDataset
-from spnet.data.schema import read_annotations
+from spnet.data.schema import Annotations, read_annotations
+from spnet.evaluation.arrays import EvaluationArrays
+from spnet.evaluation.extract import ExtractionConfig, extract_arrays
 from spnet.evaluation.metrics_file import read_metrics
 from spnet.models.checkpoints import load_network, read_weights
+from spnet.models.spnet import SPNet
 from spnet.runs.folder import BEST, CURVES, LAST, VALIDATION_CURVES
 from spnet.runs.record import read_record
 from spnet.training import validation
@@ -138,15 +142,16 @@ def held_out(config: RunConfig, data: Path) -> TrainingLoader:
 
 
 def test_state_is_preserved() -> None:
-    module = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout())
+    norm = torch.nn.BatchNorm1d(2)
+    module = torch.nn.Sequential(norm, torch.nn.Dropout())
     state = torch.random.get_rng_state()
     with preserve_state(module):
         assert not module.training
         torch.rand(3)
-        module[0].running_mean += 1  # type: ignore[operator]
+        norm.get_buffer("running_mean").add_(1)
     assert module.training
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert module[0].running_mean.tolist() == [0, 0]  # type: ignore[union-attr,operator]
+    assert norm.get_buffer("running_mean").tolist() == [0, 0]
 
 
 def test_curve_tensorboard_and_progress(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,8 +189,8 @@ def test_when_a_run_is_validated(
 
 
 def test_defaults_depend_on_the_data_set(data: Path, small_data: Path, tmp_path: Path) -> None:
-    for stage in ("pretrain", "finetune"):
-        config = override(get_preset("spnet-tiny", stage), options=options(data__root=data))  # type: ignore[arg-type]
+    for stage in get_args(Stage):
+        config = override(get_preset("spnet-tiny", stage), options=options(data__root=data))
         assert (validation_split(config), validation_interval(config)) == ("val", 1)
         assert validation_split(override(config, options=["--data.root", str(small_data)])) is None
     shutil.copytree(data, tmp_path / "data")
@@ -211,7 +216,7 @@ def test_best_weights_and_early_stopping(
     values = [0.2, 0.4, 0.3, 0.6, 0.6, 0.1]
     set_metrics(monkeypatch, values)
     run = tmp_path / "run"
-    keys = {"optimizer__epochs": 6, "validation__patience": patience, "checkpoint__every_n_epochs": 1}
+    keys: dict[str, Any] = {"optimizer__epochs": 6, "validation__patience": patience, "checkpoint__every_n_epochs": 1}
     assert train(data, run, **keys) == 0
     assert len(rows(run)) == last
     epochs = sorted((run / "checkpoints").glob("epoch_*.safetensors"))
@@ -236,16 +241,14 @@ def test_in_pre_training_the_lowest_loss_is_the_best(data: Path, tmp_path: Path)
 
 def interrupt_measuring(monkeypatch: pytest.MonkeyPatch, epoch: int, number: int) -> None:
     """A signal comes in the middle of a validation."""
-    original = validation.extract_arrays
+    calls = itertools.count(1)
 
-    def extract_arrays(network: Any, *arguments: Any) -> Any:
-        extract_arrays.calls += 1  # type: ignore[attr-defined]
-        if extract_arrays.calls == epoch:  # type: ignore[attr-defined]
+    def extract(network: SPNet, annotations: Annotations, how: ExtractionConfig) -> EvaluationArrays:
+        if next(calls) == epoch:
             os.kill(os.getpid(), number)
-        return original(network, *arguments)
+        return extract_arrays(network, annotations, how)
 
-    extract_arrays.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(validation, "extract_arrays", extract_arrays)
+    monkeypatch.setattr(validation, "extract_arrays", extract)
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +288,7 @@ def test_the_best_and_the_patience_survive(
 ) -> None:
     """Interrupted in a step; 2 and 5 are the last of an epoch."""
     set_metrics(monkeypatch, [0.5, 0.4, 0.3, 0.6, 0.7])
-    keys = {"optimizer__epochs": 5, "validation__patience": 2}
+    keys: dict[str, Any] = {"optimizer__epochs": 5, "validation__patience": 2}
     original = TrainingModule.training_step
 
     def training_step(self: TrainingModule, batch: Any, index: int) -> torch.Tensor:

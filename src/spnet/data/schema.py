@@ -12,7 +12,7 @@ images are (absolute, or relative to DIR).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ class ProtocolRecord(TypedDict):
     """A retrieval protocol as its file holds it (spnet.evaluation.protocols)."""
 
     queries: list[int] | dict[str, list[int]]  # annotation ids, or the gallery of each: scene ids
-    images: list[int]  # scene ids
+    images: list[int] | Literal["all"]  # scene ids
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class OccurrenceIndex:
         return MatchCandidates(query[place], place, entry[place], self._box[pair], self._detection[pair], num_relevant)
 
 
-def best_matches(candidates: MatchCandidates, similarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def best_matches(candidates: MatchCandidates, similarity: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """The candidates that count as matches, int64 rows into them, given their similarities (M,).
 
     Down the ranking of a scene, each detection takes the free box that it overlaps most, if there is one. So a box is

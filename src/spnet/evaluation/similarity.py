@@ -133,13 +133,13 @@ class GallerySimilarity:
     def _tensor(self, values: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(values).to(self._device)
 
-    def _normalized(self, embeddings: npt.NDArray[np.float32]) -> Tensor:
+    def _normalized(self, embeddings: npt.NDArray[np.floating]) -> Tensor:
         """The embeddings, which must be nobody else's, with length 1; zeros stay zeros."""
         tensor = self._tensor(embeddings.astype(np.float32, copy=False))
         return functional.normalize(tensor, dim=1, out=tensor)
 
 
-def distinct_rows(embeddings: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+def distinct_rows(embeddings: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
     """Rows that together hold each different embedding of (N, E) once, (U,), and which of them equals each row (N,).
 
     The second is None where all differ. Signed zeros are equal.

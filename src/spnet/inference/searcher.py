@@ -19,6 +19,8 @@ from spnet.models.inference import RegionHead, detect_all, embed_regions, iter_q
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 
+Boxes = Tensor | Sequence[Sequence[float]]  # (n, 4) pixels xyxy
+
 
 @dataclass(frozen=True)
 class ImageDetections:
@@ -77,7 +79,7 @@ class Searcher:
         return found
 
     @torch.no_grad()
-    def embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor]) -> list[Tensor]:
+    def embed(self, images: Sequence[ImageLike], boxes: Sequence[Boxes]) -> list[Tensor]:
         """Re-id embeddings (n, E) of the boxes (n, 4) of each image, pixels xyxy. Raises UserError."""
         return self._embed(images, boxes, self.network.embed)
 
@@ -132,7 +134,7 @@ class Searcher:
             raise UserError("no images are given")
         return Detections(**{name: torch.cat([getattr(table, name) for table in tables]) for name in vars(tables[0])})
 
-    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Tensor], head: RegionHead) -> list[Tensor]:
+    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Boxes], head: RegionHead) -> list[Tensor]:
         if len(boxes) != len(images):
             raise UserError(f"{len(images)} images but boxes for {len(boxes)}")
         embedded: list[Tensor] = []

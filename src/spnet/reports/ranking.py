@@ -21,7 +21,7 @@ class RankedQuery:
     image: npt.NDArray[np.int64]  # (K,) id of the scene
     box: npt.NDArray[np.floating]  # (K, 4) pixels xyxy
     score: npt.NDArray[np.floating]  # (K,)
-    similarity: npt.NDArray[np.float32]  # (K,) cosine, -1..1
+    similarity: npt.NDArray[np.floating]  # (K,) cosine, -1..1
     is_match: npt.NDArray[np.bool_]  # (K,) the person, as the evaluator counts it
 
 
@@ -65,6 +65,6 @@ def rank_queries(
     return rankings
 
 
-def _normalized(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _normalized(embeddings: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return np.asarray(embeddings / np.maximum(lengths, 1e-12))

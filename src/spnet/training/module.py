@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -103,7 +103,7 @@ class TrainingModule(L.LightningModule):
         if teacher is not None and not released:
             teacher.ema_update(self.network)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Make AdamW and its schedule, which sets the learning rate at every step."""
         optimizer = make_optimizer(self.network, self.config.optimizer)
         schedule = LambdaLR(optimizer, lr_factor(self.config.optimizer, self.epoch_steps))

@@ -1,9 +1,7 @@
 """Subsets of annotation fractions: wrong boxes, and the numbers they may have."""
 
-from typing import Any
-
 from spnet.data.converters.fraction_subsets import FIRST_NOISE_ID, fraction_subsets
-from spnet.data.schema import Split, image_record, person_record
+from spnet.data.schema import PersonRecord, Split, image_record, person_record
 
 
 def make_split(first: int, scenes: int, person_offset: int = 0) -> Split:
@@ -20,7 +18,7 @@ def make_split(first: int, scenes: int, person_offset: int = 0) -> Split:
     return split
 
 
-def wrong_boxes(subsets: dict[str, Split]) -> list[dict[str, Any]]:
+def wrong_boxes(subsets: dict[str, Split]) -> list[PersonRecord]:
     right = {record["id"] for record in subsets["p100"].annotations}
     return [record for record in subsets["p180"].annotations if record["id"] not in right]
 

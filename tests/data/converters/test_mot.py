@@ -30,7 +30,7 @@ def test_queries_are_boxes_of_people_seen_again(tmp_path: Path) -> None:
     converted = prepare_mot([make_sequence(tmp_path / "street", rows=rows)])
     test = converted.splits["test"]
     people = {record["id"]: record["person_id"] for record in test.annotations}
-    assert [people[query] for query in converted.protocols["test"]["queries"]] == [0, 0, 0]
+    assert [people[int(query)] for query in converted.protocols["test"]["queries"]] == [0, 0, 0]
     assert converted.protocols["test"]["images"] == [6, 7, 8]
 
 

@@ -52,7 +52,10 @@ def test_galleries_by_camera() -> None:
     prepared = prepare_prw(SOURCES["prw"])
     camera = {image["id"]: image["cam_id"] for image in prepared.splits["test"].images}
     scene = {record["id"]: record["image_id"] for record in prepared.splits["test"].annotations}
-    for query, gallery in prepared.protocols["same_cam_id"]["queries"].items():
-        others = prepared.protocols["cross_cam_id"]["queries"][query]
+    same, cross = (prepared.protocols[name]["queries"] for name in ("same_cam_id", "cross_cam_id"))
+    assert isinstance(same, dict)
+    assert isinstance(cross, dict)
+    for query, gallery in same.items():
+        others = cross[query]
         assert {camera[image] for image in gallery} == {camera[scene[int(query)]]}
         assert sorted(gallery + others) == prepared.protocols["test"]["images"]

@@ -1,10 +1,12 @@
 """Train and val have no identity in common, miniature samples have somebody to search for, nothing is lost."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from spnet.data.converters.splits import add_validation, mini_split, split_by_identity
-from spnet.data.schema import Split, image_record, person_record
+from spnet.data.schema import ProtocolRecord, Split, image_record, person_record
 
 
 def make_split(persons_of_scene: list[list[int]], camera_count: int = 1) -> Split:
@@ -36,8 +38,8 @@ def known(split: Split) -> set[int]:
 
 
 @pytest.mark.parametrize("make", [disconnected, entangled])
-def test_no_person_is_in_both_parts(make: object) -> None:
-    whole = make()  # type: ignore[operator]
+def test_no_person_is_in_both_parts(make: Callable[[], Split]) -> None:
+    whole = make()
     parts = split_by_identity(whole, 10_000)
     assert parts is not None
     train, val, hidden = parts
@@ -51,8 +53,11 @@ def test_no_person_is_in_both_parts(make: object) -> None:
 
 
 def test_only_people_of_both_parts_become_unknown() -> None:
-    assert split_by_identity(disconnected(), 10_000)[2] == {}  # type: ignore[index]
-    train, val, hidden = split_by_identity(entangled(), 10_000)  # type: ignore[misc]
+    apart, mixed = split_by_identity(disconnected(), 10_000), split_by_identity(entangled(), 10_000)
+    assert apart is not None
+    assert mixed is not None
+    assert apart[2] == {}
+    train, val, hidden = mixed
     assert hidden
     assert set(hidden) <= known(train) - known(val)
     assert hidden.total() == sum(record["person_id"] >= 10_000 for record in val.annotations)
@@ -61,19 +66,20 @@ def test_only_people_of_both_parts_become_unknown() -> None:
 
 def test_the_whole_part_is_not_changed() -> None:
     whole = entangled()
-    before = [dict(record) for record in whole.annotations]
+    before = [record.copy() for record in whole.annotations]
     split_by_identity(whole, 10_000)
     assert whole.annotations == before
 
 
 def test_validation_is_added_with_somebody_to_search_for() -> None:
-    splits, protocols = {"trainval": disconnected(), "test": disconnected(8)}, {}
+    splits = {"trainval": disconnected(), "test": disconnected(8)}
+    protocols: dict[str, ProtocolRecord] = {}
     assert add_validation(splits, protocols) == []
     assert list(splits) == ["trainval", "test", "train", "val", "train_mini", "val_mini"]
     for name in ("val", "val_mini"):
         inside = {record["id"]: record for record in splits[name].annotations}
         assert protocols[name]["images"] == [image["id"] for image in splits[name].images]
-        for query in protocols[name]["queries"]:
+        for query in map(int, protocols[name]["queries"]):
             same = [r for r in inside.values() if r["person_id"] == inside[query]["person_id"]]
             assert len({record["image_id"] for record in same}) >= 2
 
@@ -87,16 +93,20 @@ def test_samples_are_small_and_whole() -> None:
 
 
 def test_too_small_a_part_is_said() -> None:
-    splits, protocols = {"trainval": make_split([[1], [1]])}, {}
+    splits = {"trainval": make_split([[1], [1]])}
+    protocols: dict[str, ProtocolRecord] = {}
     assert "too small" in add_validation(splits, protocols)[0]
     assert list(splits) == ["trainval"]
     assert protocols == {}
 
 
 def test_one_query_a_camera() -> None:
-    splits, protocols = {"trainval": make_split([[1 + scene // 8] for scene in range(160)], camera_count=4)}, {}
+    splits = {"trainval": make_split([[1 + scene // 8] for scene in range(160)], camera_count=4)}
+    protocols: dict[str, ProtocolRecord] = {}
     add_validation(splits, protocols)
     camera = {image["id"]: image["cam_id"] for image in splits["val"].images}
     box = {record["id"]: record for record in splits["val"].annotations}
-    views = [(box[query]["person_id"], camera[box[query]["image_id"]]) for query in protocols["val"]["queries"]]
+    views = [
+        (box[query]["person_id"], camera[box[query]["image_id"]]) for query in map(int, protocols["val"]["queries"])
+    ]
     assert len(set(views)) == len(views) == 4 * len(known(splits["val"]))

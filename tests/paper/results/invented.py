@@ -19,7 +19,14 @@ def row(name: str, paper: float | None, own: Sequence[float], **more: Any) -> Ro
 def outcome(*rows: RowOutcome, **fields: Any) -> Outcome:
     """A table of mAP on PRW."""
     columns = (("PRW", ("mAP",)),)
-    given = {"key": "table0", "title": "A table", "note": "", "chart": None, "gains": (), "facts": FACTS}
+    given: dict[str, Any] = {
+        "key": "table0",
+        "title": "A table",
+        "note": "",
+        "chart": None,
+        "gains": (),
+        "facts": FACTS,
+    }
     given |= {"paper_columns": columns, "own_columns": columns}
     return Outcome(rows=rows, **(given | fields))
 
