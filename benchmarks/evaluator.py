@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from emit import emit
@@ -150,7 +151,9 @@ def make_search(case: Case) -> tuple[EvaluationArrays, Protocol]:
     )
 
 
-def listed_gallery(random: np.random.Generator, arrays: EvaluationArrays, query: int, size: int) -> np.ndarray:
+def listed_gallery(
+    random: np.random.Generator, arrays: EvaluationArrays, query: int, size: int
+) -> npt.NDArray[np.int64]:
     """Distinct scenes, those with the person among them."""
     with_person = np.unique(arrays.gt_image[arrays.gt_person == arrays.gt_person[query]])
     return np.unique(np.append(with_person, random.permutation(arrays.image_ids)[: size - len(with_person)]))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from spnet.data.schema import Annotations
@@ -11,7 +12,7 @@ from spnet.data.schema import Annotations
 PERSONS = 5  # boxes a scene
 
 
-def street_like(width: int, height: int, seed: int) -> np.ndarray:
+def street_like(width: int, height: int, seed: int) -> npt.NDArray[np.uint8]:
     """(height, width, 3) uint8: light, surfaces, edges and film grain, in octaves as natural images have them."""
     generator = np.random.default_rng(seed)
     image = np.full((height, width, 3), 110, np.float32)

@@ -15,7 +15,7 @@ IMAGE = (160, 120)
 WINDOW = (150, 260)
 
 
-def smooth_image(width: int, height: int) -> np.ndarray:
+def smooth_image(width: int, height: int) -> npt.NDArray[np.uint8]:
     """An image without fine detail: all ways of interpolating it agree, a shift or a wrong scale does not."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     channels = [110 + 90 * np.sin(x / 17 + k) * np.cos(y / 13 - k) + x * 0.2 for k in range(3)]
@@ -23,39 +23,40 @@ def smooth_image(width: int, height: int) -> np.ndarray:
     return pixels
 
 
-def random_boxes(generator: np.random.Generator, count: int) -> np.ndarray:
+def random_boxes(generator: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
     size = generator.uniform((6, 10), (50, 90), (count, 2))
     corner = generator.uniform(0, 1, (count, 2)) * (np.asarray(IMAGE) - size)
     return np.concatenate([corner, corner + size], axis=1)
 
 
-def draw(name: Name, seed: int, crop_size: int) -> tuple[np.ndarray, ViewParams]:
+def draw(name: Name, seed: int, crop_size: int) -> tuple[npt.NDArray[np.float64], ViewParams]:
     generator = np.random.default_rng(seed)
     boxes = random_boxes(generator, int(generator.integers(0, 7)))
     augmentation = Augmentation(name, crop_size=crop_size, min_size=WINDOW[0], max_size=WINDOW[1])
     return boxes, sample_view(augmentation, IMAGE, boxes, generator.random(len(boxes)) < 0.5, generator)
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """One axis after the other: means where it shrinks, bilinear where it grows (OpenCV mixes them up in one call)."""
     for step in ((size[0], pixels.shape[0]), size):
         shrinks = step[0] < pixels.shape[1] or step[1] < pixels.shape[0]
-        pixels = cv2.resize(pixels, step, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        resized = cv2.resize(pixels, step, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        pixels = np.asarray(resized, np.uint8)
     return pixels
 
 
-def pixels_step_by_step(pixels: np.ndarray, plan: ViewParams) -> np.ndarray:
+def pixels_step_by_step(pixels: npt.NDArray[np.uint8], plan: ViewParams) -> npt.NDArray[np.uint8]:
     """Resize; pad; crop; resize; flip: (H, W, 3)."""
     pixels = resize(pixels, plan.resized)
     left, top = (plan.padded[0] - plan.resized[0]) // 2, (plan.padded[1] - plan.resized[1]) // 2
     right, bottom = plan.padded[0] - plan.resized[0] - left, plan.padded[1] - plan.resized[1] - top
-    pixels = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    padded = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
     x1, y1, x2, y2 = plan.crop
-    pixels = resize(np.ascontiguousarray(pixels[y1:y2, x1:x2]), plan.output)
+    pixels = resize(np.ascontiguousarray(padded[y1:y2, x1:x2], np.uint8), plan.output)
     return pixels[:, ::-1] if plan.flipped else pixels
 
 
-def boxes_step_by_step(boxes: np.ndarray, plan: ViewParams) -> tuple[np.ndarray, list[int]]:
+def boxes_step_by_step(boxes: npt.NDArray[np.float64], plan: ViewParams) -> tuple[npt.NDArray[np.float64], list[int]]:
     """The same steps for each box, dropping what is less than 40% visible: boxes and which they are."""
     left, top = (plan.padded[0] - plan.resized[0]) // 2, (plan.padded[1] - plan.resized[1]) // 2
     x1, y1, x2, y2 = plan.crop
@@ -74,7 +75,7 @@ def boxes_step_by_step(boxes: np.ndarray, plan: ViewParams) -> tuple[np.ndarray,
     return np.reshape(moved, (-1, 4)), kept
 
 
-def away_from_edges(plan: ViewParams) -> np.ndarray:
+def away_from_edges(plan: ViewParams) -> npt.NDArray[np.bool_]:
     """(H, W) bool: pixels more than 2 (of any step) from the image's edge, where the steps blend it with black."""
     scale, shift = plan.affine
     ends = np.sort([shift, shift + scale * plan.image], axis=0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from spnet.config.io import parse
@@ -19,7 +20,10 @@ RRC2 = Augmentation(
 
 
 def plans(
-    augmentation: Augmentation, boxes: np.ndarray = BOXES, known: np.ndarray = KNOWN, count: int = 2000
+    augmentation: Augmentation,
+    boxes: npt.NDArray[np.float64] = BOXES,
+    known: npt.NDArray[np.bool_] = KNOWN,
+    count: int = 2000,
 ) -> list[ViewParams]:
     generator = np.random.default_rng(0)
     return [sample_view(augmentation, IMAGE, boxes, known, generator) for _ in range(count)]

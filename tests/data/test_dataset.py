@@ -129,7 +129,7 @@ def test_images_are_kept_while_there_is_room(tmp_path: Path, monkeypatch: pytest
     scenes = PersonSearchDataset(annotations, WRS, seed=0, cache_mb=1)
     reads: list[int] = []
 
-    def read(path: Path, size: tuple[int, int], reduction: int) -> tuple[np.ndarray, int]:
+    def read(path: Path, size: tuple[int, int], reduction: int) -> tuple[npt.NDArray[np.uint8], int]:
         reads.append(1)
         return np.zeros((size[1], size[0], 3), np.uint8), 1
 

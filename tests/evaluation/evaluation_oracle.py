@@ -9,7 +9,7 @@ from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.protocols import Protocol
 
 
-def iou(first: np.ndarray, second: np.ndarray) -> float:
+def iou(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
     a, b = first.astype(float), second.astype(float)
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -18,7 +18,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
-def cosine(first: np.ndarray, second: np.ndarray) -> np.float32:
+def cosine(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> np.float32:
     a, b = (torch.nn.functional.normalize(torch.from_numpy(x)[None], dim=1)[0].numpy() for x in (first, second))
     return np.float32(np.dot(a.astype(float), b.astype(float)))
 
@@ -131,12 +131,12 @@ def random_gallery(seed: int) -> tuple[EvaluationArrays, Protocol]:
     return arrays, _protocol(random, arrays)
 
 
-def _boxes(random: np.random.Generator, number: int) -> np.ndarray:
+def _boxes(random: np.random.Generator, number: int) -> npt.NDArray[np.float32]:
     corners = random.integers(0, 12, (number, 2))
     return np.concatenate([corners, corners + random.integers(4, 12, (number, 2))], axis=1).astype(np.float32)
 
 
-def _embeddings(random: np.random.Generator, number: int, spread: bool) -> np.ndarray:
+def _embeddings(random: np.random.Generator, number: int, spread: bool) -> npt.NDArray[np.float32]:
     """Rows of length 2 with four elements ±1 (cosines are multiples of 1/4), or along one axis; times a power of 2."""
     elements = random.choice(np.array([-1, 1], np.float32), (number, 16)) * (np.arange(16) < (4 if spread else 1))
     shuffled = random.permuted(elements, axis=1)
@@ -144,7 +144,7 @@ def _embeddings(random: np.random.Generator, number: int, spread: bool) -> np.nd
     return scaled
 
 
-def _copied(random: np.random.Generator, embeddings: np.ndarray) -> np.ndarray:
+def _copied(random: np.random.Generator, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Every third row, about, is a copy of another: exact ties."""
     number = len(embeddings)
     source = np.where(random.random(number) < 0.3, random.integers(0, max(1, number), number), np.arange(number))

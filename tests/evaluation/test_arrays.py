@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from evaluation_oracle import random_gallery
 
@@ -33,7 +34,7 @@ def test_detections_below_the_score_are_left_out(arrays: EvaluationArrays) -> No
     assert confident_detections(confident, 0.5) is confident
 
 
-def changed(values: np.ndarray, row: int | tuple[int, int], value: object) -> np.ndarray:
+def changed(values: npt.NDArray[Any], row: int | tuple[int, int], value: object) -> npt.NDArray[Any]:
     values = values.copy()
     values[row] = value
     return values

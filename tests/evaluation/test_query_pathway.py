@@ -88,7 +88,7 @@ def search_alone(network: SPNet, annotations: Annotations, row: int, perfect: Ev
     )
 
 
-def only(arrays: EvaluationArrays, scene: int, boxes: np.ndarray) -> EvaluationArrays:
+def only(arrays: EvaluationArrays, scene: int, boxes: npt.NDArray[np.bool_]) -> EvaluationArrays:
     """One scene with some of its annotated boxes (G,) bool."""
     columns = {name: value[boxes] for name, value in vars(arrays).items() if name.startswith("gt")}
     columns |= {
@@ -120,7 +120,7 @@ def naive(network: SPNet, annotations: Annotations, protocol: Protocol) -> tuple
     return precisions, recall, average_precision(np.concatenate(scores), np.concatenate(matched)) * recall
 
 
-def match(arrays: EvaluationArrays) -> np.ndarray:
+def match(arrays: EvaluationArrays) -> npt.NDArray[np.bool_]:
     """Which detections and boxes of one scene are each other's best overlap of at least 0.5."""
     matched = np.zeros(len(arrays.det_box), bool)
     if len(matched):
@@ -211,7 +211,7 @@ def test_a_query_is_searched_in_its_own_galleries_alone(annotations: Annotations
     assert set(zip(scene.tolist(), plan.boxes[query].tolist(), strict=True)) == wanted
 
 
-def extract_like(annotations: Annotations, embeddings: np.ndarray) -> EvaluationArrays:
+def extract_like(annotations: Annotations, embeddings: npt.NDArray[np.float32]) -> EvaluationArrays:
     """The annotations alone."""
     return EvaluationArrays(
         annotations.scene_ids,

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from evaluation_oracle import random_gallery, search
@@ -249,7 +250,7 @@ def is_sort(name: str) -> bool:
         lambda values: torch.from_numpy(values).topk(2),
     ],
 )
-def test_sorted_numbers_are_counted(sort: Callable[[np.ndarray], object]) -> None:
+def test_sorted_numbers_are_counted(sort: Callable[[npt.NDArray[np.float32]], object]) -> None:
     with SortedNumbers() as numbers:
         sort(np.ones((3, 5), np.float32))
     assert numbers.total == 15

@@ -61,7 +61,7 @@ BAD = [
 @pytest.mark.parametrize(("image", "message"), BAD)
 def test_what_is_no_image(image: object, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
-        read_pixels(image)  # type: ignore[arg-type]
+        read_pixels(image)  # type: ignore[arg-type]  # a user's mistake
     assert "\n" not in str(raised.value)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -25,7 +26,7 @@ SIZES = ((64, 96), (64, 96), (90, 60), (200, 300), (64, 96), (50, 120))  # heigh
 
 
 @pytest.fixture(scope="module")
-def images() -> list[np.ndarray]:
+def images() -> list[npt.NDArray[np.uint8]]:
     generator = np.random.default_rng(0)
     return [generator.integers(0, 255, (*size, 3), dtype=np.uint8) for size in SIZES]
 
@@ -36,7 +37,7 @@ def searcher() -> Searcher:
 
 
 @pytest.fixture(scope="module")
-def people(searcher: Searcher, images: list[np.ndarray]) -> list[ImageDetections]:
+def people(searcher: Searcher, images: list[npt.NDArray[np.uint8]]) -> list[ImageDetections]:
     return searcher.detect(images)
 
 
@@ -59,7 +60,9 @@ def test_boxes_are_pixels_of_the_file(people: list[ImageDetections]) -> None:
     assert people[3].boxes[:, 2].max() > 120
 
 
-def test_together_is_one_at_a_time(searcher: Searcher, images: list[np.ndarray], people: list[ImageDetections]) -> None:
+def test_together_is_one_at_a_time(
+    searcher: Searcher, images: list[npt.NDArray[np.uint8]], people: list[ImageDetections]
+) -> None:
     single = Searcher(searcher.network, batch_size=1)
     for image, together in zip(images, people, strict=True):
         (alone,) = single.detect([image])
@@ -68,7 +71,7 @@ def test_together_is_one_at_a_time(searcher: Searcher, images: list[np.ndarray],
 
 
 def test_any_kind_of_image(
-    searcher: Searcher, images: list[np.ndarray], people: list[ImageDetections], tmp_path: Path
+    searcher: Searcher, images: list[npt.NDArray[np.uint8]], people: list[ImageDetections], tmp_path: Path
 ) -> None:
     image = Image.fromarray(images[0])
     image.save(tmp_path / "a.png")
@@ -79,14 +82,14 @@ def test_any_kind_of_image(
 
 
 def test_what_is_detected_embeds_as_it_was(
-    searcher: Searcher, images: list[np.ndarray], people: list[ImageDetections]
+    searcher: Searcher, images: list[npt.NDArray[np.uint8]], people: list[ImageDetections]
 ) -> None:
     embedded = searcher.embed(images, [found.boxes for found in people])
     for found, embeddings in zip(people, embedded, strict=True):
         torch.testing.assert_close(embeddings, found.embeddings, atol=1e-3, rtol=1e-3)
 
 
-def test_boxes_to_embed_may_be_none_or_lists(searcher: Searcher, images: list[np.ndarray]) -> None:
+def test_boxes_to_embed_may_be_none_or_lists(searcher: Searcher, images: list[npt.NDArray[np.uint8]]) -> None:
     boxes: list[Boxes] = [torch.zeros(0, 4), [[5, 5, 30, 60], [20, 2, 50, 50]], torch.tensor([[5, 5, 30, 60]])]
     nobody, two, one = searcher.embed(images[:3], boxes)
     assert (len(nobody), len(two), len(one)) == (0, 2, 1)
@@ -95,7 +98,7 @@ def test_boxes_to_embed_may_be_none_or_lists(searcher: Searcher, images: list[np
 
 
 @pytest.mark.parametrize("heads", ["shared", "separate"])
-def test_find_ranks_the_queried_box_itself_first(heads: str, images: list[np.ndarray]) -> None:
+def test_find_ranks_the_queried_box_itself_first(heads: str, images: list[npt.NDArray[np.uint8]]) -> None:
     searcher = Searcher(make_network(inference=INFERENCE, heads=heads, cascade_steps=1), batch_size=2)
     everyone = searcher.detect(images)
     queries = [(images[number], everyone[number].boxes[0]) for number in (1, 3)]
@@ -108,7 +111,7 @@ def test_find_ranks_the_queried_box_itself_first(heads: str, images: list[np.nda
 
 
 @pytest.mark.parametrize("heads", ["shared", "separate"])
-def test_the_query_centric_path_finds_for_each_query_its_own(heads: str, images: list[np.ndarray]) -> None:
+def test_the_query_centric_path_finds_for_each_query_its_own(heads: str, images: list[npt.NDArray[np.uint8]]) -> None:
     searcher = Searcher(make_network(inference=INFERENCE, heads=heads, cascade_steps=1), batch_size=2)
     queries = [(images[1], [20, 5, 60, 60]), (images[3], [100, 50, 180, 190])]
     rankings = searcher.find(images, queries, "query")
@@ -120,7 +123,7 @@ def test_the_query_centric_path_finds_for_each_query_its_own(heads: str, images:
     assert len(first.boxes) != len(second.boxes) or not torch.equal(first.boxes, second.boxes)
 
 
-def test_queries_do_not_touch_one_another(searcher: Searcher, images: list[np.ndarray]) -> None:
+def test_queries_do_not_touch_one_another(searcher: Searcher, images: list[npt.NDArray[np.uint8]]) -> None:
     queries = [(images[0], [10, 5, 40, 60]), (images[3], (100, 50, 180, 190)), (images[0], [30, 5, 60, 60])]
     for pathway in ("object", "query"):
         together = searcher.find(images[:3], queries, pathway)
@@ -131,7 +134,7 @@ def test_queries_do_not_touch_one_another(searcher: Searcher, images: list[np.nd
 
 
 def test_a_ranking_holds_for_every_image_its_own_people(
-    searcher: Searcher, images: list[np.ndarray], people: list[ImageDetections]
+    searcher: Searcher, images: list[npt.NDArray[np.uint8]], people: list[ImageDetections]
 ) -> None:
     (ranking,) = searcher.find(images, [(images[2], [5, 5, 40, 80])])
     for number, found in enumerate(people):
@@ -139,7 +142,7 @@ def test_a_ranking_holds_for_every_image_its_own_people(
         assert sorted(boxes.tolist()) == sorted(found.boxes.tolist())
 
 
-def test_empty_lists(searcher: Searcher, images: list[np.ndarray]) -> None:
+def test_empty_lists(searcher: Searcher, images: list[npt.NDArray[np.uint8]]) -> None:
     assert searcher.detect([]) == []
     assert searcher.embed([], []) == []
     for pathway in ("object", "query"):
@@ -148,7 +151,7 @@ def test_empty_lists(searcher: Searcher, images: list[np.ndarray]) -> None:
             searcher.find([], [(images[0], [0, 0, 9, 9])], pathway)
 
 
-def test_nobody_anywhere(images: list[np.ndarray]) -> None:
+def test_nobody_anywhere(images: list[npt.NDArray[np.uint8]]) -> None:
     nobody = Searcher(make_network(inference=InferenceConfig(min_size=64, max_size=96, score_threshold=1.0)))
     assert [len(found.boxes) for found in nobody.detect(images[:2])] == [0, 0]
     for pathway in ("object", "query"):
@@ -156,7 +159,7 @@ def test_nobody_anywhere(images: list[np.ndarray]) -> None:
         assert len(ranking.image) == 0
 
 
-def test_mistakes(searcher: Searcher, images: list[np.ndarray]) -> None:
+def test_mistakes(searcher: Searcher, images: list[npt.NDArray[np.uint8]]) -> None:
     with pytest.raises(UserError, match="pathway 'both' is unknown; choose 'object' or 'query'"):
         searcher.find(images, [], "both")  # type: ignore[arg-type]  # a user's mistake
     with pytest.raises(UserError, match="2 images but boxes for 1"):
@@ -168,7 +171,7 @@ def test_mistakes(searcher: Searcher, images: list[np.ndarray]) -> None:
 
 
 def test_save_and_load(
-    searcher: Searcher, images: list[np.ndarray], people: list[ImageDetections], tmp_path: Path
+    searcher: Searcher, images: list[npt.NDArray[np.uint8]], people: list[ImageDetections], tmp_path: Path
 ) -> None:
     searcher.save(tmp_path / "net.safetensors")
     again = Searcher.load(tmp_path / "net.safetensors")
@@ -177,7 +180,7 @@ def test_save_and_load(
         Searcher.load(tmp_path / "none.safetensors")
 
 
-def test_from_a_configuration(images: list[np.ndarray]) -> None:
+def test_from_a_configuration(images: list[npt.NDArray[np.uint8]]) -> None:
     torch.manual_seed(0)
     searcher = Searcher(make_config(inference=INFERENCE))
     assert not searcher.network.training

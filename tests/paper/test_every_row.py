@@ -67,8 +67,8 @@ def take_step(config: RunConfig) -> Step:
     network, _ = build_network(config)
     module = TrainingModule(config, network, loader.scenes.num_identities, len(loader)).train()
     logged: dict[str, Tensor] = {}
-    module.log_dict = lambda values, **options: logged.update(values)  # type: ignore[method-assign]
-    module.log = lambda *arguments, **options: None  # type: ignore[method-assign]
+    module.log_dict = lambda values, **options: logged.update(values)  # type: ignore[method-assign]  # there is no trainer
+    module.log = lambda *arguments, **options: None  # type: ignore[method-assign]  # there is no trainer
     before = {name: value.clone() for name, value in network.state_dict().items()}
     module.training_step(next(iter(loader)), 0).backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.grad_clip_norm)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.io
 from PIL import Image
 
@@ -68,7 +69,7 @@ def edit_lines(path: Path, edit: Callable[[list[str]], None]) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def cells(values: list[Any]) -> np.ndarray:
+def cells(values: list[Any]) -> npt.NDArray[np.object_]:
     """A MATLAB column of cells."""
     column = np.empty((len(values), 1), object)
     column[:, 0] = values

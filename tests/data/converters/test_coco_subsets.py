@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from spnet.data.converters.coco_subsets import sample_fewer, sample_noise, sample_slices, shared_images
 
 
-def random_boxes(seed: int, images: int = 40, boxes: int = 200) -> np.ndarray:
+def random_boxes(seed: int, images: int = 40, boxes: int = 200) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, images, boxes) * 7 + 3
 
 

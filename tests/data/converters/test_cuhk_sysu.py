@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from releases import SOURCES, copy_release, edit_mat
 
 from spnet.data.converters.cuhk_sysu import prepare_cuhk_sysu
@@ -35,7 +36,7 @@ def test_train_and_val_share_nobody(tmp_path: Path) -> None:
 def test_sightings_that_are_no_box_are_counted(tmp_path: Path) -> None:
     root = copy_release("cuhk-sysu", tmp_path / "release")
 
-    def move(content: dict[str, np.ndarray]) -> None:
+    def move(content: dict[str, npt.NDArray[np.void]]) -> None:
         content["Train"][0, 0][0, 0]["scene"][0, 0]["idlocate"] = np.array([[1, 2, 3, 4]])
 
     edit_mat(root / TRAIN, move)
@@ -51,7 +52,7 @@ def test_sightings_that_are_no_box_are_counted(tmp_path: Path) -> None:
 def test_a_box_of_two_persons_stays_with_the_first(tmp_path: Path) -> None:
     root = copy_release("cuhk-sysu", tmp_path / "release")
 
-    def repeat(content: dict[str, np.ndarray]) -> None:
+    def repeat(content: dict[str, npt.NDArray[np.void]]) -> None:
         content["Train"][1, 0][0, 0]["scene"][0, 0] = content["Train"][0, 0][0, 0]["scene"][0, 0]
 
     edit_mat(root / TRAIN, repeat)
