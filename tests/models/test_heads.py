@@ -44,6 +44,18 @@ def test_anchors_are_torchvisions(height: int, width: int) -> None:
     torch.testing.assert_close(table.boxes, expected)
 
 
+def test_anchors_are_made_once_for_each_size() -> None:
+    """Also while evaluating: a tensor made in inference mode could not be used in training afterwards."""
+    head = AnchorHead(4, 6)
+    with torch.inference_mode():
+        first = head(make_pyramid(64, 96)).boxes
+    assert head(make_pyramid(64, 96)).boxes is first
+    assert not first.is_inference()
+    other = head(make_pyramid(96, 64)).boxes
+    assert not torch.equal(other, first)
+    torch.testing.assert_close(head(make_pyramid(64, 96)).boxes, first)
+
+
 def test_anchor_embeddings_stand_in_the_order_of_their_boxes() -> None:
     """A convolution that copies its input, and adds 1,000 for each shape: features and boxes tell the same place."""
     embedder = AnchorHead(2, 2)

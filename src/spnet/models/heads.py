@@ -13,6 +13,7 @@ from spnet.models.norm import FP32BatchNorm1d
 from spnet.models.roi_align import align_regions
 
 ANCHORS_PER_LOCATION = 9
+FeatureShape = tuple[torch.device, tuple[int, int], list[list[int]]]  # padded size of the batch, grid of each level
 REGION_SIZE = 14
 
 
@@ -47,6 +48,7 @@ class AnchorHead(nn.Module):
         nn.init.constant_(self.embed.get_parameter("bias"), -math.log(99))
         sizes = tuple(tuple(int(base_size * 2**level * 2 ** (step / 3)) for step in range(3)) for level in range(5))
         self.generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)
+        self._places: tuple[FeatureShape, Tensor] | None = None
 
     def forward(self, features: FeatureMaps) -> AnchorTable:
         """Levels (B, C, h, w) -> the table, ordered by level, row, column, shape."""
@@ -59,14 +61,18 @@ class AnchorHead(nn.Module):
         return maps.permute(0, 3, 4, 1, 2).reshape(batch, -1, self.dims)
 
     def _boxes(self, features: FeatureMaps) -> Tensor:
-        device = features.levels[0].device
-        grids = [[level.shape[2], level.shape[3]] for level in features.levels]
-        height, width = features.padded_size
-        strides = [
-            [torch.tensor(height // rows, device=device), torch.tensor(width // columns, device=device)]
-            for rows, columns in grids
-        ]
-        self.generator.set_cell_anchors(torch.float32, device)
+        """Anchors of these features; kept, since batches of one size follow one another and making them waits."""
+        device, grids = features.levels[0].device, [[level.shape[2], level.shape[3]] for level in features.levels]
+        shape = (device, features.padded_size, grids)
+        if self._places is None or self._places[0] != shape:
+            with torch.inference_mode(False):  # what is made while evaluating serves in training too
+                self._places = shape, self._make_boxes(features.padded_size, grids).to(device)
+        return self._places[1]
+
+    def _make_boxes(self, padded_size: tuple[int, int], grids: list[list[int]]) -> Tensor:
+        height, width = padded_size
+        strides = [[torch.tensor(height // rows), torch.tensor(width // columns)] for rows, columns in grids]
+        self.generator.set_cell_anchors(torch.float32, torch.device("cpu"))
         return torch.cat(self.generator.grid_anchors(grids, strides))
 
 

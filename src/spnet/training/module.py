@@ -82,7 +82,6 @@ class TrainingModule(L.LightningModule):
         total = torch.stack(list(losses.values())).sum()
         logged = {f"loss/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(logged | {"loss/total": total.detach()}, batch_size=len(batch.images))
-        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch.images))
         return total
 
     def on_train_epoch_end(self) -> None:

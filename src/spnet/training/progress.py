@@ -96,4 +96,4 @@ class RunProgress(ProgressBar):
 
 
 def _loss(trainer: L.Trainer) -> float:
-    return float(trainer.callback_metrics.get("loss", float("nan")))
+    return float(trainer.callback_metrics.get("loss/total", float("nan")))
