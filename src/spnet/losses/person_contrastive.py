@@ -57,22 +57,36 @@ class PersonContrastiveMemory(ReidLoss):
     def update(self, embeddings: Tensor, person: Tensor) -> None:
         """Take in teacher embeddings (R, E) of persons (R,): a normalized mean each, ascending, at consecutive places.
 
+        How many persons the rows are stays on the device: there is a slot for each row, and those that no person fills
+        repeat the first one.
+
         Raises:
             UserError: more persons than places.
         """
-        persons, row = person.unique(return_inverse=True)
-        if len(persons) > len(self.persons):
+        if len(person) == 0:
+            return
+        ascending, order = person.sort()
+        rank = (ascending[1:] != ascending[:-1]).cumsum(0)
+        rank = torch.cat([rank.new_zeros(1), rank])  # of each sorted row's person
+        self._check_size(len(person), rank)
+        row = torch.empty_like(rank).scatter_(0, order, rank)
+        sums = embeddings.new_zeros(embeddings.shape, dtype=torch.float32).index_add(0, row, embeddings.float())
+        slot = torch.arange(len(person), device=person.device)
+        slot = torch.where(slot <= rank[-1], slot, 0)
+        places = (self.position + slot) % len(self.persons)
+        nearest = torch.searchsorted(ascending, self.persons).clamp(max=len(person) - 1)
+        self.persons.masked_fill_(ascending[nearest] == self.persons, EMPTY)
+        self.persons.index_copy_(0, places, torch.empty_like(person).scatter_(0, rank, ascending)[slot])
+        self.embeddings.index_copy_(0, places, normalize(sums)[slot])
+        self.position.copy_((self.position + rank[-1] + 1) % len(self.persons))
+
+    def _check_size(self, rows: int, rank: Tensor) -> None:
+        # the number of persons is asked for only where they might be too many
+        if rows > len(self.persons) and (persons := int(rank[-1]) + 1) > len(self.persons):
             raise UserError(
-                f"objective.queue_size {len(self.persons)} is too small for a batch with {len(persons)} persons; "
-                f"choose at least {len(persons)}"
+                f"objective.queue_size {len(self.persons)} is too small for a batch with {persons} persons; "
+                f"choose at least {persons}"
             )
-        embeddings = embeddings.float()
-        sums = embeddings.new_zeros(len(persons), embeddings.shape[1]).index_add(0, row, embeddings)
-        places = (self.position + torch.arange(len(persons), device=person.device)) % len(self.persons)
-        self.persons.masked_fill_(torch.isin(self.persons, persons), EMPTY)
-        self.persons.index_copy_(0, places, persons)
-        self.embeddings.index_copy_(0, places, normalize(sums))
-        self.position.copy_((self.position + len(persons)) % len(self.persons))
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Mean cross-entropy of student embeddings (R, E) whose persons (R,) are in the queue."""
