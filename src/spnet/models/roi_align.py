@@ -37,12 +37,24 @@ def align_regions(features: Tensor, boxes: Tensor, scene: Tensor, scale: float, 
 
 def _align_by_products(features: Tensor, boxes: Tensor, scene: Tensor, size: int) -> Tensor:
     batch, channels, height, width = features.shape
+    slot, slots = _slots(scene, batch)
     with torch.autocast("cpu", enabled=False):
-        by_row = features.permute(0, 2, 1, 3).reshape(batch, height, channels * width).index_select(0, scene)
-        rows = _axis_weights(boxes[:, 1], boxes[:, 3], height, size) @ by_row  # (R, size, C * W)
+        # the boxes of a scene share one product, so that no box needs a copy of its scene's features
+        by_row = features.permute(0, 2, 1, 3).reshape(batch, height, channels * width)
+        own = _axis_weights(boxes[:, 1], boxes[:, 3], height, size)
+        weights = features.new_zeros(batch * slots, size, height).index_copy(0, slot, own)
+        rows = (weights.view(batch, slots * size, height) @ by_row).view(batch * slots, size * channels, width)
         columns = _axis_weights(boxes[:, 0], boxes[:, 2], width, size).transpose(1, 2)
-        cells = rows.view(len(boxes), size * channels, width) @ columns
+        cells = rows.index_select(0, slot) @ columns
     return cells.view(len(boxes), size, channels, size).transpose(1, 2).contiguous()
+
+
+def _slots(scene: Tensor, batch: int) -> tuple[Tensor, int]:
+    """Give each box (R,) a place in a table of `batch` scenes with as many slots as the fullest needs."""
+    ordered, order = scene.sort(stable=True)
+    rank = torch.arange(len(scene)) - torch.searchsorted(ordered, ordered)
+    slots = int(torch.bincount(scene, minlength=1).max())
+    return torch.empty_like(scene).scatter_(0, order, ordered * slots + rank), slots
 
 
 def _axis_weights(start: Tensor, end: Tensor, cells: int, size: int) -> Tensor:
