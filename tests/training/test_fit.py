@@ -21,6 +21,7 @@ from spnet.models.spnet import SPNet
 from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, read_run_config
 from spnet.runs.record import RECORD_NAME, read_record
 from spnet.training.curves import LossCurves
+from spnet.training.fit import precision_of
 from spnet.training.objective import SPNetLoss
 from spnet.training.transfer import build_network
 from spnet.types import SceneBatch
@@ -218,6 +219,18 @@ def test_a_person_twice_in_a_scene_is_told_once(tmp_path: Path) -> None:
 def test_object_centric_training_has_nothing_to_tell(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     assert train(make_dataset(tmp_path, twice=True), tmp_path / "run") == 0
     assert not [warning for warning in recwarn if "share a scene" in str(warning.message)]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bfloat16", "expected"),
+    [(True, True, "bf16-mixed"), (True, False, "16-mixed"), (False, True, "bf16-mixed"), (False, False, "32-true")],
+)
+def test_automatic_precision(gpu: bool, bfloat16: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
+    assert precision_of("auto") == expected
+    assert precision_of("32-true") == "32-true"
 
 
 def test_precision_and_checkpoints_by_the_step(small_data: Path, tmp_path: Path) -> None:

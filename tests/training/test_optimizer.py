@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from miniature import make_network
 from spnet.config.presets import get_preset
@@ -48,6 +49,20 @@ def test_the_backbone_is_the_backbone_alone() -> None:
     rest = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
     for module in (network.fpn, network.reid, network.anchors):
         assert {id(parameter) for parameter in module.parameters()} <= rest
+
+
+def test_the_fused_kernel_steps_as_the_plain_one() -> None:
+    """It is for GPUs, and there on CPUs too."""
+    updated = []
+    for fused in (False, True):
+        network = make_network()
+        optimizer = make_optimizer(network, UNIFORM, fused)
+        assert bool(optimizer.defaults["fused"]) is fused
+        for parameter in network.parameters():
+            parameter.grad = parameter.detach() * 0.1 + 0.01
+        optimizer.step()
+        updated.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    torch.testing.assert_close(*updated, rtol=1e-5, atol=1e-7)
 
 
 def test_frozen_means_no_gradient_and_no_statistics() -> None:

@@ -223,7 +223,7 @@ class OptimizerConfig(_Schema):
     grad_clip_norm: NonNegativeFloat = 10.0
     """largest norm of the gradient"""
     precision: Precision = "auto"
-    """`auto` is 16-mixed on a GPU, bf16-mixed on a CPU that has it, 32-true elsewhere"""
+    """`auto` is bf16-mixed on a GPU or CPU that has it, 16-mixed on any other GPU, 32-true on any other CPU"""
     checkpoint_every_n_steps: NonNegativeInt = 1000
     """steps between two checkpoints within an epoch; 0: at its end only"""
 

@@ -199,11 +199,14 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measur
 
 
 def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
-    """Resolve `auto` to what the device computes fastest: half precision on a GPU, bfloat16 on a CPU that has it."""
+    """Resolve `auto`: bfloat16 where the device computes fast in it, else half precision on a GPU, float32 on a CPU.
+
+    bfloat16 needs no loss scaling, which would hide a batch that is not finite behind steps left out.
+    """
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
-        return "16-mixed"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 

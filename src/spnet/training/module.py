@@ -104,7 +104,8 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Make AdamW and its schedule, which sets the learning rate at every step."""
-        optimizer = make_optimizer(self.network, self.config.optimizer)
+        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        optimizer = make_optimizer(self.network, self.config.optimizer, fused)
         schedule = LambdaLR(optimizer, lr_factor(self.config.optimizer, self.epoch_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -12,8 +12,14 @@ from spnet.models.spnet import SPNet
 WARMUP_START = 1e-3
 
 
-def make_optimizer(network: SPNet, config: OptimizerConfig) -> AdamW:
-    """AdamW with the backbone as a group of its own; a frozen backbone has none."""
+def make_optimizer(network: SPNet, config: OptimizerConfig, fused: bool = False) -> AdamW:
+    """AdamW with the backbone as a group of its own; a frozen backbone has none.
+
+    Args:
+        network: what is trained.
+        config: rates and decays.
+        fused: one kernel for all parameters, which asks the device nothing; not for use with loss scaling.
+    """
     backbone = set(network.backbone.parameters())
     rest = [parameter for parameter in network.parameters() if parameter not in backbone]
     groups = [{"params": rest, "lr": config.lr, "weight_decay": config.weight_decay, "name": "rest"}]
@@ -23,7 +29,7 @@ def make_optimizer(network: SPNet, config: OptimizerConfig) -> AdamW:
         groups.append(
             {"params": list(network.backbone.parameters()), "lr": rate, "weight_decay": decay, "name": "backbone"}
         )
-    return AdamW(groups)
+    return AdamW(groups, fused=fused or None)
 
 
 def freeze(module: nn.Module) -> None:
