@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 
@@ -35,6 +36,12 @@ class MetricTable:
             stream.write(",".join([str(step), *(f"{value:.6g}" for value in metrics.values())]) + "\n")
 
 
+def read_losses(trainer: L.Trainer) -> dict[str, float]:
+    """The losses of the last step, `loss/total` among them; the device is waited for once, not once for each."""
+    losses = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("loss/")}
+    return dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True)) if losses else {}
+
+
 class LossCurves(Callback):
     """Appends the losses to a CSV file, `step` and one column a loss.
 
@@ -58,5 +65,4 @@ class LossCurves(Callback):
         """Write a row every `every` steps."""
         if trainer.global_step % self.every or not trainer.is_global_zero:
             return
-        losses = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("loss/")}
-        self.table.append(trainer.global_step, losses)
+        self.table.append(trainer.global_step, read_losses(trainer))

@@ -6,6 +6,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from spnet.errors import UserError
+from spnet.training.curves import read_losses
 
 
 class NonFiniteWeights(UserError):
@@ -26,7 +27,7 @@ class StopOnNonFinite(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Check the loss or the weights. Raises NonFiniteWeights if training has diverged."""
-        overflow = trainer.global_step % self.every == 0 and not math.isfinite(trainer.callback_metrics["loss/total"])
+        overflow = trainer.global_step % self.every == 0 and not math.isfinite(read_losses(trainer)["loss/total"])
         if overflow or trainer.is_last_batch:
             self._check(trainer, pl_module)
 

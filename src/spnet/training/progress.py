@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from spnet.training.curves import read_losses
+
 logger = logging.getLogger(__name__)
 
 LEAST_SECONDS = 0.2  # between two updates of the loss shown, each of which waits for the device
@@ -96,4 +98,4 @@ class RunProgress(ProgressBar):
 
 
 def _loss(trainer: L.Trainer) -> float:
-    return float(trainer.callback_metrics.get("loss/total", float("nan")))
+    return read_losses(trainer).get("loss/total", float("nan"))
