@@ -110,7 +110,7 @@ def test_nothing_gives_zero_that_goes_backward() -> None:
     assert memory.table.abs().sum() == 0
 
 
-def test_strangers_take_no_loss_but_count_in_the_mean() -> None:
+def test_unknown_persons_take_no_loss_but_count_in_the_mean() -> None:
     memory = OIM(2, 4, 2)
     memory.update(torch.eye(4)[:2], torch.tensor([0, 1]))
     alone = memory(torch.ones(1, 4), torch.tensor([0]))
@@ -124,6 +124,18 @@ def test_no_queue_and_no_known_identities() -> None:
     strangers_only = OIM(0, 4, 2)
     strangers_only.update(torch.eye(4)[:1], torch.tensor([-1]))
     assert strangers_only(torch.eye(4)[:1], torch.tensor([-1])).item() == 0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_samples_that_are_not_finite_do_not_enter(bad: float) -> None:
+    memory, clean = OIM(2, 3, 4), OIM(2, 3, 4)
+    samples, identity = torch.randn(6, 3), torch.tensor([0, 1, 0, -1, -1, 1])
+    spoilt = samples.clone()
+    spoilt[[2, 3]] = bad
+    memory.update(spoilt, identity)
+    clean.update(samples[[0, 1, 4, 5]], identity[[0, 1, 4, 5]])
+    for name, value in clean.state_dict().items():
+        torch.testing.assert_close(memory.state_dict()[name], value)
 
 
 def test_state_holds_memory_and_position() -> None:

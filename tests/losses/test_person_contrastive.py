@@ -82,6 +82,23 @@ def test_more_persons_than_places_is_the_users_mistake_and_changes_nothing() -> 
         assert torch.equal(value, before[name]), name
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_embeddings_that_are_not_finite_do_not_enter(bad: float) -> None:
+    """A person with one finite row has that one; a person without any has an empty place, and no loss."""
+    memory = PersonContrastiveMemory(4, 2)
+    taught = torch.tensor([[bad, 0.0], [0.0, 2.0], [bad, bad]])
+    memory.update(taught, torch.tensor([3, 3, 5]))
+    assert memory.persons.tolist() == [3, EMPTY, EMPTY, EMPTY]
+    assert memory.embeddings.isfinite().all()
+    assert memory.embeddings[0].tolist() == [0.0, 1.0]
+    students = torch.eye(2, requires_grad=True)
+    loss = memory(students, torch.tensor([3, 5]))
+    assert loss.item() == 0  # 3 is alone in the queue, 5 is not in it
+    PersonContrastiveMemory(4, 2)(students, torch.tensor([3, 5])).backward()
+    assert students.grad is not None
+    assert students.grad.isfinite().all()
+
+
 def test_gradient_is_that_of_the_loop() -> None:
     generator = torch.Generator().manual_seed(6)
     memory = PersonContrastiveMemory(5, 4)

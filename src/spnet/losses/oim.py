@@ -11,6 +11,8 @@ from spnet.config.schema import ObjectiveConfig
 from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, register, target_rows
 from spnet.types import SceneBatch
 
+UNKNOWN, LEFT_OUT = -1, -2  # identities that no person has
+
 
 @register("oim")
 class OIM(ReidLoss):
@@ -64,8 +66,12 @@ class OIM(ReidLoss):
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, identity: Tensor) -> None:
-        """Take in samples (R, E) in their order: known ones into their rows, unknown ones into the queue."""
+        """Take in samples (R, E) in their order: known ones into their rows, unknown ones into the queue.
+
+        Samples that are not finite are left out: one of them would spoil its row for the rest of a run.
+        """
         embeddings = normalize(embeddings.detach().float())
+        identity = torch.where(embeddings.isfinite().all(1), identity, LEFT_OUT)
         self._update_table(embeddings, identity)
         self._update_queue(embeddings, identity)
 
@@ -94,7 +100,7 @@ class OIM(ReidLoss):
         """Unknown persons at consecutive places; where there are more than places, the last ones stay."""
         if len(self.queue) == 0:
             return
-        unknown = identity < 0
+        unknown = identity == UNKNOWN
         count = unknown.sum()
         rank = unknown.cumsum(0) - 1
         stays = unknown & (rank >= count - len(self.queue))

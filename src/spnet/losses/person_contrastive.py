@@ -58,7 +58,7 @@ class PersonContrastiveMemory(ReidLoss):
         """Take in teacher embeddings (R, E) of persons (R,): a normalized mean each, ascending, at consecutive places.
 
         How many persons the rows are stays on the device: there is a slot for each row, and those that no person fills
-        repeat the first one.
+        repeat the first one. Rows that are not finite do not count; the place of a person without any other is empty.
 
         Raises:
             UserError: more persons than places.
@@ -70,13 +70,17 @@ class PersonContrastiveMemory(ReidLoss):
         rank = torch.cat([rank.new_zeros(1), rank])  # of each sorted row's person
         self._check_size(len(person), rank)
         row = torch.empty_like(rank).scatter_(0, order, rank)
-        sums = embeddings.new_zeros(embeddings.shape, dtype=torch.float32).index_add(0, row, embeddings.float())
+        finite = embeddings.isfinite().all(1)
+        sums = embeddings.new_zeros(embeddings.shape, dtype=torch.float32)
+        sums = sums.index_add(0, row, torch.where(finite[:, None], embeddings.float(), 0))
+        taught = torch.zeros_like(row).index_add(0, row, finite.long()) > 0
+        persons = torch.where(taught, torch.empty_like(person).scatter_(0, rank, ascending), EMPTY)
         slot = torch.arange(len(person), device=person.device)
         slot = torch.where(slot <= rank[-1], slot, 0)
         places = (self.position + slot) % len(self.persons)
         nearest = torch.searchsorted(ascending, self.persons).clamp(max=len(person) - 1)
         self.persons.masked_fill_(ascending[nearest] == self.persons, EMPTY)
-        self.persons.index_copy_(0, places, torch.empty_like(person).scatter_(0, rank, ascending)[slot])
+        self.persons.index_copy_(0, places, persons[slot])
         self.embeddings.index_copy_(0, places, normalize(sums)[slot])
         self.position.copy_((self.position + rank[-1] + 1) % len(self.persons))
 
@@ -89,9 +93,11 @@ class PersonContrastiveMemory(ReidLoss):
             )
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
-        """Mean cross-entropy of student embeddings (R, E) whose persons (R,) are in the queue."""
+        """Mean cross-entropy of student embeddings (R, E) with persons (R,), 0 for a person who is not in the queue."""
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = normalize(embeddings.float()) @ self.embeddings.T
-        logits = (cosines * self.logit_scale).masked_fill(self.persons == EMPTY, -torch.inf)
-        place = (self.persons == person[:, None]).int().argmax(1)
-        return cross_entropy(logits, place, reduction="sum") / max(1, len(person))
+        lowest = torch.finfo(cosines.dtype).min  # not infinite: an empty queue gives no NaN
+        logits = (cosines * self.logit_scale).masked_fill(self.persons == EMPTY, lowest)
+        own = self.persons == person[:, None]
+        losses = cross_entropy(logits, own.int().argmax(1), reduction="none")
+        return torch.where(own.any(1), losses, 0).sum() / max(1, len(person))
