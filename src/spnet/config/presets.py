@@ -90,16 +90,17 @@ def spnet_lite(stage: Stage, pathway: PathwayName) -> RunConfig:
     model = ModelConfig(backbone, location_dim=64, reid_dim=64, inference=inference)
     run = (pretraining if stage == "pretrain" else finetuning)(model, pathway)
     # few crops around all boxes: they make the people of a wide scene so narrow that half of them fit no anchor
-    augmentation = Augmentation("rrc_window", 224, (0.5, 1.5), 480, 800, 0.1, run.data.augmentation.num_views)
+    augmentation = Augmentation("rrc_window", 320, (0.5, 1.5), 480, 800, 0.1, run.data.augmentation.num_views)
+    # depthwise convolutions are slower in bfloat16 on a CPU; long training is what precise boxes need most
+    optimizer = OptimizerConfig(lr=1e-3, warmup_steps=100, precision="32-true")
     if stage == "pretrain":
-        optimizer = OptimizerConfig(lr=1e-3, weight_decay=1e-3, warmup_steps=100)
+        optimizer = replace(optimizer, weight_decay=1e-3)
         objective = replace(run.objective, queue_size=4096, ema_decay=0.99)
     else:
-        optimizer = OptimizerConfig(epochs=60, lr=1e-3, warmup_steps=100)
         objective = replace(run.objective, queue_size=256, logit_scale=10.0)
     # few candidates: on a CPU, pooling regions costs more than the backbone
     objective = replace(objective, samples_per_image=32, samples_per_pair=32, reid_samples_per_pair=4)
-    data = replace(run.data, augmentation=augmentation, num_workers=1, cache_mb=1000)
+    data = replace(run.data, augmentation=augmentation, batch_size=4, num_workers=1, cache_mb=1000)
     return replace(run, objective=objective, data=data, optimizer=optimizer)
 
 
