@@ -16,6 +16,7 @@ from miniature import ROWS, make_batch, make_network
 from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.oim import OIM
+from spnet.models.backbone import Backbone
 from spnet.models.boxes import clip
 from spnet.models.cascade import CascadeStage, train_steps
 from spnet.models.spnet import SPNet
@@ -311,6 +312,22 @@ def test_batch_logits_learn_from_anchors_and_score_by_the_candidates_statistics(
     assert not scoring.get_parameter("norm.weight").requires_grad
     assert scoring.get_buffer("norm.running_mean") != 0
     assert scoring.get_buffer("norm.running_mean") != trained.get_buffer("norm.running_mean")
+
+
+def test_images_are_normalized_once_for_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Student, teacher and the initial classifier see the same images; floating point passes unchanged."""
+    conversions: list[bool] = []
+    normalize = Backbone.normalize
+
+    def spy(backbone: Backbone, images: Tensor, sizes: Tensor) -> Tensor:
+        conversions.append(not images.is_floating_point())
+        return normalize(backbone, images, sizes)
+
+    monkeypatch.setattr(Backbone, "normalize", spy)
+    network = make_network(with_classifier=True)
+    SPNetLoss(replace(QUERY, lwf=True), network, identities=2)(network, make_batch())
+    assert sum(conversions) == 1
+    assert len(conversions) > 1
 
 
 def test_measuring_losses_leaves_the_candidates_statistics_alone() -> None:

@@ -84,7 +84,7 @@ def spnet_tiny(stage: Stage, pathway: PathwayName) -> RunConfig:
 
 
 def spnet_lite(stage: Stage, pathway: PathwayName) -> RunConfig:
-    """SPNet-lite: a small ImageNet backbone, for one's own video; overnight on a CPU, in minutes on a GPU."""
+    """SPNet-lite: a small ImageNet backbone, for one's own video; small enough to be trained on a CPU."""
     inference = InferenceConfig(min_size=360, max_size=640)
     backbone = BackboneConfig("tf_efficientnet_lite0", "timm", 0.0)
     model = ModelConfig(backbone, location_dim=64, reid_dim=64, inference=inference)

@@ -46,8 +46,8 @@ _ON_PRW = {"QC": OURS_QC, "OC": OURS_OC}
 _ON_CUHK = {"no pre-training": BASELINE, "PT": OURS_QC}
 
 
-def _only(data: str, figures: PaperMetrics | None) -> PaperMetrics:
-    return {data: figures[data]} if figures else {}
+def _only(data: str, metrics: PaperMetrics | None) -> PaperMetrics:
+    return {data: metrics[data]} if metrics else {}
 
 
 def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], paper: PaperMetrics) -> Row:

@@ -29,7 +29,7 @@ def make_optimizer(network: SPNet, config: OptimizerConfig, fused: bool = False)
         groups.append(
             {"params": list(network.backbone.parameters()), "lr": rate, "weight_decay": decay, "name": "backbone"}
         )
-    return AdamW(groups, fused=fused or None)
+    return AdamW(groups, fused=fused or None)  # None keeps the default of torch; False would not
 
 
 def freeze(module: nn.Module) -> None:
