@@ -1,0 +1,244 @@
+"""The tables of an index in LanceDB, in a folder or on an object store: written part by part, deleted for good.
+
+Lance has no transaction over several tables. So a part of a file is written in three commits, its detections, its
+tracklets, and last the file's row with one part more, which acknowledges both. Rows of parts that are not acknowledged
+are removed before anything else is written.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spnet.errors import UserError
+from spnet.extras import import_extra
+from spnet.files import exclusive_lock
+from spnet.gallery import schema
+from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, SourceRow
+
+if TYPE_CHECKING:
+    import pyarrow
+    from lancedb.table import Table
+
+Row = Mapping[str, Any]
+REWRITE_BATCH = 8192
+PROBES = 20  # cells of the approximate index that are looked into
+REFINE = 10  # times as many candidates of the approximate index are compared exactly
+
+
+class Store:
+    """The tables of one index. Made by `create` or `open`."""
+
+    def __init__(self, uri: str, connection: Any) -> None:
+        self.uri = uri
+        self._connection = connection
+        self._tables: dict[str, Table] = {}
+
+    @staticmethod
+    def is_there(uri: str) -> bool:
+        """Whether there is an index."""
+        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, _connect(uri)).exists()
+
+    @classmethod
+    def open(cls, uri: str) -> "Store":
+        """Open an index. Raises UserError where there is none."""
+        store = cls(uri, _connect(uri))
+        if not cls.is_there(uri):
+            raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
+        return store
+
+    @classmethod
+    def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
+        """Make an index of embeddings of `dims` numbers, or open the one that is there. Raises UserError."""
+        folder = local_folder(uri)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UserError(f"index {uri}: is a file, not a folder")
+        store = cls(uri, _connect(uri))
+        if not store.exists():
+            tables = {
+                TRACKLETS: schema.tracklet_schema(dims),
+                DETECTIONS: schema.detection_schema(dims),
+                SOURCES: schema.source_schema(),
+                ABOUT: schema.about_schema(),  # the last one: with it the index exists
+            }
+            for name, columns in tables.items():
+                store._connection.create_table(name, schema=columns, exist_ok=True)
+            store.set_about(**about)
+        return store
+
+    def exists(self) -> bool:
+        """Whether all tables are there, and the index says what it is."""
+        names = set(self._connection.list_tables().tables)
+        return {TRACKLETS, DETECTIONS, SOURCES, ABOUT} <= names and "fingerprint" in self.about()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other writers out. On an object store there is no lock: let one process write there at a time."""
+        folder = local_folder(self.uri)
+        return exclusive_lock(folder) if folder is not None else nullcontext()
+
+    def table(self, name: str) -> "Table":
+        """A table as it is now."""
+        if name not in self._tables:
+            self._tables[name] = self._connection.open_table(name)
+        self._tables[name].checkout_latest()
+        return self._tables[name]
+
+    def about(self) -> dict[str, Any]:
+        """What is kept about the index as a whole."""
+        rows = self.table(ABOUT).search().to_arrow().to_pylist()
+        return {row["name"]: json.loads(row["value"]) for row in rows}
+
+    def set_about(self, **values: object) -> None:
+        """Keep JSON values about the index as a whole."""
+        rows = [{"name": name, "value": json.dumps(value)} for name, value in values.items()]
+        self._upsert(ABOUT, "name", rows)
+
+    def sources(self) -> list[SourceRow]:
+        """All files, in the order of their names."""
+        rows = self.table(SOURCES).search().to_arrow().to_pylist()
+        return sorted((SourceRow(**row) for row in rows), key=lambda row: row.file)
+
+    def announce(self, sources: Sequence[SourceRow]) -> None:
+        """Enter files before anything of them is written."""
+        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+
+    def write_part(self, sources: Sequence[SourceRow], tracklets: Sequence[Row], detections: Sequence[Row]) -> None:
+        """Write a part of one or more files, then acknowledge it by their rows."""
+        for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
+            if rows:
+                self.table(name).add(_as_arrow(rows, self.table(name).schema))
+        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+
+    def forget(self, sources: Sequence[str]) -> None:
+        """Remove files of which nothing was written."""
+        self.table(SOURCES).delete(one_of("id", sources))
+
+    def recover(self) -> None:
+        """Remove what was written of parts that nobody acknowledged."""
+        for source in self.sources():
+            if not source.done:
+                for name in (TRACKLETS, DETECTIONS):
+                    self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+
+    def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of a table that fulfil a SQL condition."""
+        return self.read(name, where, columns).to_pylist()
+
+    def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> "pyarrow.Table":
+        """Rows of a table that fulfil a SQL condition, as an Arrow table."""
+        query = self.table(name).search()
+        if where:
+            query = query.where(where)
+        if columns:
+            query = query.select(list(columns))
+        return query.to_arrow()
+
+    def count(self, name: str, where: str | None = None) -> int:
+        """Number of rows that fulfil a SQL condition."""
+        return self.table(name).count_rows(where)
+
+    def nearest(
+        self,
+        name: str,
+        direction: npt.NDArray[np.float32],
+        limit: int,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        exact: bool | None = None,
+    ) -> list[dict[str, Any]]:
+        """Rows of the smallest cosine distance (`_distance`) to a direction (E,), among those that fulfil `where`.
+
+        With `exact` every row is compared, else the approximate index is used if there is one.
+        """
+        query = self.table(name).search(direction, vector_column_name="embedding").distance_type("cosine").limit(limit)
+        query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(REFINE)
+        if columns:
+            query = query.select(list(columns))
+        if where:
+            query = query.where(where, prefilter=True)
+        return query.to_arrow().to_pylist()
+
+    def delete(self, where: Mapping[str, str]) -> int:
+        """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""
+        removed = 0
+        for name, condition in where.items():
+            if count := self.count(name, condition):
+                self.table(name).delete(condition)
+                self._rewrite(name)
+                removed += count
+        return removed
+
+    def compact(self) -> None:
+        """Join small files, and drop the versions of more than an hour ago."""
+        for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
+            self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
+
+    def _rewrite(self, name: str) -> None:
+        """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
+        table = self.table(name)
+        indexed = [index.name for index in table.list_indices()]
+        rows = table.search().to_batches(REWRITE_BATCH)
+        self._tables[name] = self._connection.create_table(name, data=rows, schema=table.schema, mode="overwrite")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that readers of old versions fail: so they should
+            self._tables[name].optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        if indexed:
+            self.make_index()
+
+    def make_index(self) -> None:
+        """Build the approximate index of the tracklets' embeddings, and those of the columns that filters use."""
+        from lancedb.index import Bitmap, BTree, IvfPq
+
+        table = self.table(TRACKLETS)
+        dims = table.schema.field("embedding").type.list_size
+        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, dims // 4)))
+        for column in ("camera", "source"):
+            table.create_index(column, config=Bitmap())
+        for column in ("first", "last", "clock_first", "clock_last"):
+            table.create_index(column, config=BTree())
+
+    def _upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
+        if rows:
+            table = self.table(name)
+            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(_as_arrow(rows, table.schema))
+
+
+def quote(text: str) -> str:
+    """A SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """The SQL condition that a column has one of the values."""
+    return f"{column} IN ({', '.join(map(quote, values))})"
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder of an index, None for one on an object store."""
+    return None if "://" in uri else Path(uri)
+
+
+def _connect(uri: str) -> Any:
+    return import_extra("lancedb").connect(uri)
+
+
+def _as_arrow(rows: Sequence[Row], columns: "pyarrow.Schema") -> "pyarrow.Table":
+    pa = import_extra("pyarrow")
+    dims = {field.name: field.type.list_size for field in columns if pa.types.is_fixed_size_list(field.type)}
+    arrays: list[Any] = []
+    for column in columns:
+        values = [row[column.name] for row in rows]
+        if column.name in dims:
+            flat = np.concatenate(values).astype(column.type.value_type.to_pandas_dtype())
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, column.type.value_type), dims[column.name]))
+        else:
+            arrays.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(arrays, schema=columns)
