@@ -63,8 +63,8 @@ def read_info(path: Path) -> VideoInfo:
 def read_frames(path: Path, fps: float | None, begin: float = 0.0) -> Iterator[Frame]:
     """Frames of a video from `begin` seconds on, about `fps` a second; all of them without `fps`.
 
-    The first frame at or after each tick k / fps is taken. Which these are does not depend on `begin`, so reading may go
-    on where it stopped. Damaged packets are skipped.
+    The first frame at or after each tick k / fps is taken. Which these are does not depend on `begin`, so reading may
+    go on where it stopped. Damaged packets are skipped.
 
     Raises:
         UserError: a file that is missing, no video, or without any frame that can be decoded.

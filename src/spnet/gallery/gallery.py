@@ -28,10 +28,8 @@ from spnet.runs.record import file_digest
 FPS = 5.0
 TOP = 20
 COMMIT_SECONDS = 15.0
-RIGHT_WEIGHT, WRONG_WEIGHT = (
-    0.75,
-    0.25,
-)  # Rocchio's β and γ (Manning et al., Introduction to Information Retrieval, 9.1)
+RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.25  # Rocchio's β and γ (Manning et al., Introduction to IR, 2008, 9.1)
+EVERYTHING, LINKING = Filter(), LinkingConfig()
 HIT_COLUMNS = (
     "id", "camera", "file", "first", "last", "clock_first", "clock_last", "frames", "score", "boxes", "times",
     "thumbnails", "_distance",
@@ -116,7 +114,7 @@ class Gallery:
         camera: str | None = None,
         start: str | float | None = None,
         tracks: bool = True,
-        linking: LinkingConfig = LinkingConfig(),
+        linking: LinkingConfig = LINKING,
         progress: Callable[[Progress], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
     ) -> IndexReport:
@@ -180,7 +178,7 @@ class Gallery:
         self,
         queries: QueryLike | Sequence[QueryLike],
         top: int = TOP,
-        where: Filter = Filter(),
+        where: Filter = EVERYTHING,
         min_similarity: float | None = None,
         min_probability: float | None = None,
         exact: bool | None = None,

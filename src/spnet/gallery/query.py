@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from spnet.data.video import read_frame
 from spnet.errors import UserError
@@ -17,7 +17,7 @@ from spnet.inference.images import ImageLike, read_pixels
 from spnet.inference.searcher import ImageDetections
 
 Box = Sequence[float] | Tensor | npt.NDArray[np.floating]  # (4,) pixels xyxy
-QueryLike = ImageLike | tuple[ImageLike, Box] | npt.NDArray[np.float32]
+QueryLike = ImageLike | tuple[ImageLike, Box] | Array
 
 
 def locate(image: ImageLike) -> ImageLike:
@@ -34,13 +34,13 @@ def locate(image: ImageLike) -> ImageLike:
     return image
 
 
-def is_direction(query: QueryLike) -> TypeGuard[npt.NDArray[np.float32]]:
+def is_direction(query: QueryLike) -> TypeIs[Array]:
     """Whether a query is an embedding."""
     return isinstance(query, np.ndarray) and query.ndim == 1
 
 
 def one_person(
-    query: QueryLike, people: Callable[[ImageLike], ImageDetections]
+    query: ImageLike | tuple[ImageLike, Box], people: Callable[[ImageLike], ImageDetections]
 ) -> tuple[npt.NDArray[np.uint8], list[float]]:
     """Pixels (H, W, 3) and the box of a query's person.
 
@@ -66,7 +66,7 @@ def clip_box(shape: tuple[int, ...], box: Box) -> list[float]:
     inside = values.clip(0, limits * 2)
     if (inside[2:] - inside[:2] < 1).any():
         raise UserError(f"box {_text(values)}: lies outside the image of {limits[0]} x {limits[1]} pixels")
-    return inside.tolist()
+    return [float(value) for value in inside]
 
 
 def fuse(embeddings: Sequence[Array]) -> Array:

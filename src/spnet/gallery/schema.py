@@ -89,7 +89,10 @@ def tracklet_schema(dims: int) -> "pyarrow.Schema":
 
 
 def detection_schema(dims: int) -> "pyarrow.Schema":
-    """One person in one frame; `time` and `clock` as in a tracklet. `thumbnail` is there where a track that was still open would need it to go on."""
+    """One person in one frame; `time` and `clock` as in a tracklet.
+
+    `thumbnail` is there where a track that was still open would need it to go on.
+    """
     pa = import_extra("pyarrow")
     kinds = {
         "tracklet": pa.string(),

@@ -25,7 +25,6 @@ from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, SourceRo
 
 if TYPE_CHECKING:
     import pyarrow
-    from lancedb.table import Table
 
 Row = Mapping[str, Any]
 REWRITE_BATCH = 8192
@@ -39,7 +38,7 @@ class Store:
     def __init__(self, uri: str, connection: Any) -> None:
         self.uri = uri
         self._connection = connection
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, Any] = {}  # Any: lancedb's own types name neither queries nor results fully
 
     @staticmethod
     def is_there(uri: str) -> bool:
@@ -83,7 +82,7 @@ class Store:
         folder = local_folder(self.uri)
         return exclusive_lock(folder) if folder is not None else nullcontext()
 
-    def table(self, name: str) -> "Table":
+    def table(self, name: str) -> Any:
         """A table as it is now."""
         if name not in self._tables:
             self._tables[name] = self._connection.open_table(name)
@@ -129,7 +128,8 @@ class Store:
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
-        return self.read(name, where, columns).to_pylist()
+        rows: list[dict[str, Any]] = self.read(name, where, columns).to_pylist()
+        return rows
 
     def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> "pyarrow.Table":
         """Rows of a table that fulfil a SQL condition, as an Arrow table."""
@@ -142,7 +142,7 @@ class Store:
 
     def count(self, name: str, where: str | None = None) -> int:
         """Number of rows that fulfil a SQL condition."""
-        return self.table(name).count_rows(where)
+        return int(self.table(name).count_rows(where))
 
     def nearest(
         self,
@@ -163,7 +163,8 @@ class Store:
             query = query.select(list(columns))
         if where:
             query = query.where(where, prefilter=True)
-        return query.to_arrow().to_pylist()
+        rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
+        return rows
 
     def delete(self, where: Mapping[str, str]) -> int:
         """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""

@@ -33,7 +33,7 @@ def parse_clock(text: str, option: str) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UserError(
-            f"{option} {text}: no time; write 2026-05-31T14:30:00 for the clock's, 1:02:03 or 75.5 for a place in a video"
+            f"{option} {text}: no time; write 2026-05-31T14:30:00, or 1:02:03 or 75.5 for a place in a video"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
