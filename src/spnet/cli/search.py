@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from spnet.gallery.gallery import Gallery
-    from spnet.gallery.query import QueryLike
+    from spnet.gallery.query import Box
     from spnet.gallery.results import Filter, SearchResult
 
 SUMMARY = "search an index for a person: hits by similarity, with camera, file and time"
@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     if queries is None:
         return
     result = search(gallery, queries, arguments)
+    write(gallery, result, queries, arguments)
     if arguments.json:
         print(json.dumps([hit.as_record() for hit in result.hits], indent=1))
     else:
@@ -116,7 +117,7 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise UserError("--blur: belongs to --clips DIR")
 
 
-def read_queries(gallery: "Gallery", arguments: argparse.Namespace) -> "list[QueryLike] | None":
+def read_queries(gallery: "Gallery", arguments: argparse.Namespace) -> "list[tuple[str, Box]] | None":
     """The queries with their boxes; None after listing the people where it is not said which of several is meant."""
     if arguments.box:
         return list(zip(arguments.query, arguments.box, strict=True))
@@ -149,14 +150,32 @@ def read_filter(arguments: argparse.Namespace) -> "Filter":
     return Filter(arguments.camera, (), first, last)
 
 
-def search(gallery: "Gallery", queries: "list[QueryLike]", arguments: argparse.Namespace) -> "SearchResult":
+def search(gallery: "Gallery", queries: "list[tuple[str, Box]]", arguments: argparse.Namespace) -> "SearchResult":
     """Search, and once more with the marks. Raises UserError."""
     exact = True if arguments.exact else None
     limits = (arguments.min_similarity, arguments.min_probability)
     result = gallery.search(queries, arguments.top, read_filter(arguments), *limits, exact)
     if arguments.right or arguments.wrong:
         result = gallery.feedback(result, arguments.right, arguments.wrong, exact)
+    if arguments.pathway == "query":
+        result = gallery.second_look(result, queries)
     return result
+
+
+def write(
+    gallery: "Gallery", result: "SearchResult", queries: "list[tuple[str, Box]]", arguments: argparse.Namespace
+) -> None:
+    """Write the page and the clips that are asked for. Raises UserError."""
+    if arguments.report:
+        from spnet.gallery.page import write_search_page
+        from spnet.gallery.query import one_person
+
+        shown = [one_person(query, gallery.people) for query in queries]
+        write_search_page(arguments.report, result, shown, arguments.index)
+    if arguments.clips:
+        from spnet.gallery.clips import write_clips
+
+        write_clips(arguments.clips, result.hits, gallery.path, arguments.blur)
 
 
 def print_hits(result: "SearchResult") -> None:

@@ -13,9 +13,10 @@ import spnet
 from spnet.errors import UserError
 from spnet.gallery.calibration import Calibration, read_calibration
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
-from spnet.gallery.query import QueryLike, fuse, is_direction, locate, one_person
+from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person
 from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
+from spnet.gallery.second_look import Span, look_again
 from spnet.gallery.sources import find_files, make_source
 from spnet.gallery.store import Store, one_of, quote
 from spnet.gallery.times import Moment, parse_clock
@@ -77,7 +78,7 @@ class Gallery:
         store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
         if store is None and weights is None:
             raise UserError(f"index {uri}: a new index needs weights")
-        gallery = cls(str(uri), store, _weights_file(weights) if weights else None, device, batch_size)
+        gallery = cls(str(uri), store, weights_file(weights) if weights else None, device, batch_size)
         gallery._check_fingerprint()
         return gallery
 
@@ -92,9 +93,13 @@ class Gallery:
     def searcher(self) -> Searcher:
         """The network. Raises UserError where its weights are not there any more, or are other ones."""
         if self._searcher is None:
-            device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-            self._searcher = Searcher.load(self._weights_in_use(), device, self._batch_size)
+            self._searcher = self.load_searcher(self._weights_in_use(), self._device, self._batch_size)
         return self._searcher
+
+    @staticmethod
+    def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searcher:
+        """A network on the given device, or on CUDA where there is one. Raises UserError."""
+        return Searcher.load(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"), batch_size)
 
     @property
     def fingerprint(self) -> str:
@@ -215,6 +220,42 @@ class Gallery:
         direction = rocchio(result.query, self.embeddings(sorted(good)), self.embeddings(sorted(bad)))
         return self._run(replace(result, direction=direction, right=good, wrong=bad), exact)
 
+    def second_look(self, result: SearchResult, queries: Sequence[tuple[ImageLike, Box]]) -> SearchResult:
+        """Add people whom detection missed: the filter's images are searched again, along the query-centric pathway.
+
+        Args:
+            result: of a search; its filter says which cameras, files and times are looked through.
+            queries: images with a box (4,), pixels xyxy: this pathway needs the query itself.
+
+        Raises:
+            UserError: nothing to look through, or a file that cannot be read any more.
+        """
+        located = [one_person((image, box), self.people) for image, box in queries]
+        spans = [span for source in self.sources() if (span := self._span(source, result.where)) is not None]
+        if not spans:
+            raise UserError("--pathway query: no image of the index lies within the filter")
+        hits = list(result.hits)
+        for span in spans:
+            detected: dict[float, list[Any]] = {}
+            for row in self.detections(span.source.file, span.first, span.last):
+                detected.setdefault(row["time"], []).append(row["box"])
+            boxes = {time: np.array(rows, np.float32) for time, rows in detected.items()}
+            hits += look_again(self.searcher, located, span, boxes)
+        calibration, least = self.calibration, self._least(result, self.calibration)
+        judged = [
+            hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
+            for hit in hits
+            if least is None or hit.similarity >= least
+        ]
+        judged.sort(key=lambda hit: -hit.similarity)
+        return replace(result, hits=judged[: result.top])
+
+    def path(self, hit: Hit) -> list[tuple[float, Array]]:
+        """Times (seconds) and boxes (4,) of a hit's person, by time."""
+        rows = self.store.rows(DETECTIONS, f"tracklet = {quote(hit.id)}", ["time", "box"])
+        seen = rows or [{"time": time, "box": box} for time, box in zip(hit.times, hit.boxes, strict=True)]
+        return [(row["time"], np.array(row["box"], np.float32)) for row in sorted(seen, key=lambda row: row["time"])]
+
     def embeddings(self, ids: Sequence[str]) -> Array:
         """Normalized embeddings (n, E) of tracklets, in this order. Raises UserError for an id there is not."""
         rows = self.store.rows(TRACKLETS, one_of("id", ids), ["id", "embedding"]) if ids else []
@@ -291,17 +332,37 @@ class Gallery:
 
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
         calibration = self.calibration
-        least = result.limits.get("min_similarity")
-        if (wanted := result.limits.get("min_probability")) is not None:
-            if calibration is None:
-                raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
-            least = max(-1.0 if least is None else least, calibration.similarity_of(wanted))
+        least = self._least(result, calibration)
         rows = self.store.nearest(
             TRACKLETS, result.direction, result.top, self.condition(result.where), HIT_COLUMNS, exact
         )
         hits = [_hit(row, calibration) for row in rows]
         kept = [hit for hit in hits if least is None or hit.similarity >= least]
         return replace(result, hits=kept, calibrated=calibration is not None)
+
+    def _least(self, result: SearchResult, calibration: Calibration | None) -> float | None:
+        """The lowest similarity that counts. Raises UserError for a probability without calibration."""
+        least = result.limits.get("min_similarity")
+        if (wanted := result.limits.get("min_probability")) is None:
+            return least
+        if calibration is None:
+            raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
+        return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
+
+    def _span(self, source: SourceRow, where: Filter) -> Span | None:
+        """The part of a file that a filter leaves, None for nothing."""
+        files = [str(Path(file).absolute()) for file in where.files]
+        if (where.cameras and source.camera not in where.cameras) or (files and source.file not in files):
+            return None
+        begin, end = 0.0, source.next_time if source.kind == "video" else 0.0
+        for moment, is_first in ((where.first, True), (where.last, False)):
+            if moment is None:
+                continue
+            if moment.is_clock and source.start is None:
+                return None
+            place = moment.seconds - (source.start or 0.0) if moment.is_clock else moment.seconds
+            begin, end = (max(begin, place), end) if is_first else (begin, min(end, place))
+        return Span(source, begin, end) if begin <= end else None
 
     def _source_ids(self, files: Sequence[str]) -> list[str]:
         known = {source.file: source.id for source in self.sources()}
@@ -366,7 +427,8 @@ def _hit(row: dict[str, Any], calibration: Calibration | None) -> Hit:
     return Hit(**row, boxes=boxes, similarity=similarity, probability=probability)
 
 
-def _weights_file(weights: str | Path) -> Path:
+def weights_file(weights: str | Path) -> Path:
+    """The weights file of a run's folder, or the file itself. Raises UserError where there is none."""
     path = Path(weights)
     file = path / WEIGHTS_NAME if path.is_dir() else path
     if not file.is_file():
