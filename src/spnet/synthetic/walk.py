@@ -38,7 +38,9 @@ SPEED = (1.1, 1.6)  # meters a second
 STRIDE = 1.5  # meters a full step takes
 NEAREST = 4.0  # meters
 LANES = 400  # tries to find a lane in view
-BETWEEN = (2.0, 5.0)  # seconds from one camera to the other
+# shares of the length of the videos: the last begin, a passage at most, and from one camera to the other; the sum of
+# the first, two passages and the last is below 1, so that everybody passes both
+LAST_BEGIN, PASSAGE, BETWEEN = 0.3, 0.28, (0.03, 0.1)
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,15 @@ def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int
 
 
 def plan(streets: Sequence[StaticScene], seconds: float, people: int, random: np.random.Generator) -> list[Passage]:
-    """When and where everybody passes: first one camera, then the other, evenly over the videos."""
+    """When and where everybody passes: first one camera, then the other."""
     passages = []
     for person in range(people):
         order = (0, 1) if person % 2 == 0 else (1, 0)
-        begin = 0.5 + (seconds * 0.45) * person / people
+        begin = seconds * LAST_BEGIN * (person + random.uniform(0, 1)) / people
         for camera in order:
             passage = _lane(streets[camera], person, camera, begin, seconds, random)
             passages.append(passage)
-            begin = passage.last + random.uniform(*BETWEEN)
+            begin = passage.last + seconds * random.uniform(*BETWEEN)
     return passages
 
 
@@ -151,7 +153,8 @@ def _lane(
     x, near, far = best
     away = random.random() < 0.5
     speed = float(random.uniform(*SPEED))
-    last = min(begin + (far - near) / speed, seconds)
+    far = min(far, near + speed * seconds * PASSAGE)
+    last = begin + (far - near) / speed
     return Passage(
         person, camera, begin, last, x, near if away else far, speed if away else -speed, sample_pose(random, 0.0)
     )
