@@ -48,10 +48,9 @@ class Store:
     @classmethod
     def open(cls, uri: str) -> "Store":
         """Open an index. Raises UserError where there is none."""
-        store = cls(uri, _connect(uri))
         if not cls.is_there(uri):
             raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
-        return store
+        return cls(uri, _connect(uri))
 
     @classmethod
     def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
@@ -112,7 +111,7 @@ class Store:
         """Write a part of one or more files, then acknowledge it by their rows."""
         for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
             if rows:
-                self.table(name).add(_as_arrow(rows, self.table(name).schema))
+                self.table(name).add(self.as_arrow(name, rows))
         self._upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def forget(self, sources: Sequence[str]) -> None:
@@ -181,6 +180,15 @@ class Store:
         for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
             self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
 
+    @property
+    def dims(self) -> int:
+        """Numbers of an embedding."""
+        return int(self.table(TRACKLETS).schema.field("embedding").type.list_size)
+
+    def as_arrow(self, name: str, rows: Sequence[Row]) -> "pyarrow.Table":
+        """Rows as a table's columns have them."""
+        return _as_arrow(rows, self.table(name).schema)
+
     def _rewrite(self, name: str) -> None:
         """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
         table = self.table(name)
@@ -198,8 +206,7 @@ class Store:
         from lancedb.index import Bitmap, BTree, IvfPq
 
         table = self.table(TRACKLETS)
-        dims = table.schema.field("embedding").type.list_size
-        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, dims // 4)))
+        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, self.dims // 4)))
         for column in ("camera", "source"):
             table.create_index(column, config=Bitmap())
         for column in ("first", "last", "clock_first", "clock_last"):
@@ -209,7 +216,7 @@ class Store:
         if rows:
             table = self.table(name)
             merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_as_arrow(rows, table.schema))
+            merge.execute(self.as_arrow(name, rows))
 
 
 def quote(text: str) -> str:
