@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_filters(index: Path, stills: Path, video: Path) -> None:
     gallery = Gallery.open(index)
     direction = np.ones(8, np.float32)
 
-    def ids(**where: object) -> set[str]:
+    def ids(**where: Any) -> set[str]:
         return {hit.id for hit in gallery.search(direction, 1000, replace(Filter(), **where)).hits}
 
     rows = gallery.store.rows(TRACKLETS)
@@ -137,7 +138,8 @@ def test_feedback(index: Path) -> None:
     assert np.allclose(again.direction, expected / np.linalg.norm(expected), atol=1e-6)
     assert np.array_equal(again.query, result.query)
     more = gallery.feedback(again, wrong=right[:1])
-    assert (more.right, more.wrong) == ({right[1]}, {wrong[0], right[0]})
+    assert more.right == frozenset(right[1:])
+    assert more.wrong == frozenset([wrong[0], right[0]])
     assert np.allclose(gallery.feedback(result).direction, result.query)
     with pytest.raises(UserError, match="tracklet nobody: there is none of this id"):
         gallery.feedback(result, ["nobody"])
@@ -145,8 +147,8 @@ def test_feedback(index: Path) -> None:
 
 def test_feedback_moves_towards_the_right_ones() -> None:
     random = np.random.default_rng(0)
-    query, right, wrong = random.normal(size=5), random.normal(size=(3, 5)), random.normal(size=(2, 5))
-    moved = rocchio(query.astype(np.float32), right, wrong)
+    query, right, wrong = (random.normal(size=size).astype(np.float32) for size in (5, (3, 5), (2, 5)))
+    moved = rocchio(query, right, wrong)
     naive = [query[k] + 0.75 * sum(right[:, k]) / 3 - 0.25 * sum(wrong[:, k]) / 2 for k in range(5)]
     assert np.allclose(moved, np.array(naive) / np.linalg.norm(naive), atol=1e-6)
 
@@ -318,7 +320,7 @@ def test_queries_that_are_none(index: Path, stills: Path, video: Path) -> None:
         (f"{video}@99", "has no frame at or after 99 s"),
     ):
         with pytest.raises(UserError, match=message):
-            gallery.search(query)  # type: ignore[arg-type]  # a list of pairs of which each is a query
+            gallery.search(query)
     with pytest.raises(UserError, match="no query is given"):
         gallery.search([])
 

@@ -43,8 +43,11 @@ def test_overlap_is_the_naive_one(buffer: float) -> None:
 def test_pairs_are_those_of_least_cost(seed: int) -> None:
     """Against every way to pair; a pair that is not allowed costs as much as any number of bad ones."""
     random = np.random.default_rng(seed)
-    count, seen = random.integers(1, 5), random.integers(1, 5)
-    boxes, directions = random_boxes(count + seen, random), normalized(random.normal(size=(count + seen, 3)))
+    count, seen = random.integers(1, 5, 2).tolist()
+    boxes, directions = (
+        random_boxes(count + seen, random),
+        normalized(random.normal(size=(count + seen, 3)).astype(np.float32)),
+    )
     nothing = np.zeros(4, np.float32)
     tracks = [Track(row, 0.0, 0.0, boxes[row], nothing, directions[row]) for row in range(count)]
     found = match(tracks, 0.2, boxes[count:], directions[count:], CONFIG)
@@ -56,7 +59,7 @@ def test_pairs_are_those_of_least_cost(seed: int) -> None:
             return 1e3
         return CONFIG.similarity_weight * (1 - similarity) + (1 - CONFIG.similarity_weight) * (1 - overlap)
 
-    small, large = sorted((int(count), int(seen)))
+    small, large = sorted((count, seen))
     ways = permutations(range(large), small)
     pairings = [[(row, way[row]) if count <= seen else (way[row], row) for row in range(small)] for way in ways]
     best = min(pairings, key=lambda pairs: sum(cost(*pair) for pair in pairs))
