@@ -67,7 +67,10 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = [read_video(folder, Counter()) for folder in arguments.sequence]
     with tempfile.TemporaryDirectory() as folder:
-        files = [write(video, Path(folder) / f"{path.name}.mp4") for video, path in zip(videos, arguments.sequence)]
+        files = [
+            write(video, Path(folder) / f"{path.name}.mp4")
+            for video, path in zip(videos, arguments.sequence, strict=True)
+        ]
         gallery = Gallery.open(Path(folder) / "index", arguments.weights, create=True)
         began = time.perf_counter()
         report = gallery.add(*files, fps=None)
@@ -141,7 +144,9 @@ def judge(table: Table, people: Sequence[Person], queries: Sequence[Array]) -> d
         order = order[counted[order]]
         measured["detections"].append(measure(order, np.arange(len(order)), right, table.frame, len(person.boxes)))
         share = np.bincount(table.tracklet, right, len(table.directions)) / np.bincount(table.tracklet)
-        good, bad, direction = set(), set(), query
+        good: set[int] = set()
+        bad: set[int] = set()
+        direction = query
         for name in names[1:]:
             ranked = np.argsort(-(table.directions @ direction), kind="stable")
             rank = np.empty(len(ranked), np.int64)
