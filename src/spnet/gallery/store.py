@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 REWRITE_BATCH = 8192
-PROBES = 20  # cells of the approximate index that are looked into
+PROBES, FILTERED_PROBES = (
+    40,
+    160,
+)  # cells of the approximate index that are looked into: a filter leaves few rows in each
 REFINE = 10  # times as many candidates of the approximate index are compared exactly
 
 
@@ -157,7 +160,11 @@ class Store:
         With `exact` every row is compared, else the approximate index is used if there is one.
         """
         query = self.table(name).search(direction, vector_column_name="embedding").distance_type("cosine").limit(limit)
-        query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(REFINE)
+        query = (
+            query.bypass_vector_index()
+            if exact
+            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(REFINE)
+        )
         if columns:
             query = query.select(list(columns))
         if where:
