@@ -11,12 +11,15 @@ import pytest
 from PIL import Image
 
 from footage import INFERENCE, START, bytes_on_disk, render, write_walk
+from miniature import make_network
 from spnet import Filter, Gallery
 from spnet.errors import UserError
 from spnet.gallery.gallery import rocchio
 from spnet.gallery.indexer import Progress
+from spnet.gallery.page import write_search_page
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.times import Moment
+from spnet.models.checkpoints import save_weights
 
 Stop = Callable[[Progress], None]
 
@@ -352,3 +355,18 @@ def test_supervision_is_named_where_it_is_missing(index: Path) -> None:
             result.to_supervision()
     else:
         assert result.to_supervision().xyxy.shape == (5, 4)
+
+
+def test_nobody_anywhere(video: Path, tmp_path: Path) -> None:
+    """A network that finds nobody makes an index that answers."""
+    weights = tmp_path / "nobody.safetensors"
+    save_weights(weights, make_network(inference=replace(INFERENCE, score_threshold=1.0)), "object")
+    gallery = Gallery.open(tmp_path / "index", weights, create=True)
+    assert gallery.add(video, fps=2).frames == 8
+    result = gallery.search((video.with_name("gate.mp4@1"), [4, 12, 20, 56]))
+    assert len(result) == 0
+    assert gallery.cameras() == ["gate"]
+    write_search_page(tmp_path / "hits.html", result, [], "index")
+    assert len(result.to_pandas()) == 0
+    gallery.delete(videos=[video])
+    assert gallery.sources() == []
