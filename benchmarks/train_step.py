@@ -30,6 +30,7 @@ from spnet.training.cpu import flush_denormals, keep_freed_memory
 from spnet.training.fit import precision_of
 from spnet.training.objective import SPNetLoss
 from spnet.training.optimizer import make_optimizer
+from spnet.training.teacher import Teacher
 from spnet.types import SceneBatch, Targets
 
 BOXES = 3  # of a scene
@@ -142,8 +143,11 @@ class Step:
             parts = [self.network.anchor_table(features).embeddings.float().mean()]
             parts += [head(features, *places).mean() for head, places in self.regions]
             if self.objective.teacher is not None:
-                self.objective.teacher(self.batch, [p for head, p in self.regions if head is self.network.reid])
+                self.teach(self.objective.teacher)
         return torch.stack(parts).sum()
+
+    def teach(self, teacher: Teacher) -> None:
+        teacher.embed(teacher.features(self.batch), [p for head, p in self.regions if head is self.network.reid])
 
     def median(self, work: Callable[[], object], rounds: int) -> float:
         return statistics.median(self.seconds(work) for _ in range(rounds))

@@ -139,7 +139,7 @@ def test_the_person_queue_remembers_the_teachers_embeddings_before_the_loss() ->
     objective = SPNetLoss(replace(QUERY, reid_box_source="gt"), network, identities=2)
     assert objective.teacher is not None
     targets = batch.targets
-    taught = objective.teacher(batch, [(targets.boxes, targets.scene)])
+    taught = objective.teacher.embed(objective.teacher.features(batch), [(targets.boxes, targets.scene)])
     losses = objective(network, batch)
     assert torch.isfinite(losses["reid"])
     memory = objective.memory.state_dict()

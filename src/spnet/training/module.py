@@ -3,12 +3,14 @@
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.models.checkpoints import diff_state_dict
@@ -16,8 +18,6 @@ from spnet.models.spnet import SPNet
 from spnet.training.objective import SPNetLoss
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
-
-RandomStates = tuple[Tensor | None, Tensor | None]  # of the CPU and of the GPU
 
 
 class TrainingModule(L.LightningModule):
@@ -37,7 +37,6 @@ class TrainingModule(L.LightningModule):
         self.objective = SPNetLoss(config.objective, network, identities)
         self.epoch_steps = epoch_steps
         self.warned = False
-        self._random_states: RandomStates | None = None
         if config.optimizer.freeze_backbone:
             freeze(network.backbone)
 
@@ -49,32 +48,20 @@ class TrainingModule(L.LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the random state too, since candidates and pairs are sampled in the step."""
-        processor, device = self._random_states or _random_states()
-        checkpoint["random_state"] = processor
-        if device is not None:
-            checkpoint["random_state_cuda"] = device
+        """Save how many processes there are: they share a batch, so others would go on differently."""
+        checkpoint["world_size"] = distributed.world_size()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state until the first step: Lightning samples numbers before it.
-
-        Raises:
-            UserError: a checkpoint of other data or another configuration.
-        """
+        """Refuse the checkpoint of another run. Raises UserError."""
         if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
-        self._random_states = (checkpoint.get("random_state"), checkpoint.get("random_state_cuda"))
+        if (there := checkpoint["world_size"]) != (here := distributed.world_size()):
+            raise UserError(f"the checkpoint is of a run of {there} processes, this one has {here}")
 
     def on_train_batch_start(self, batch: SceneBatch, index: int) -> None:
-        """Restore the random state of a resumed run."""
-        if self._random_states is None:
-            return
-        processor, device = self._random_states
-        self._random_states = None
-        if processor is not None:
-            torch.random.set_rng_state(processor.cpu())
-        if device is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(device.cpu())
+        """Seed what is sampled in the step by its number, so that a resumed run needs no generator's state."""
+        key = (self.config.seed, self.trainer.global_step, distributed.rank())
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: SceneBatch, index: int) -> Tensor:
         """Compute the sum of all losses, and log each."""
@@ -112,7 +99,3 @@ class TrainingModule(L.LightningModule):
     def transfer_batch_to_device(self, batch: SceneBatch, device: torch.device, dataloader_idx: int) -> SceneBatch:
         """Move a batch without waiting for the device."""
         return batch.to(device, non_blocking=True)
-
-
-def _random_states() -> RandomStates:
-    return torch.random.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None

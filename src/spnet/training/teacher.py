@@ -7,6 +7,8 @@ import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from spnet.losses.reid import Places
+from spnet.models.fpn import FeatureMaps
 from spnet.models.spnet import SPNet
 from spnet.types import SceneBatch
 
@@ -35,10 +37,14 @@ class Teacher(nn.Module):
                 module.drop_prob = 0.0
 
     @torch.no_grad()
-    def forward(self, batch: SceneBatch, runs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
+    def features(self, batch: SceneBatch) -> FeatureMaps:
+        """The finest level, P3, of a batch; the head looks at no other."""
         stages = self.backbone(self.backbone.normalize(batch.images, batch.sizes))
-        features = self.fpn(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
+        return self.fpn.finest(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
+
+    @torch.no_grad()
+    def embed(self, features: FeatureMaps, runs: Sequence[Places]) -> Tensor:
+        """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
         return torch.cat([self.reid(features, boxes, scene) for boxes, scene in runs])
 
     @torch.no_grad()
