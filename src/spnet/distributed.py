@@ -4,19 +4,22 @@ Tensors travel by the group that Lightning made (NCCL between GPUs), what the ho
 (Gloo), so that no device is waited for.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.functional import pad
 
 T = TypeVar("T")
+
+# set by torchrun, by Lightning for the processes it starts, and by SLURM
+_RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "SLURM_PROCID")
 
 _alone = False  # inside `alone`
 _PATIENCE = timedelta(days=1)  # the first process alone evaluates, which takes long; one that died is noticed at once
@@ -30,6 +33,11 @@ def world_size() -> int:
 def rank() -> int:
     """The number of this process, 0 is the first."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def follows(processes: int) -> bool:
+    """Whether this is not the first of a run's processes, as the environment says before there is any group."""
+    return processes > 1 and any(os.environ.get(name, "0") != "0" for name in _RANKS)
 
 
 @contextmanager
@@ -47,8 +55,22 @@ def reduce_sum(values: Tensor) -> Tensor:
     """Sum values of one shape over the processes; the gradient is that of the losses of all of them."""
     if world_size() == 1:
         return values
-    total: Tensor = all_reduce(values.contiguous())
+    total: Tensor = _Sum.apply(values)
     return total
+
+
+class _Sum(torch.autograd.Function):
+    """torch has one that takes a gradient too, which it calls deprecated, and no other in public."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(context, gradient)
 
 
 @torch.no_grad()
@@ -79,6 +101,26 @@ def agree(flag: bool) -> bool:
     flags = torch.tensor(int(flag))
     dist.all_reduce(flags, dist.ReduceOp.MAX, group=_hosts())
     return bool(flags)
+
+
+def raise_together(items: Iterator[T], kind: type[Exception]) -> Iterator[T]:
+    """Hand out items, as many as in the other processes; an error of that kind in any of them ends all.
+
+    Raises:
+        kind: in the first process; SystemExit(2) in those that follow, so that it is reported once.
+    """
+    while True:
+        error, item = None, None
+        try:
+            item = next(items, None)
+        except kind as raised:
+            error = raised
+        if agree(error is not None):
+            errors = [one for one in exchange(error) if one is not None]
+            raise errors[0] if rank() == 0 else SystemExit(2)
+        if item is None:
+            return
+        yield item
 
 
 def _counts(count: int) -> list[int]:

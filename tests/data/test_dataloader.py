@@ -11,6 +11,7 @@ import torch
 from feeding import make_annotations
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from spnet import distributed
 from spnet.config.schema import Augmentation
 from spnet.data.dataloader import ResumableSampler, collate, evaluation_loader, training_loader
 from spnet.data.dataset import PersonSearchDataset
@@ -78,13 +79,17 @@ def test_epochs_are_permutations_that_seed_and_epoch_decide() -> None:
 
 
 @pytest.mark.parametrize(("scenes", "world_size"), [(24, 2), (31, 3), (9, 2)])
-def test_processes_share_an_epoch_without_overlap(scenes: int, world_size: int) -> None:
-    shares = [list(ResumableSampler(scenes, 4, 0, rank, world_size)) for rank in range(world_size)]
-    assert {len(share) for share in shares} == {len(ResumableSampler(scenes, 4, 0, 0, world_size))}
+def test_processes_share_an_epoch_without_overlap(
+    scenes: int, world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, shares = list(ResumableSampler(scenes, 4, 0)), []
+    for rank in range(world_size):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        shares.append(list(ResumableSampler(scenes, 4, 0, world_size)))
+    assert {len(share) for share in shares} == {len(ResumableSampler(scenes, 4, 0, world_size))}
     taken = [key for share in shares for key in share]
     assert len(set(taken)) == len(taken) == scenes // (4 * world_size) * 4 * world_size
     # one step of all processes takes what one process would take in as many steps
-    alone = list(ResumableSampler(scenes, 4, 0))
     assert [key for share in shares for key in share[:4]] == alone[: 4 * world_size]
 
 

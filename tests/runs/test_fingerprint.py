@@ -50,6 +50,8 @@ OTHERS: dict[str, Any] = {
     "model.logit_sign": "positive",
     "model.anchor_size": 24,
     "objective.pathway": "object",
+    "trainer.devices": 2,
+    "trainer.nodes": 2,
     "objective.detection": False,
     "objective.samples_per_image": 99,
     "objective.num_pairs": 9,

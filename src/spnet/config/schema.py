@@ -193,7 +193,7 @@ class DataConfig(_Schema):
     """ignore identities: every annotated box is its own person (pre-training on plain boxes)"""
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 8
-    """scenes of a batch, all views counted"""
+    """scenes of a batch of one process, all views counted"""
     drop_last: bool = True
     """leave out the last, partial batch of an epoch; the released code keeps it"""
     num_workers: NonNegativeInt = 4
@@ -258,6 +258,22 @@ class CheckpointConfig(_Schema):
 
 
 @dataclass(frozen=True)
+class TrainerConfig(_Schema):
+    """What a run is trained on."""
+
+    devices: PositiveInt = 1
+    """processes of a machine, each with a GPU of its own or, without any, on the CPU; each has `data.batch_size` scenes
+    a step"""
+    nodes: PositiveInt = 1
+    """machines; started as Lightning does it, by torchrun or SLURM"""
+
+    @property
+    def processes(self) -> int:
+        """Of the whole run."""
+        return self.devices * self.nodes
+
+
+@dataclass(frozen=True)
 class WeightsConfig(_Schema):
     """Where the network's weights come from, beyond the backbone's."""
 
@@ -282,6 +298,7 @@ class RunConfig(_Schema):
     weights: WeightsConfig = WeightsConfig()
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    trainer: TrainerConfig = TrainerConfig()
     logger: LoggerName = "tensorboard"
     """where metrics go beside logs/*.csv: TensorBoard, Lightning's CSV files, Weights & Biases, MLflow or nowhere"""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0

@@ -33,6 +33,10 @@ class FeaturePyramid(nn.Module):
         named = OrderedDict((str(index), stage) for index, stage in enumerate(stages))
         return FeatureMaps(list(self.net(named).values()), sizes, padded_size)
 
+    def beside_finest(self) -> list[nn.Module]:
+        """What `finest` leaves out."""
+        return [*self.net.layer_blocks[1:], self.net.get_submodule("extra_blocks")]
+
     def finest(self, stages: list[Tensor], sizes: Tensor, padded_size: tuple[int, int]) -> FeatureMaps:
         """C3, C4, C5 -> P3 alone, for who needs no anchors: without the convolutions of the other levels."""
         inner = self.net.inner_blocks[-1](stages[-1])

@@ -24,7 +24,9 @@ from typing import Literal
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.strategies import DDPStrategy
 
+from spnet import distributed
 from spnet.config.io import check
 from spnet.config.schema import Precision, RunConfig
 from spnet.data.dataloader import TrainingLoader, training_loader
@@ -69,7 +71,9 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     """
     check(config)
     check_logger(config.logger)
-    _check_output(output, resume)
+    follows = distributed.follows(config.trainer.processes)  # the folder is the first process's
+    if not follows:
+        _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
     measure = make_measure(config)
@@ -77,20 +81,32 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     logger.info(origin)
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
+    timer = Timer()
+    trainer = _make_trainer(config, output, timer, measure)
+    if follows:
+        _follow(trainer, module, loader, output / LAST if resume else None)
+        return output / WEIGHTS_NAME
     record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
     with exclusive_lock(output):
         checkpoint = _check_output(output, resume)  # again: another run may have ended there in the meantime
         _clear(output, keep=resume)
         write_config(output, config)
         write_record(output, record)
-        timer = Timer()
-        trainer = _make_trainer(config, output, timer, measure)
-        keep_freed_memory()
-        with _finalize_on_error(output, record), flush_denormals():
+        with _finalize_on_error(output, record):
             _fit(trainer, module, loader, checkpoint)
         seconds, steps = timer.time_elapsed("train"), trainer.global_step
         write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
         return _save_network(output, module)
+
+
+def _follow(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
+    """Train beside the first process, which keeps the folder and reports what ends all of them."""
+    try:
+        _fit(trainer, module, loader, checkpoint)
+    except NonFiniteWeights:
+        raise SystemExit(2) from None
+    except Interrupted:
+        raise SystemExit(130) from None
 
 
 def _save_network(output: Path, module: TrainingModule) -> Path:
@@ -130,7 +146,14 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
-    return training_loader(scenes, data.batch_size // views, data.num_workers, config.seed, drop_last=data.drop_last)
+    return training_loader(
+        scenes,
+        data.batch_size // views,
+        data.num_workers,
+        config.seed,
+        config.trainer.processes,
+        data.drop_last,
+    )
 
 
 def _check_output(output: Path, resume: bool) -> Path | None:
@@ -169,7 +192,8 @@ def _clear(output: Path, keep: bool) -> None:
 
 
 def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measure | None) -> L.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     optimizer = config.optimizer
     gpu = torch.cuda.is_available()
     saving = [_checkpoint_callback(output, every_n_epochs=1)]
@@ -178,7 +202,9 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measur
     progress, interrupt = RunProgress(), StopOnInterrupt(output / LAST)
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
-        devices=1,
+        devices=config.trainer.devices,
+        num_nodes=config.trainer.nodes,
+        strategy=_strategy(config),
         max_epochs=optimizer.epochs,
         precision=precision_of(optimizer.precision),
         gradient_clip_val=optimizer.grad_clip_norm,
@@ -196,6 +222,15 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measur
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
+
+
+def _strategy(config: RunConfig) -> DDPStrategy | str:
+    """How several processes share gradients: every parameter takes part in every step, buffers are equal already."""
+    if config.trainer.processes == 1:
+        return "auto"
+    if torch.cuda.is_available() and config.trainer.devices > torch.cuda.device_count():
+        raise UserError(f"trainer.devices {config.trainer.devices}: this machine has {torch.cuda.device_count()} GPUs")
+    return DDPStrategy(find_unused_parameters=False, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
@@ -224,9 +259,11 @@ def _checkpoint_callback(output: Path, **when: int) -> ModelCheckpoint:
 
 
 def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
-    with warnings.catch_warnings():
+    keep_freed_memory()
+    with warnings.catch_warnings(), flush_denormals():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")  # its successor is too new
         warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen backbone should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         try:

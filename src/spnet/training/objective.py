@@ -158,6 +158,20 @@ def _most_of_an_identity(targets: Targets, target: Tensor, qualifies: Tensor) ->
     return torch.cat([(same * boxes).sum(1), zeros[:1]]).max()
 
 
+def freeze_unused(network: SPNet, config: ObjectiveConfig) -> None:
+    """Let no parameter wait for a gradient that never comes: several processes share those of all others."""
+    unused: list[nn.Module] = []
+    if config.pathway == "query":
+        unused.append(network.bridges)
+    elif network.config.cascade_steps == 0:
+        unused.append(network.locations)
+    if not config.detection:
+        unused += [network.anchors, network.anchor_logit, network.bridges, network.locations]
+        unused += [network.logits, network.boxes, *network.fpn.beside_finest()]
+    for module in unused:
+        module.requires_grad_(False)
+
+
 def _target_boxes(step: CascadeStage, targets: Targets) -> Tensor:
     """The box (M, 4) each candidate is compared with; an empty box where there is none."""
     row = step.candidates.target
