@@ -34,6 +34,7 @@ def _process(rank: int, work: Work, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     torch.save(work(), folder / f"{rank}.pt")
+    dist.barrier()  # the last collective may still be on its way to the other
     dist.destroy_process_group()
 
 
