@@ -113,6 +113,8 @@ PLACES: dict[str, Any] = {
     "checkpoint.every_n_epochs": 9,
     "checkpoint.teacher": True,
     "logger": "none",
+    "trainer.compile": True,
+    "trainer.grad_checkpointing": True,
 }
 
 

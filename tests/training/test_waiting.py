@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from miniature import ROWS, make_batch, make_network
+from miniature import ROWS, gpu_align_regions, make_batch, make_network
 from spnet.config.schema import ObjectiveConfig
 from spnet.models import heads
-from spnet.models.roi_align import SAMPLES
 from spnet.training.objective import SPNetLoss
 
 WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal", "is_nonzero"}
@@ -47,13 +46,6 @@ class Watch(TorchDispatchMode):
         return of_anchors and tensor.numel() >= self.limit
 
 
-def kernel(features: Tensor, boxes: Tensor, scene: Tensor, scale: float, size: int) -> Tensor:
-    """RoIAlign as on a GPU; the products that stand for it on a CPU ask how many boxes a scene has."""
-    rows = torch.cat([scene[:, None].float(), boxes.detach()], 1)
-    aligned: Tensor = torch.ops.torchvision.roi_align(features.float(), rows, scale, size, size, SAMPLES, False)
-    return aligned
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
 @pytest.mark.parametrize("rows", [ROWS, []], ids=["boxes", "no box"])
 @pytest.mark.parametrize("lwf", [False, True], ids=["", "lwf"])
@@ -70,7 +62,7 @@ def test_a_step_never_waits(
     dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heads, "align_regions", kernel)
+    monkeypatch.setattr(heads, "align_regions", gpu_align_regions)
     network, batch = make_network(heads=shape, cascade_steps=cascade_steps, with_classifier=lwf), make_batch(rows)
     config = ObjectiveConfig(
         pathway=pathway,

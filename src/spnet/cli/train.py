@@ -22,6 +22,7 @@ SHORT = {  # options that stand for a key
     "val-protocol": "validation.protocol",
     "devices": "trainer.devices",
     "nodes": "trainer.nodes",
+    "compile": "trainer.compile",
 }
 
 EXAMPLES = """
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val-protocol", metavar="NAME", help="of retrieval/ (key validation.protocol)")
     parser.add_argument("--devices", type=int, metavar="N", help="processes of a machine (key trainer.devices)")
     parser.add_argument("--nodes", type=int, metavar="N", help="machines (key trainer.nodes)")
+    parser.add_argument("--compile", action="store_const", const="true", help="faster steps (key trainer.compile)")
     parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace, or all of them")
     parser.add_argument(

@@ -266,6 +266,10 @@ class TrainerConfig(_Schema):
     a step"""
     nodes: PositiveInt = 1
     """machines; started as Lightning does it, by torchrun or SLURM"""
+    compile: bool = False
+    """let torch.compile fuse backbone, pyramid, heads and teacher: faster steps after some minutes of compilation"""
+    grad_checkpointing: bool = False
+    """compute activations of backbone and region heads again in the backward pass: less memory, longer steps"""
 
     @property
     def processes(self) -> int:

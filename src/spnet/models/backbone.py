@@ -10,6 +10,7 @@ import timm
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
@@ -146,10 +147,23 @@ class RoIStage(nn.Module):
         super().__init__()
         self.stage = stage
         self.channels_last = channels_last
+        self.grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Compute activations again in the backward pass: block by block where timm's stage can, else all at once."""
+        stages: list[Any] = [module for module in self.stage.modules() if hasattr(module, "grad_checkpointing")]
+        for stage in stages:
+            stage.grad_checkpointing = enable
+        self.grad_checkpointing = enable and not stages
 
     def forward(self, regions: Tensor) -> Tensor:
         if not self.channels_last:
-            output: Tensor = self.stage(regions)
-            return output
-        output = self.stage(regions.permute(0, 2, 3, 1))
-        return output.permute(0, 3, 1, 2).contiguous()
+            return self._run(regions)
+        return self._run(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+    def _run(self, regions: Tensor) -> Tensor:
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self.stage, regions, use_reentrant=False)
+            return recomputed
+        output: Tensor = self.stage(regions)
+        return output

@@ -15,7 +15,7 @@ from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.models.checkpoints import diff_state_dict
 from spnet.models.spnet import SPNet
-from spnet.training.objective import SPNetLoss, freeze_unused
+from spnet.training.objective import SPNetLoss, compile_parts, freeze_unused
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
 
@@ -40,6 +40,9 @@ class TrainingModule(L.LightningModule):
         if config.optimizer.freeze_backbone:
             freeze(network.backbone)
         freeze_unused(network, config.objective)
+        network.set_grad_checkpointing(config.trainer.grad_checkpointing)
+        if config.trainer.compile:
+            compile_parts(network, self.objective)
 
     def train(self, mode: bool = True) -> "TrainingModule":
         """Set the mode of all modules but a frozen backbone, which stays in evaluation mode."""

@@ -172,6 +172,19 @@ def freeze_unused(network: SPNet, config: ObjectiveConfig) -> None:
         module.requires_grad_(False)
 
 
+def compile_parts(network: SPNet, objective: SPNetLoss, backend: str = "inductor") -> None:
+    """Let torch.compile fuse what is heavy, each part one graph; in place, so that no name of a parameter changes."""
+    parts: list[nn.Module] = [network.backbone, network.fpn, network.anchors]
+    heads: list[nn.Module] = [network.reid, *network.locations]
+    if objective.teacher is not None:
+        parts.append(objective.teacher.backbone)
+        heads.append(objective.teacher.reid)
+    # not whole heads: their normalization changes its statistics in place, twice before a step's backward pass
+    parts += [head.get_submodule("pooling.last_stage") for head in heads]
+    for part in parts:
+        part.compile(backend=backend)
+
+
 def _target_boxes(step: CascadeStage, targets: Targets) -> Tensor:
     """The box (M, 4) each candidate is compared with; an empty box where there is none."""
     row = step.candidates.target
