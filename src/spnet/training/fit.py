@@ -50,7 +50,7 @@ from spnet.training.end_of_epoch import EndOfEpoch
 from spnet.training.interrupt import Interrupted, StopOnInterrupt
 from spnet.training.loggers import LOGS, check_logger, make_logger
 from spnet.training.module import TrainingModule
-from spnet.training.nonfinite import NonFiniteWeights, StopOnNonFinite
+from spnet.training.nonfinite import SkipNonFinite, TrainingDiverged
 from spnet.training.progress import RunProgress
 from spnet.training.sealed_checkpoints import SaveState, SealedCheckpoints, choose_checkpoint
 from spnet.training.teacher import teacher_network
@@ -74,7 +74,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
 
     Raises:
         UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
-        NonFiniteWeights: training diverged; the record says so, and the curves are kept.
+        TrainingDiverged: training diverged; the record says so, and the curves are kept.
         KeyboardInterrupt: interrupted by a signal; the state is saved and `resume` continues.
     """
     check(config)
@@ -90,7 +90,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
     timer = Timer()
-    trainer = _make_trainer(config, output, timer, measure)
+    trainer = _make_trainer(config, output, timer, measure, loader.scenes)
     if follows:
         _follow(trainer, module, loader, output / LAST if resume else None)
         return output / WEIGHTS_NAME
@@ -112,7 +112,7 @@ def _follow(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, 
     """Train beside the first process, which keeps the folder and reports what ends all of them."""
     try:
         _fit(trainer, module, loader, checkpoint)
-    except NonFiniteWeights:
+    except TrainingDiverged:
         raise SystemExit(2) from None
     except Interrupted:
         raise SystemExit(130) from None
@@ -133,7 +133,7 @@ def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
     try:
         yield
     except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
-        saved, diverged = bool(checkpoint_files(output)), isinstance(error, NonFiniteWeights)
+        saved, diverged = bool(checkpoint_files(output)), isinstance(error, TrainingDiverged)
         if not saved and not diverged:  # the loss curve shows how it diverged
             shutil.rmtree(output)
         if isinstance(error, UserError):
@@ -202,7 +202,9 @@ def _clear(output: Path, keep: bool) -> None:
             entry.unlink()
 
 
-def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measure | None) -> L.Trainer:
+def _make_trainer(
+    config: RunConfig, output: Path, timer: Timer, measure: Measure | None, scenes: PersonSearchDataset
+) -> L.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     optimizer = config.optimizer
@@ -219,7 +221,7 @@ def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measur
         logger=make_logger(config.logger, output) or False,
         callbacks=[
             LossCurves(output / CURVES),
-            StopOnNonFinite(),
+            SkipNonFinite(scenes.names_of),
             EndOfEpoch(config, output, measure, progress, interrupt),
             progress,
             timer,

@@ -6,6 +6,7 @@ A checkpoint is a file of `torch.save`, a zip archive whose comment is the SHA-2
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,12 +14,15 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
+from spnet import distributed
 from spnet.config.schema import CheckpointConfig
 from spnet.errors import UserError
 from spnet.files import atomic_write
 from spnet.models.torch_file import load_torch_file
 from spnet.runs.folder import LAST, PREVIOUS, checkpoint_files
+from spnet.training.nonfinite import TrainingDiverged, first_non_finite
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +37,11 @@ class SealedCheckpoints(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         """Write a checkpoint atomically; the one before takes the name of `PREVIOUS`.
 
-        Raises UserError where it cannot be written; the checkpoints there were are left as they are.
+        Raises UserError where it cannot be written, TrainingDiverged where numbers of it are not finite; the
+        checkpoints there were are left as they are.
         """
+        if name := first_non_finite(_named_tensors(checkpoint)):
+            raise TrainingDiverged(f"training diverged: at step {checkpoint['global_step']} {name} is not finite")
         file = Path(path)
         file.parent.mkdir(exist_ok=True)
         with atomic_write(file, previous=file.with_name(PREVIOUS.name)) as stream:
@@ -78,7 +85,7 @@ class SaveState(Checkpoint):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Save when it is time; after an epoch's last step its end does."""
-        if not trainer.is_last_batch and self._is_due(trainer.global_step):
+        if not trainer.is_last_batch and distributed.agree(self._is_due(trainer.global_step)):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -144,6 +151,14 @@ def _seal(stream: BinaryIO, size: int) -> bytes:
         digest.update(block)
         size -= len(block)
     return LABEL + digest.hexdigest().encode()
+
+
+def _named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor):
+        yield prefix.removesuffix(".").removeprefix("state_dict."), content
+    elif isinstance(content, (dict, list)):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _named_tensors(value, f"{prefix}{key}.")
 
 
 def _damaged(file: Path, error: Exception | None) -> UserError:
