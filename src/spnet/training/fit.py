@@ -34,6 +34,7 @@ from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial
 from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
+from spnet.models.pretrained import first_line
 from spnet.runs.folder import (
     CONFIG_NAME,
     CURVES,
@@ -92,7 +93,7 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     timer = Timer()
     trainer = _make_trainer(config, output, timer, measure, loader.scenes)
     if follows:
-        _follow(trainer, module, loader, output / LAST if resume else None)
+        _follow(trainer, module, loader, output / LAST if resume else None, timer)
         return output / WEIGHTS_NAME
     record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
     with exclusive_lock(output):
@@ -102,16 +103,19 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
         write_config(output, config)
         write_record(output, record)
         with _finalize_on_error(output, record), name_disk_errors(output):
-            _fit(trainer, module, loader, checkpoint)
+            _fit(trainer, module, loader, checkpoint, timer)
+        weights = _save_network(output, module)  # first: killed before its record a run that has them is finished
         seconds, steps = timer.time_elapsed("train"), trainer.global_step
         write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
-        return _save_network(output, module)
+        return weights
 
 
-def _follow(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
+def _follow(
+    trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None, timer: Timer
+) -> None:
     """Train beside the first process, which keeps the folder and reports what ends all of them."""
     try:
-        _fit(trainer, module, loader, checkpoint)
+        _fit(trainer, module, loader, checkpoint, timer)
     except TrainingDiverged:
         raise SystemExit(2) from None
     except Interrupted:
@@ -257,11 +261,21 @@ def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixe
     return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 
 
-def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None, timer: Timer
+) -> None:
     keep_freed_memory()
     with warnings.catch_warnings(), flush_denormals():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")  # its successor is too new
         warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen backbone should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
-        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        try:
+            trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        except Exception as error:  # to restore what is not of this run fails in any way
+            if isinstance(error, UserError) or checkpoint is None or timer.start_time() is not None:
+                raise
+            raise UserError(
+                f"{str(checkpoint)!r} is no state of this run, it cannot be restored: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error

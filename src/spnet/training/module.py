@@ -22,6 +22,8 @@ from spnet.training.objective import SPNetLoss, compile_parts, freeze_unused
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
 
+RESTORED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "world_size")
+
 
 class TrainingModule(L.LightningModule):
     """Network and objective of a run.
@@ -60,6 +62,8 @@ class TrainingModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another run. Raises UserError."""
+        if missing := [name for name in RESTORED if name not in checkpoint]:
+            raise UserError(f"the checkpoint is no state of a run: it has no {', '.join(missing)}")
         if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
         if (there := checkpoint["world_size"]) != (here := distributed.world_size()):

@@ -118,6 +118,16 @@ def choose_checkpoint(run: Path) -> Path:
     return run / LAST
 
 
+def seal(stream: BinaryIO, size: int) -> bytes:
+    """The checksum of the first `size` bytes, after which it leaves the stream."""
+    stream.seek(0)
+    digest = hashlib.sha256()
+    while size > 0 and (block := stream.read(min(size, 2**20))):
+        digest.update(block)
+        size -= len(block)
+    return LABEL + digest.hexdigest().encode()
+
+
 def _save(checkpoint: dict[str, Any], stream: BinaryIO) -> None:
     try:
         torch.save(checkpoint, stream)
@@ -126,7 +136,7 @@ def _save(checkpoint: dict[str, Any], stream: BinaryIO) -> None:
         raise cause if isinstance(cause, OSError) else OSError(*error.args) from None
     stream.seek(-COMMENT_LENGTH_BYTES, 2)
     stream.write(SEAL_BYTES.to_bytes(COMMENT_LENGTH_BYTES, "little"))
-    stream.write(_seal(stream, stream.tell()))
+    stream.write(seal(stream, stream.tell()))
 
 
 def _is_sound(file: Path) -> bool:
@@ -139,18 +149,8 @@ def _is_sound(file: Path) -> bool:
 
 def _is_sealed(stream: BinaryIO) -> bool:
     """Whether the file ends in the checksum of what comes before. Leaves the stream anywhere."""
-    seal = _seal(stream, stream.seek(0, 2) - SEAL_BYTES)
-    return stream.read() == seal
-
-
-def _seal(stream: BinaryIO, size: int) -> bytes:
-    """The checksum of the first `size` bytes, after which it leaves the stream."""
-    stream.seek(0)
-    digest = hashlib.sha256()
-    while size > 0 and (block := stream.read(min(size, 2**20))):
-        digest.update(block)
-        size -= len(block)
-    return LABEL + digest.hexdigest().encode()
+    expected = seal(stream, stream.seek(0, 2) - SEAL_BYTES)
+    return stream.read() == expected
 
 
 def _named_tensors(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
