@@ -5,6 +5,7 @@ byte array or a tensor of any size in a few bytes. `torch.save` writes none of t
 """
 
 import io
+import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -28,7 +29,9 @@ def load_torch_file(stream: BinaryIO) -> Any:
         else:  # as files were before 2020, those of torchvision among them
             _check_pickle(stream)
         stream.seek(0)
-        content = torch.load(stream, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol
+            content = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise whatever their parser met
         reason = next(iter(str(error).splitlines()), "")
         raise ValueError(f"{type(error).__name__}: {reason[:200]}") from error
