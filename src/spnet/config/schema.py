@@ -224,8 +224,6 @@ class OptimizerConfig(_Schema):
     """largest norm of the gradient"""
     precision: Precision = "auto"
     """`auto` is bf16-mixed on a GPU or CPU that has it, 16-mixed on any other GPU, 32-true on any other CPU"""
-    checkpoint_every_n_steps: NonNegativeInt = 1000
-    """steps between two checkpoints within an epoch; 0: at its end only"""
 
 
 @dataclass(frozen=True)
@@ -249,8 +247,12 @@ class ValidationConfig(_Schema):
 
 @dataclass(frozen=True)
 class CheckpointConfig(_Schema):
-    """Which weights of a run are kept beside the last and the best. It shapes no weights."""
+    """When a run's state is saved, and which weights are kept beside the last and the best. It shapes no weights."""
 
+    every_n_minutes: NonNegativeFloat = 10.0
+    """minutes between two checkpoints within an epoch, at whose end there is one in any case; 0: not by the clock"""
+    every_n_steps: NonNegativeInt = 0
+    """steps between two checkpoints within an epoch; 0: not by steps"""
     every_n_epochs: NonNegativeInt = 0
     """epochs between two files `checkpoints/epoch_*.safetensors`; 0: none"""
     teacher: bool = False

@@ -19,6 +19,8 @@ from spnet.models.solider import add_merging_bias
 from spnet.models.swin import use_any_size
 
 STRIDES = (8, 16, 32)
+# options of `timm.create_model` that load files or fetch them, which `model.backbone.weights` alone decides
+LOADING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 
 class Backbone(nn.Module):
@@ -92,6 +94,11 @@ class Backbone(nn.Module):
 
 
 def _create(config: BackboneConfig, with_classifier: bool) -> Any:
+    if ":" in config.name or LOADING & config.model_kwargs.keys():
+        raise UserError(
+            f"backbone {config.name!r} with model_kwargs {config.model_kwargs}: only models that timm itself has are "
+            f"made, and only model.backbone.weights says what is loaded (not {', '.join(sorted(LOADING))})"
+        )
     tag = timm_tag(config)
     name = f"{config.name}.{tag}" if tag else config.name
     options = dict(config.model_kwargs)

@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from spnet import distributed
@@ -15,9 +17,12 @@ from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.models.checkpoints import diff_state_dict
 from spnet.models.spnet import SPNet
+from spnet.training.nonfinite import spread_non_finite
 from spnet.training.objective import SPNetLoss, compile_parts, freeze_unused
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
+
+RESTORED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "world_size")
 
 
 class TrainingModule(L.LightningModule):
@@ -57,6 +62,8 @@ class TrainingModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another run. Raises UserError."""
+        if missing := [name for name in RESTORED if name not in checkpoint]:
+            raise UserError(f"the checkpoint is no state of a run: it has no {', '.join(missing)}")
         if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
         if (there := checkpoint["world_size"]) != (here := distributed.world_size()):
@@ -73,7 +80,7 @@ class TrainingModule(L.LightningModule):
         total = torch.stack(list(losses.values())).sum()
         logged = {f"loss/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(logged | {"loss/total": total.detach()}, batch_size=len(batch.images))
-        return total
+        return spread_non_finite(total)
 
     def on_train_epoch_end(self) -> None:
         """Warn once of boxes that query-centric training left out; counted here, no step waits for the device."""
@@ -90,8 +97,19 @@ class TrainingModule(L.LightningModule):
         if teacher is not None and released:
             teacher.ema_update(self.network)
         super().optimizer_step(*arguments, **options)
-        if teacher is not None and not released:
+        if teacher is not None and not released and self._has_gradients():
             teacher.ema_update(self.network)
+
+    def _has_gradients(self) -> bool:
+        """Whether the step was not skipped; a GPU skips by itself, and its teacher goes on towards the same student."""
+        return any(parameter.grad is not None for parameter in self.network.parameters())
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by the norm. Lightning refuses fused optimizers in mixed precision, as if they were to unscale."""
+        if gradient_clip_val:
+            clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Make AdamW and its schedule, which sets the learning rate at every step."""
