@@ -141,7 +141,7 @@ class Step:
         self.forward().backward()
         self.optimizer.step()
         if self.objective.teacher is not None:
-            self.objective.teacher.ema_update(self.network)
+            self.objective.teacher.ema_update()
 
     def floor_forward(self) -> Tensor:
         with torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "32-true"):

@@ -112,7 +112,7 @@ def test_when_the_teacher_follows(when: Literal["after_step", "before_step"], mo
     events: list[str] = []
     teacher = module.objective.teacher
     assert teacher is not None
-    monkeypatch.setattr(teacher, "ema_update", lambda network: events.append("teacher"))
+    monkeypatch.setattr(teacher, "ema_update", lambda: events.append("teacher"))
     monkeypatch.setattr("lightning.LightningModule.optimizer_step", lambda *_, **__: events.append("student"))
     module.optimizer_step()
     assert events == (["student", "teacher"] if when == "after_step" else ["teacher", "student"])

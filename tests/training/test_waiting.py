@@ -84,6 +84,23 @@ def test_a_step_never_waits(
     assert not watch.found
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("reid_loss", ["contrastive", "oim"])
+@pytest.mark.parametrize("pathway", ["object", "query"])
+def test_a_gpu_is_never_waited_for(pathway: Any, reid_loss: str) -> None:
+    network, batch = make_network(heads="separate", cascade_steps=2).cuda(), make_batch().to("cuda")
+    config = ObjectiveConfig(pathway=pathway, reid_loss=reid_loss, queue_size=500, reid_iou=0.0)
+    objective = SPNetLoss(config, network, identities=2).cuda()
+    objective(network, batch)  # anchors of this size are made
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.autocast("cuda", torch.bfloat16):
+            total = torch.stack(list(objective(network, batch).values())).sum()
+        total.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_the_watch_sees_what_waits() -> None:
     mask = torch.tensor([True, False, True])
     with Watch(anchors=3, limit=6) as watch:

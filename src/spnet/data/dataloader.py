@@ -19,6 +19,7 @@ from spnet.data.dataset import PersonSearchDataset, Sample
 from spnet.errors import UserError
 from spnet.types import SceneBatch, Targets
 
+PARENT_SECONDS = 2.0  # between two looks of a worker whether its parent lives
 STRIDE = 32  # images are padded to a multiple of it (docs/method.md, "Network")
 
 
@@ -216,14 +217,19 @@ def _batches_of_one_size(scenes: PersonSearchDataset, batch_size: int) -> list[l
 def _init_worker(worker: int) -> None:
     """Leave signals to the main process, which stops its workers: a terminal, `timeout` and SLURM send them to all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # macOS has none
+    if hasattr(signal, "sigtimedwait"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_termination, daemon=True).start()
+        threading.Thread(target=_wait_for_termination, args=[os.getppid()], daemon=True).start()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
 
 
-def _wait_for_termination() -> None:
-    """End the worker when its parent sends SIGTERM (`Process.terminate`), and at nobody else's."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _wait_for_termination(parent: int) -> None:
+    """End the worker when its parent sends SIGTERM (`Process.terminate`) or is gone, and at nobody else's signal.
+
+    A worker whose parent was killed would else wait for ever to hand over a batch that nobody takes.
+    """
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, PARENT_SECONDS)
+        if received is not None and received.si_pid == parent:
+            break
     os._exit(0)

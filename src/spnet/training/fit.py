@@ -219,6 +219,7 @@ def _make_trainer(
         devices=config.trainer.devices,
         num_nodes=config.trainer.nodes,
         strategy=_strategy(config),
+        benchmark=gpu and config.data.augmentation.name != "wrs",  # crops are of one size, whole scenes of many
         max_epochs=optimizer.epochs,
         precision=precision_of(optimizer.precision),
         gradient_clip_val=optimizer.grad_clip_norm,

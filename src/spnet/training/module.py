@@ -95,10 +95,10 @@ class TrainingModule(L.LightningModule):
         """A step of the student, then one of the teacher (as released: the other way round)."""
         teacher, released = self.objective.teacher, self.config.objective.ema_update == "before_step"
         if teacher is not None and released:
-            teacher.ema_update(self.network)
+            teacher.ema_update()
         super().optimizer_step(*arguments, **options)
         if teacher is not None and not released and self._has_gradients():
-            teacher.ema_update(self.network)
+            teacher.ema_update()
 
     def _has_gradients(self) -> bool:
         """Whether the step was not skipped; a GPU skips by itself, and its teacher goes on towards the same student."""

@@ -20,7 +20,7 @@ class Teacher(nn.Module):
     targets are steady, unless `drop_path` keeps it.
 
     Args:
-        student: the network it copies.
+        student: the network it copies, and follows.
         decay: what it keeps of itself in a step.
         drop_path: keep the student's stochastic depth.
     """
@@ -35,6 +35,10 @@ class Teacher(nn.Module):
         for module in self.modules():
             if isinstance(module, DropPath) and not drop_path:
                 module.drop_prob = 0.0
+        parts = ((self.backbone, student.backbone), (self.fpn, student.fpn), (self.reid, student.reid))
+        # lists, not modules: the student is not part of its teacher, and to collect them takes milliseconds
+        self._parameters_here = [parameter for mine, _ in parts for parameter in mine.parameters()]
+        self._parameters_there = [parameter for _, theirs in parts for parameter in theirs.parameters()]
 
     @torch.no_grad()
     def features(self, batch: SceneBatch) -> FeatureMaps:
@@ -48,14 +52,9 @@ class Teacher(nn.Module):
         return torch.cat([self.reid(features, boxes, scene) for boxes, scene in runs])
 
     @torch.no_grad()
-    def ema_update(self, student: SPNet) -> None:
+    def ema_update(self) -> None:
         """One step towards the student's parameters."""
-        for mine, theirs in (
-            (self.backbone, student.backbone),
-            (self.fpn, student.fpn),
-            (self.reid, student.reid),
-        ):
-            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.decay)
+        torch._foreach_lerp_(self._parameters_here, self._parameters_there, 1 - self.decay)
 
 
 def teacher_network(teacher: Teacher, student: SPNet) -> SPNet:
