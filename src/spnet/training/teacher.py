@@ -37,8 +37,8 @@ class Teacher(nn.Module):
                 module.drop_prob = 0.0
         parts = ((self.backbone, student.backbone), (self.fpn, student.fpn), (self.reid, student.reid))
         # lists, not modules: the student is not part of its teacher, and to collect them takes milliseconds
-        self._parameters_here = [parameter for mine, _ in parts for parameter in mine.parameters()]
-        self._parameters_there = [parameter for _, theirs in parts for parameter in theirs.parameters()]
+        self._parameters_here: list[Tensor] = [parameter for mine, _ in parts for parameter in mine.parameters()]
+        self._parameters_there: list[Tensor] = [parameter for _, theirs in parts for parameter in theirs.parameters()]
 
     @torch.no_grad()
     def features(self, batch: SceneBatch) -> FeatureMaps:
