@@ -35,6 +35,7 @@ from spnet.inference.images import read_pixels
 IOU = 0.5
 TOP = 10
 ROUNDS = 3
+MANY = 100_000  # more than the tracks of a sequence
 RATE = 10  # frames a second of the videos that are made; all are read
 
 
@@ -202,7 +203,8 @@ def judge_tracks(table: Table, videos: Sequence[Video]) -> dict[str, float]:
             boxes = np.array([(x, y, x + w, y + h) for _, (x, y, w, h), _ in annotated], np.float32).reshape(-1, 4)
             distance = 1 - buffered_iou(boxes, table.boxes[rows], 0.0).astype(np.float64)
             distance[distance > 1 - IOU] = np.nan
-            judge.update([f"{begin}-{track}" for track, _, _ in annotated], table.tracklet[rows].tolist(), distance)
+            names = [begin * MANY + track for track, _, _ in annotated]
+            judge.update(names, table.tracklet[rows].tolist(), distance)
         begin += len(video.frames)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -370,3 +370,24 @@ def test_nobody_anywhere(video: Path, tmp_path: Path) -> None:
     assert len(result.to_pandas()) == 0
     gallery.delete(videos=[video])
     assert gallery.sources() == []
+
+
+def test_a_full_disk_is_one_line_and_costs_nothing(
+    own: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lance reports it as a RuntimeError; a part that was not acknowledged is gone at the next call."""
+    before, file = contents(own), write_walk(tmp_path / "new.mp4", 1, seed=9)
+    table = own.store.table(TRACKLETS)
+
+    def fail(rows: object) -> None:
+        raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), /root/lance.rs:1:2")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "add", fail)
+        with pytest.raises(UserError, match=r"cannot be written: .*No space left on device") as raised:
+            own.add(file)
+    assert "lance.rs" not in str(raised.value)
+    again = Gallery.open(own.uri)
+    assert contents(again)[TRACKLETS] == before[TRACKLETS]
+    assert again.add(file).frames == 5
+    assert set(before[TRACKLETS]) < set(contents(again)[TRACKLETS])

@@ -7,8 +7,8 @@ are removed before anything else is written.
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -69,8 +69,9 @@ class Store:
                 SOURCES: schema.source_schema(),
                 ABOUT: schema.about_schema(),  # the last one: with it the index exists
             }
-            for name, columns in tables.items():
-                store._connection.create_table(name, schema=columns, exist_ok=True)
+            with _writing(uri):
+                for name, columns in tables.items():
+                    store._connection.create_table(name, schema=columns, exist_ok=True)
             store.set_about(**about)
         return store
 
@@ -114,7 +115,8 @@ class Store:
         """Write a part of one or more files, then acknowledge it by their rows."""
         for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
             if rows:
-                self.table(name).add(self.as_arrow(name, rows))
+                with _writing(self.uri):
+                    self.table(name).add(self.as_arrow(name, rows))
         self._upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def forget(self, sources: Sequence[str]) -> None:
@@ -177,15 +179,17 @@ class Store:
         removed = 0
         for name, condition in where.items():
             if count := self.count(name, condition):
-                self.table(name).delete(condition)
-                self._rewrite(name)
+                with _writing(self.uri):
+                    self.table(name).delete(condition)
+                    self._rewrite(name)
                 removed += count
         return removed
 
     def compact(self) -> None:
         """Join small files, and drop the versions of more than an hour ago."""
         for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
-            self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
+            with _writing(self.uri):
+                self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
 
     @property
     def dims(self) -> int:
@@ -223,7 +227,18 @@ class Store:
         if rows:
             table = self.table(name)
             merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(self.as_arrow(name, rows))
+            with _writing(self.uri):
+                merge.execute(self.as_arrow(name, rows))
+
+
+@contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        reason = str(error).split(", /")[0].splitlines()[0]  # without the place in Lance's source
+        raise UserError(f"index {uri}: cannot be written: {reason}; what was acknowledged is kept") from None
 
 
 def quote(text: str) -> str:
