@@ -82,7 +82,7 @@ def main() -> None:
     values = judge(table, people, queries)
     tracks = judge_tracks(table, videos)
     about = {"weights": Path(arguments.weights).name, "sequences": [path.name for path in arguments.sequence]}
-    counts = {"people": len(people), "detections": len(table.frame), "tracklets": len(table.directions)}
+    counts = {"people": len(people), "num_detections": len(table.frame), "num_tracklets": len(table.directions)}
     speed = {"frames": report.frames, "index_seconds": round(seconds, 1)}
     emit("tracklets", about | counts | speed | values | {"tracks": tracks})
 
