@@ -7,13 +7,14 @@ SOURCE = Path(__file__).parents[1] / "src" / "spnet"
 
 LEVELS = (  # a room may import from its own level's earlier lines and from every level above it in this list
     ("errors",),
-    ("files", "types", "distributed"),
+    ("extras", "files", "types", "distributed"),
     ("config",),
     ("data", "models"),
     ("losses",),
     ("synthetic", "runs"),
     ("evaluation",),
     ("training", "inference", "reports"),
+    ("gallery",),
     ("paper",),
     ("cli",),
 )

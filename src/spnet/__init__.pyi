@@ -13,6 +13,10 @@ from .evaluation.detection import evaluate_detection as evaluate_detection
 from .evaluation.protocols import read_protocols as read_protocols
 from .evaluation.retrieval import evaluate as evaluate
 from .evaluation.runner import evaluate_weights as evaluate_weights
+from .gallery.gallery import Gallery as Gallery
+from .gallery.results import Filter as Filter
+from .gallery.results import Hit as Hit
+from .gallery.results import SearchResult as SearchResult
 from .inference.searcher import ImageDetections as ImageDetections
 from .inference.searcher import Ranking as Ranking
 from .inference.searcher import Searcher as Searcher

@@ -11,7 +11,10 @@ from typing import NoReturn
 from spnet import __version__
 from spnet.errors import UserError
 
-COMMANDS = ("demo", "prepare", "inspect", "train", "evaluate", "score", "convert", "list", "reproduce", "runs")
+COMMANDS = (
+    "demo", "prepare", "inspect", "train", "evaluate", "score", "index", "search", "detect", "calibrate",
+    "delete", "convert", "list", "reproduce", "runs",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -76,13 +76,27 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
         "--test-identities", type=int, metavar="N", help="other known people in test (default: as many)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is random (default %(default)s)")
+    parser.add_argument(
+        "--video", action="store_true", help="instead: two videos of people who walk past two cameras, to be searched"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=24.0, metavar="N", help="length of the videos (default %(default)s)"
+    )
+    parser.add_argument("--people", type=int, default=6, metavar="N", help="in the videos (default %(default)s)")
     add_output(parser)
     parser.set_defaults(prepare=render_synthetic)
 
 
-def render_synthetic(arguments: argparse.Namespace) -> ConvertedDataset:
-    """Render and write the synthetic data set."""
+def render_synthetic(arguments: argparse.Namespace) -> ConvertedDataset | None:
+    """Render and write the synthetic data set, or the videos."""
     from spnet.synthetic import prepare_synthetic  # its rendering code is slow to load, and no other source needs it
+
+    if arguments.video:
+        from spnet.synthetic.walk import prepare_walk
+
+        for video in prepare_walk(arguments.output, arguments.seconds, arguments.people, arguments.seed):
+            print(f"wrote {video}")
+        return None
 
     return prepare_synthetic(
         arguments.output,
@@ -115,7 +129,9 @@ def write(converted: ConvertedDataset, output: Path) -> ConvertedDataset:
 def run(arguments: argparse.Namespace) -> None:
     """Convert, write, and print what was written. Raises UserError."""
     check_output_is_free(arguments.output)
-    print_summary(arguments.output, arguments.prepare(arguments))
+    converted = arguments.prepare(arguments)
+    if converted is not None:
+        print_summary(arguments.output, converted)
 
 
 def print_summary(output: Path, converted: ConvertedDataset, console: Console | None = None) -> None:

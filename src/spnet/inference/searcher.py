@@ -86,14 +86,14 @@ class Searcher:
     @torch.no_grad()
     def find(
         self,
-        images: Sequence[ImageLike],
+        images: Iterable[ImageLike],
         queries: Sequence[tuple[ImageLike, Tensor | Sequence[float]]],
         pathway: PathwayName = "object",
     ) -> list[Ranking]:
         """Rank the people of all images by likeness to each query, an image and one box (4,) in it.
 
         Args:
-            images: the gallery.
+            images: the gallery; read as they are needed.
             queries: whom to find.
             pathway: `object` detects everyone once and ranks; `query` looks for each query in every image.
 
@@ -121,7 +121,7 @@ class Searcher:
         )
         return _rank_by_query(table, len(queries))
 
-    def _tables(self, images: Sequence[ImageLike], find: Callable[[FeatureMaps], Iterable[Detections]]) -> Detections:
+    def _tables(self, images: Iterable[ImageLike], find: Callable[[FeatureMaps], Iterable[Detections]]) -> Detections:
         """Detections of all images as one table; `scene` is the index of the image."""
         tables, seen = [], 0
         for batch, features in self._batches(images):
@@ -147,7 +147,7 @@ class Searcher:
             embedded += embed_regions(head, features, placed, scene).cpu().split(counts)
         return embedded
 
-    def _batches(self, images: Sequence[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
+    def _batches(self, images: Iterable[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
         """Images in their order; those of a batch have one padded size, so that they do not touch one another."""
         inference = self.network.config.inference
         views = (make_image_sample(read_pixels(image), inference) for image in images)

@@ -42,7 +42,7 @@ def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: 
     visible = visible_shares(camera.size, layers, obstacles)
     shown = [row for row in layers if visible[row] >= MIN_VISIBLE_SHARE]
     light = sample_light(street, random)
-    image = _paint(static_scene, light, [*obstacles, *(layers[row] for row in shown)])
+    image = paint(static_scene, light, [*obstacles, *(layers[row] for row in shown)])
     boxes = np.array([layers[row].box() for row in shown], np.int64).reshape(-1, 4)
     return RenderedScene(
         camera_response(camera, image, light.warmth, light.brightness, random),
@@ -71,7 +71,7 @@ def _stand(camera: Camera, person: Identity, spot: Spot, random: np.random.Gener
     return stand_up(sprite, SCALE, (float(FEET[0]), float(FEET[1])), spot, camera)
 
 
-def _paint(static_scene: StaticScene, light: Light, layers: Sequence[Layer]) -> ImageArray:
+def paint(static_scene: StaticScene, light: Light, layers: Sequence[Layer]) -> ImageArray:
     """Backdrop, the shade of the houses, shadows on the ground, then everything from far to near."""
     street = static_scene.street
     image = street.backdrop.copy()

@@ -1,0 +1,436 @@
+"""`Gallery`: one's own images and videos, indexed once, searched for people."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import spnet
+from spnet.errors import UserError
+from spnet.gallery.calibration import Calibration, read_calibration
+from spnet.gallery.indexer import Indexer, IndexReport, Progress
+from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person
+from spnet.gallery.results import Filter, Hit, SearchResult
+from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
+from spnet.gallery.second_look import Span, look_again
+from spnet.gallery.sources import find_files, make_source
+from spnet.gallery.store import Store, one_of, quote
+from spnet.gallery.times import Moment, parse_clock
+from spnet.gallery.tracklets import Array, LinkingConfig, normalized
+from spnet.inference.images import ImageLike
+from spnet.inference.searcher import ImageDetections, Searcher
+from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.runs.record import file_digest
+
+FPS = 5.0
+TOP = 20
+COMMIT_SECONDS = 15.0
+RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.25  # Rocchio's β and γ (Manning et al., Introduction to IR, 2008, 9.1)
+EVERYTHING, LINKING = Filter(), LinkingConfig()
+HIT_COLUMNS = (
+    "id", "camera", "file", "first", "last", "clock_first", "clock_last", "frames", "score", "boxes", "times",
+    "thumbnails", "_distance",
+)  # fmt: skip
+
+
+class Gallery:
+    """An index of people in images and videos.
+
+    Example:
+        >>> gallery = Gallery.open("people.index", weights="runs/mine", create=True)
+        >>> gallery.add("videos", fps=5)
+        >>> result = gallery.search([("query.jpg", [120, 80, 180, 260])], where=Filter(cameras=["gate"]))
+        >>> result = gallery.feedback(result, right=[result.hits[0].id])
+    """
+
+    def __init__(
+        self, uri: str, store: Store | None, weights: Path | None, device: str | None, batch_size: int
+    ) -> None:
+        self.uri = uri
+        self._store, self._weights, self._device, self._batch_size = store, weights, device, batch_size
+        self._searcher: Searcher | None = None
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | Path,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        batch_size: int = 4,
+        create: bool = False,
+    ) -> "Gallery":
+        """Open an index.
+
+        Args:
+            uri: its folder, or where it lies on an object store (`s3://...`).
+            weights: a weights file or a finished run's folder; not given: the file the index was made with.
+            device: `cpu` or `cuda`; not given: CUDA where there is one.
+            batch_size: images at once.
+            create: if there is no index, the first `add` makes one, with `weights`.
+
+        Raises:
+            UserError: no index there, or one made with another network.
+        """
+        store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
+        if store is None and weights is None:
+            raise UserError(f"index {uri}: a new index needs weights")
+        gallery = cls(str(uri), store, weights_file(weights) if weights else None, device, batch_size)
+        gallery._check_fingerprint()
+        return gallery
+
+    @property
+    def store(self) -> Store:
+        """The tables. Raises UserError before anything is added to a new index."""
+        if self._store is None:
+            raise UserError(f"index {self.uri}: there is no index yet")
+        return self._store
+
+    @property
+    def searcher(self) -> Searcher:
+        """The network. Raises UserError where its weights are not there any more, or are other ones."""
+        if self._searcher is None:
+            self._searcher = self.load_searcher(self._weights_in_use(), self._device, self._batch_size)
+        return self._searcher
+
+    @staticmethod
+    def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searcher:
+        """A network on the given device, or on CUDA where there is one. Raises UserError."""
+        return Searcher.load(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"), batch_size)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the network's weights."""
+        return str(self.store.about()["fingerprint"]) if self._store else file_digest(self._weights_in_use())
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What turns similarities into probabilities, None where nobody has calibrated the network."""
+        weights = self._weights or (Path(self.store.about()["weights"]) if self._store else None)
+        return read_calibration(weights, self.fingerprint) if weights is not None and weights.is_file() else None
+
+    def add(
+        self,
+        *sources: str | Path,
+        fps: float | None = FPS,
+        camera: str | None = None,
+        start: str | float | None = None,
+        tracks: bool = True,
+        linking: LinkingConfig = LINKING,
+        progress: Callable[[Progress], None] | None = None,
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> IndexReport:
+        """Index images, videos, folders and patterns; what is indexed is not done again, what was interrupted goes on.
+
+        Args:
+            sources: what to index.
+            fps: frames a second that are read of a video; None: all.
+            camera: name of the camera; not given: a video's name, an image's folder.
+            start: clock time at which the videos begin, a date with a time or seconds since 1970; not given: what each
+                file says.
+            tracks: link the detections of a video into tracklets.
+            linking: how.
+            progress: called after every batch of frames.
+            commit_seconds: how often what is found is written.
+
+        Raises:
+            UserError: a name that stands for nothing; nothing is written then.
+        """
+        begin = parse_clock(start, "--start") if isinstance(start, str) else start
+        if fps is not None and not 0 < fps <= 1000:
+            raise UserError(f"--fps {fps:g}: must be above 0 and at most 1000")
+        files = find_files(sources)
+        searcher = self.searcher
+        store = self._store or Store.create(self.uri, searcher.network.config.reid_dim, self._about())
+        self._store = store
+        with store.lock():
+            store.recover()
+            known = {row.id: row for row in store.sources()}
+            wanted, unreadable = [], []
+            for file in files:
+                try:
+                    source = make_source(file, fps, camera, begin, tracks)
+                except UserError as error:
+                    unreadable.append(str(error))
+                    continue
+                wanted.append(known.get(source.id, source))
+                known.setdefault(source.id, source)
+            open_ones = list({row.id: row for row in wanted if not row.done}.values())
+            indexer = Indexer(store, searcher, self.fingerprint, linking, commit_seconds, progress)
+            if open_ones:
+                indexer.run(open_ones)
+        failed = (*unreadable, *indexer.unreadable)
+        return IndexReport(
+            len(open_ones) - len(indexer.unreadable), indexer.frames, len(wanted) - len(open_ones), failed
+        )
+
+    def people(self, image: ImageLike) -> ImageDetections:
+        """Everyone in an image or a video's frame (`VIDEO@TIME`), best first. Raises UserError."""
+        return self.searcher.detect([locate(image)])[0]
+
+    def embed(self, query: QueryLike) -> Array:
+        """The normalized embedding (E,) of a query. Raises UserError where it shows nobody, or several people."""
+        if is_direction(query):
+            return normalized(np.asarray(query, np.float32))
+        image, box = one_person(query, self.people)
+        (embedding,) = self.searcher.embed([image], [[box]])
+        return normalized(embedding.float().cpu().numpy()[0])
+
+    def search(
+        self,
+        queries: QueryLike | Sequence[QueryLike],
+        top: int = TOP,
+        where: Filter = EVERYTHING,
+        min_similarity: float | None = None,
+        min_probability: float | None = None,
+        exact: bool | None = None,
+    ) -> SearchResult:
+        """Tracklets of the people most similar to a query.
+
+        Args:
+            queries: an image with one person, (image, box), or an embedding (E,); several of one person in a list are
+                fused by the mean of their normalized embeddings. An image may be `VIDEO@TIME`.
+            top: how many at most.
+            where: which tracklets count.
+            min_similarity: lowest cosine, -1..1.
+            min_probability: lowest probability of a calibrated network.
+            exact: compare with every row; not given: unless there is an approximate index.
+
+        Raises:
+            UserError: a query without a person, an unknown camera or file, `min_probability` without calibration.
+        """
+        direction = fuse([self.embed(query) for query in _as_list(queries)])
+        limits = {"min_similarity": min_similarity, "min_probability": min_probability}
+        result = SearchResult([], direction, direction, top, where, limits)
+        return self._run(result, exact)
+
+    def feedback(
+        self, result: SearchResult, right: Iterable[str] = (), wrong: Iterable[str] = (), exact: bool | None = None
+    ) -> SearchResult:
+        """Search again after marks of hits by their id, on top of those that `result` has (Rocchio).
+
+        q' = normalize(q + 0.75 mean(right) - 0.25 mean(wrong)). A mark in `right` takes an earlier one in wrong back,
+        and the other way round. Raises UserError for an id that is not in the index.
+        """
+        right, wrong = frozenset(right), frozenset(wrong)
+        good, bad = (result.right - wrong) | right, (result.wrong - right) | wrong
+        direction = rocchio(result.query, self.embeddings(sorted(good)), self.embeddings(sorted(bad)))
+        return self._run(replace(result, direction=direction, right=good, wrong=bad), exact)
+
+    def second_look(self, result: SearchResult, queries: Sequence[tuple[ImageLike, Box]]) -> SearchResult:
+        """Add people whom detection missed: the filter's images are searched again, along the query-centric pathway.
+
+        Args:
+            result: of a search; its filter says which cameras, files and times are looked through.
+            queries: images with a box (4,), pixels xyxy: this pathway needs the query itself.
+
+        Raises:
+            UserError: nothing to look through, or a file that cannot be read any more.
+        """
+        located = [one_person((image, box), self.people) for image, box in queries]
+        spans = [span for source in self.sources() if (span := self._span(source, result.where)) is not None]
+        if not spans:
+            raise UserError("--pathway query: no image of the index lies within the filter")
+        hits = list(result.hits)
+        for span in spans:
+            detected: dict[float, list[Any]] = {}
+            for row in self.detections(span.source.file, span.first, span.last):
+                detected.setdefault(row["time"], []).append(row["box"])
+            boxes = {time: np.array(rows, np.float32) for time, rows in detected.items()}
+            hits += look_again(self.searcher, located, span, boxes)
+        calibration, least = self.calibration, self._least(result, self.calibration)
+        judged = [
+            hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
+            for hit in hits
+            if least is None or hit.similarity >= least
+        ]
+        judged.sort(key=lambda hit: -hit.similarity)
+        return replace(result, hits=judged[: result.top])
+
+    def path(self, hit: Hit) -> list[tuple[float, Array]]:
+        """Times (seconds) and boxes (4,) of a hit's person, by time."""
+        rows = self.store.rows(DETECTIONS, f"tracklet = {quote(hit.id)}", ["time", "box"])
+        seen = rows or [{"time": time, "box": box} for time, box in zip(hit.times, hit.boxes, strict=True)]
+        return [(row["time"], np.array(row["box"], np.float32)) for row in sorted(seen, key=lambda row: row["time"])]
+
+    def embeddings(self, ids: Sequence[str]) -> Array:
+        """Normalized embeddings (n, E) of tracklets, in this order. Raises UserError for an id there is not."""
+        rows = self.store.rows(TRACKLETS, one_of("id", ids), ["id", "embedding"]) if ids else []
+        found = {row["id"]: row["embedding"] for row in rows}
+        if missing := [identity for identity in ids if identity not in found]:
+            raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
+        return np.array([found[identity] for identity in ids], np.float32).reshape(len(ids), self.store.dims)
+
+    def delete(
+        self, persons: Iterable[str] = (), videos: Iterable[str | Path] = (), before: str | float | None = None
+    ) -> int:
+        """Remove rows with their embeddings and thumbnails for good, old versions of the tables too.
+
+        Args:
+            persons: ids of tracklets.
+            videos: files as they were indexed; indexing them again is possible then.
+            before: everything seen before this clock time, a date with a time or seconds since 1970.
+
+        Returns:
+            how many tracklets are gone.
+
+        Raises:
+            UserError: an id or a file that is not in the index.
+        """
+        store, ids, files = self.store, list(persons), [str(Path(video).absolute()) for video in videos]
+        clock = parse_clock(before, "--before") if isinstance(before, str) else before
+        with store.lock():
+            store.recover()
+            self.embeddings(ids)  # are they there?
+            sources = self._source_ids(files)
+            number = store.count(TRACKLETS)
+            if ids:
+                store.delete({TRACKLETS: one_of("id", ids), DETECTIONS: one_of("tracklet", ids)})
+            if sources:
+                mine = one_of("source", sources)
+                store.delete({TRACKLETS: mine, DETECTIONS: mine, SOURCES: one_of("id", sources)})
+            if clock is not None:
+                store.delete({TRACKLETS: f"clock_last < {clock}", DETECTIONS: f"clock < {clock}"})
+            return number - store.count(TRACKLETS)
+
+    def sources(self) -> list[SourceRow]:
+        """The files of the index."""
+        return self.store.sources()
+
+    def cameras(self) -> list[str]:
+        """Names of the cameras."""
+        return sorted({source.camera for source in self.sources()})
+
+    def detections(self, file: str | Path, first: float, last: float) -> list[dict[str, Any]]:
+        """Single detections of a file between two places (seconds), by time. Raises UserError for another file."""
+        (source,) = self._source_ids([str(Path(file).absolute())])
+        where = f"source = {quote(source)} AND time >= {first} AND time <= {last}"
+        return sorted(self.store.rows(DETECTIONS, where), key=lambda row: row["time"])
+
+    def make_approximate(self) -> None:
+        """Build the approximate index, for a million tracklets and more; rows added later are searched exactly."""
+        with self.store.lock():
+            self.store.make_index()
+
+    def condition(self, where: Filter) -> str | None:
+        """The SQL condition of a filter. Raises UserError for a camera or a file that is not in the index."""
+        parts = []
+        if where.cameras:
+            if unknown := sorted(set(where.cameras) - set(self.cameras())):
+                raise UserError(f"--camera {unknown[0]}: the index has {', '.join(self.cameras())}")
+            parts.append(one_of("camera", where.cameras))
+        if where.files:
+            parts.append(one_of("source", self._source_ids([str(Path(file).absolute()) for file in where.files])))
+        if where.first is not None:
+            parts.append(f"{_column(where.first, 'last')} >= {where.first.seconds}")
+        if where.last is not None:
+            parts.append(f"{_column(where.last, 'first')} <= {where.last.seconds}")
+        return " AND ".join(parts) or None
+
+    def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
+        calibration = self.calibration
+        least = self._least(result, calibration)
+        rows = self.store.nearest(
+            TRACKLETS, result.direction, result.top, self.condition(result.where), HIT_COLUMNS, exact
+        )
+        hits = [_hit(row, calibration) for row in rows]
+        kept = [hit for hit in hits if least is None or hit.similarity >= least]
+        return replace(result, hits=kept, calibrated=calibration is not None)
+
+    def _least(self, result: SearchResult, calibration: Calibration | None) -> float | None:
+        """The lowest similarity that counts. Raises UserError for a probability without calibration."""
+        least = result.limits.get("min_similarity")
+        if (wanted := result.limits.get("min_probability")) is None:
+            return least
+        if calibration is None:
+            raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
+        return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
+
+    def _span(self, source: SourceRow, where: Filter) -> Span | None:
+        """The part of a file that a filter leaves, None for nothing."""
+        files = [str(Path(file).absolute()) for file in where.files]
+        if (where.cameras and source.camera not in where.cameras) or (files and source.file not in files):
+            return None
+        begin, end = 0.0, source.next_time if source.kind == "video" else 0.0
+        for moment, is_first in ((where.first, True), (where.last, False)):
+            if moment is None:
+                continue
+            if moment.is_clock and source.start is None:
+                return None
+            place = moment.seconds - (source.start or 0.0) if moment.is_clock else moment.seconds
+            begin, end = (max(begin, place), end) if is_first else (begin, min(end, place))
+        return Span(source, begin, end) if begin <= end else None
+
+    def _source_ids(self, files: Sequence[str]) -> list[str]:
+        known = {source.file: source.id for source in self.sources()}
+        if missing := [file for file in files if file not in known]:
+            raise UserError(f"{missing[0]}: not in the index {self.uri}")
+        return [known[file] for file in files]
+
+    def _weights_in_use(self) -> Path:
+        if self._weights is not None:
+            return self._weights
+        about = self.store.about()
+        weights = Path(about["weights"])
+        if not weights.is_file():
+            raise UserError(f"index {self.uri}: its weights {weights} are not there any more; name them (--weights)")
+        self._compare(file_digest(weights), weights)
+        return weights
+
+    def _check_fingerprint(self) -> None:
+        if self._weights is not None and self._store is not None:
+            self._compare(file_digest(self._weights), self._weights)
+
+    def _compare(self, fingerprint: str, weights: Path) -> None:
+        made_with = self.store.about()["fingerprint"]
+        if fingerprint != made_with:
+            raise UserError(
+                f"index {self.uri}: made with the network {made_with}, but {weights} is {fingerprint}; "
+                "their embeddings cannot be compared"
+            )
+
+    def _about(self) -> dict[str, object]:
+        weights = self._weights_in_use()
+        return {
+            "fingerprint": file_digest(weights),
+            "weights": str(weights.absolute()),
+            "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+            "spnet": spnet.__version__,
+        }
+
+
+def rocchio(query: Array, right: Array, wrong: Array) -> Array:
+    """The query (E,) after marks: embeddings (n, E) and (m, E) of right and wrong hits."""
+    moved = query.astype(np.float64)
+    if len(right):
+        moved = moved + RIGHT_WEIGHT * right.mean(0)
+    if len(wrong):
+        moved = moved - WRONG_WEIGHT * wrong.mean(0)
+    return normalized(moved.astype(np.float32))
+
+
+def _as_list(queries: QueryLike | Sequence[QueryLike]) -> list[Any]:
+    return list(queries) if isinstance(queries, list) else [queries]
+
+
+def _column(moment: Moment, which: str) -> str:
+    return f"clock_{which}" if moment.is_clock else which
+
+
+def _hit(row: dict[str, Any], calibration: Calibration | None) -> Hit:
+    similarity = 1 - float(row.pop("_distance"))
+    probability = None if calibration is None else calibration.probability(similarity)
+    boxes = np.array(row.pop("boxes"), np.float32).reshape(-1, 4)
+    return Hit(**row, boxes=boxes, similarity=similarity, probability=probability)
+
+
+def weights_file(weights: str | Path) -> Path:
+    """The weights file of a run's folder, or the file itself. Raises UserError where there is none."""
+    path = Path(weights)
+    file = path / WEIGHTS_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"weights {str(file)!r}: {'the run is not finished' if path.is_dir() else 'no such file'}")
+    return file

@@ -1,0 +1,114 @@
+"""The tables of an index: what a row of each holds."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spnet.extras import import_extra
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TRACKLETS, DETECTIONS, SOURCES, ABOUT = "tracklets", "detections", "sources", "about"
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """A file of an index, and how far it is indexed.
+
+    A file's tracklets and detections carry the number of the part they were written with. Those of a part below `parts`
+    are acknowledged; what a killed process wrote of a later part is removed when the index is next written to.
+    """
+
+    id: str  # digest of the content
+    file: str
+    kind: str  # `image` or `video`
+    camera: str
+    start: float | None  # clock time of its beginning, seconds since 1970 UTC
+    fps: float | None  # frames a second that are read
+    tracks: bool  # linked into tracklets
+    duration: float | None  # seconds
+    next_time: float  # seconds: where indexing goes on
+    parts: int
+    done: bool
+    frames: int  # indexed so far
+    width: int  # pixels; 0 before the first frame
+    height: int
+
+
+def source_schema() -> "pyarrow.Schema":
+    """Columns of `SourceRow`."""
+    pa = import_extra("pyarrow")
+    kinds = {
+        "id": pa.string(),
+        "file": pa.string(),
+        "kind": pa.string(),
+        "camera": pa.string(),
+        "start": pa.float64(),
+        "fps": pa.float64(),
+        "tracks": pa.bool_(),
+        "duration": pa.float64(),
+        "next_time": pa.float64(),
+        "parts": pa.int32(),
+        "done": pa.bool_(),
+        "frames": pa.int64(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+    }
+    return pa.schema(list(kinds.items()))
+
+
+def tracklet_schema(dims: int) -> "pyarrow.Schema":
+    """One person seen by one camera without an interruption; a detection alone where nothing was linked.
+
+    `first`, `last` and `times` are seconds from the file's beginning; `clock_first` and `clock_last` seconds since 1970
+    UTC, null where the file has no clock time. `boxes`, `times`, `box_scores` and `thumbnails` (JPEG) belong together,
+    the best one first. `embedding` is the normalized mean.
+    """
+    pa = import_extra("pyarrow")
+    box = pa.list_(pa.float32(), 4)
+    kinds = {
+        "id": pa.string(),
+        "source": pa.string(),
+        "part": pa.int32(),
+        "file": pa.string(),
+        "camera": pa.string(),
+        "first": pa.float64(),
+        "last": pa.float64(),
+        "clock_first": pa.float64(),
+        "clock_last": pa.float64(),
+        "frames": pa.int32(),
+        "score": pa.float32(),  # mean of its detections
+        "boxes": pa.list_(box),  # pixels xyxy
+        "times": pa.list_(pa.float64()),
+        "box_scores": pa.list_(pa.float32()),
+        "thumbnails": pa.list_(pa.binary()),
+        "embedding": pa.list_(pa.float16(), dims),
+        "fingerprint": pa.string(),  # of the network
+    }
+    return pa.schema(list(kinds.items()))
+
+
+def detection_schema(dims: int) -> "pyarrow.Schema":
+    """One person in one frame; `time` and `clock` as in a tracklet.
+
+    `thumbnail` is there where a track that was still open would need it to go on.
+    """
+    pa = import_extra("pyarrow")
+    kinds = {
+        "tracklet": pa.string(),
+        "source": pa.string(),
+        "part": pa.int32(),
+        "time": pa.float64(),
+        "clock": pa.float64(),
+        "box": pa.list_(pa.float32(), 4),
+        "score": pa.float32(),
+        "embedding": pa.list_(pa.float16(), dims),
+        "thumbnail": pa.binary(),
+    }
+    return pa.schema(list(kinds.items()))
+
+
+def about_schema() -> "pyarrow.Schema":
+    """What is kept about the index as a whole, JSON by name."""
+    pa = import_extra("pyarrow")
+    return pa.schema([("name", pa.string()), ("value", pa.string())])

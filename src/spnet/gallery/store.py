@@ -1,0 +1,274 @@
+"""The tables of an index in LanceDB, in a folder or on an object store: written part by part, deleted for good.
+
+Lance has no transaction over several tables. So a part of a file is written in three commits, its detections, its
+tracklets, and last the file's row with one part more, which acknowledges both. Rows of parts that are not acknowledged
+are removed before anything else is written.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spnet.errors import UserError
+from spnet.extras import import_extra
+from spnet.files import exclusive_lock
+from spnet.gallery import schema
+from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, SourceRow
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Row = Mapping[str, Any]
+REWRITE_BATCH = 8192
+PROBES, FILTERED_PROBES = (
+    40,
+    160,
+)  # cells of the approximate index that are looked into: a filter leaves few rows in each
+REFINE = 10  # times as many candidates of the approximate index are compared exactly
+
+
+class Store:
+    """The tables of one index. Made by `create` or `open`."""
+
+    def __init__(self, uri: str, connection: Any) -> None:
+        self.uri = uri
+        self._connection = connection
+        self._tables: dict[str, Any] = {}  # Any: lancedb's own types name neither queries nor results fully
+
+    @staticmethod
+    def is_there(uri: str) -> bool:
+        """Whether there is an index."""
+        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, _connect(uri)).exists()
+
+    @classmethod
+    def open(cls, uri: str) -> "Store":
+        """Open an index. Raises UserError where there is none."""
+        if not cls.is_there(uri):
+            raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
+        return cls(uri, _connect(uri))
+
+    @classmethod
+    def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
+        """Make an index of embeddings of `dims` numbers, or open the one that is there. Raises UserError."""
+        folder = local_folder(uri)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UserError(f"index {uri}: is a file, not a folder")
+        store = cls(uri, _connect(uri))
+        if not store.exists():
+            tables = {
+                TRACKLETS: schema.tracklet_schema(dims),
+                DETECTIONS: schema.detection_schema(dims),
+                SOURCES: schema.source_schema(),
+                ABOUT: schema.about_schema(),  # the last one: with it the index exists
+            }
+            with _writing(uri):
+                for name, columns in tables.items():
+                    store._connection.create_table(name, schema=columns, exist_ok=True)
+            store.set_about(**about)
+        return store
+
+    def exists(self) -> bool:
+        """Whether all tables are there, and the index says what it is."""
+        names = set(self._connection.list_tables().tables)
+        return {TRACKLETS, DETECTIONS, SOURCES, ABOUT} <= names and "fingerprint" in self.about()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other writers out. On an object store there is no lock: let one process write there at a time."""
+        folder = local_folder(self.uri)
+        return exclusive_lock(folder) if folder is not None else nullcontext()
+
+    def table(self, name: str) -> Any:
+        """A table as it is now."""
+        if name not in self._tables:
+            self._tables[name] = self._connection.open_table(name)
+        self._tables[name].checkout_latest()
+        return self._tables[name]
+
+    def about(self) -> dict[str, Any]:
+        """What is kept about the index as a whole."""
+        rows = self.table(ABOUT).search().to_arrow().to_pylist()
+        return {row["name"]: json.loads(row["value"]) for row in rows}
+
+    def set_about(self, **values: object) -> None:
+        """Keep JSON values about the index as a whole."""
+        rows = [{"name": name, "value": json.dumps(value)} for name, value in values.items()]
+        self._upsert(ABOUT, "name", rows)
+
+    def sources(self) -> list[SourceRow]:
+        """All files, in the order of their names."""
+        rows = self.table(SOURCES).search().to_arrow().to_pylist()
+        return sorted((SourceRow(**row) for row in rows), key=lambda row: row.file)
+
+    def announce(self, sources: Sequence[SourceRow]) -> None:
+        """Enter files before anything of them is written."""
+        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+
+    def write_part(self, sources: Sequence[SourceRow], tracklets: Sequence[Row], detections: Sequence[Row]) -> None:
+        """Write a part of one or more files, then acknowledge it by their rows."""
+        for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
+            if rows:
+                with _writing(self.uri):
+                    self.table(name).add(self.as_arrow(name, rows))
+        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+
+    def forget(self, sources: Sequence[str]) -> None:
+        """Remove files of which nothing was written."""
+        self.table(SOURCES).delete(one_of("id", sources))
+
+    def recover(self) -> None:
+        """Remove what was written of parts that nobody acknowledged."""
+        for source in self.sources():
+            if not source.done:
+                for name in (TRACKLETS, DETECTIONS):
+                    self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+
+    def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of a table that fulfil a SQL condition."""
+        rows: list[dict[str, Any]] = self.read(name, where, columns).to_pylist()
+        return rows
+
+    def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> "pyarrow.Table":
+        """Rows of a table that fulfil a SQL condition, as an Arrow table."""
+        query = self.table(name).search()
+        if where:
+            query = query.where(where)
+        if columns:
+            query = query.select(list(columns))
+        return query.to_arrow()
+
+    def count(self, name: str, where: str | None = None) -> int:
+        """Number of rows that fulfil a SQL condition."""
+        return int(self.table(name).count_rows(where))
+
+    def nearest(
+        self,
+        name: str,
+        direction: npt.NDArray[np.float32],
+        limit: int,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        exact: bool | None = None,
+    ) -> list[dict[str, Any]]:
+        """Rows of the smallest cosine distance (`_distance`) to a direction (E,), among those that fulfil `where`.
+
+        With `exact` every row is compared, else the approximate index is used if there is one.
+        """
+        query = self.table(name).search(direction, vector_column_name="embedding").distance_type("cosine").limit(limit)
+        query = (
+            query.bypass_vector_index()
+            if exact
+            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(REFINE)
+        )
+        if columns:
+            query = query.select(list(columns))
+        if where:
+            query = query.where(where, prefilter=True)
+        rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
+        return rows
+
+    def delete(self, where: Mapping[str, str]) -> int:
+        """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""
+        removed = 0
+        for name, condition in where.items():
+            if count := self.count(name, condition):
+                with _writing(self.uri):
+                    self.table(name).delete(condition)
+                    self._rewrite(name)
+                removed += count
+        return removed
+
+    def compact(self) -> None:
+        """Join small files, and drop the versions of more than an hour ago."""
+        for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
+            with _writing(self.uri):
+                self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
+
+    @property
+    def dims(self) -> int:
+        """Numbers of an embedding."""
+        return int(self.table(TRACKLETS).schema.field("embedding").type.list_size)
+
+    def as_arrow(self, name: str, rows: Sequence[Row]) -> "pyarrow.Table":
+        """Rows as a table's columns have them."""
+        return _as_arrow(rows, self.table(name).schema)
+
+    def _rewrite(self, name: str) -> None:
+        """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
+        table = self.table(name)
+        indexed = [index.name for index in table.list_indices()]
+        rows = table.search().to_batches(REWRITE_BATCH)
+        self._tables[name] = self._connection.create_table(name, data=rows, schema=table.schema, mode="overwrite")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that readers of old versions fail: so they should
+            self._tables[name].optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        if indexed:
+            self.make_index()
+
+    def make_index(self) -> None:
+        """Build the approximate index of the tracklets' embeddings, and those of the columns that filters use."""
+        from lancedb.index import Bitmap, BTree, IvfPq
+
+        table = self.table(TRACKLETS)
+        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, self.dims // 4)))
+        for column in ("camera", "source"):
+            table.create_index(column, config=Bitmap())
+        for column in ("first", "last", "clock_first", "clock_last"):
+            table.create_index(column, config=BTree())
+
+    def _upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
+        if rows:
+            table = self.table(name)
+            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            with _writing(self.uri):
+                merge.execute(self.as_arrow(name, rows))
+
+
+@contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        reason = str(error).split(", /")[0].splitlines()[0]  # without the place in Lance's source
+        raise UserError(f"index {uri}: cannot be written: {reason}; what was acknowledged is kept") from None
+
+
+def quote(text: str) -> str:
+    """A SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """The SQL condition that a column has one of the values."""
+    return f"{column} IN ({', '.join(map(quote, values))})"
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder of an index, None for one on an object store."""
+    return None if "://" in uri else Path(uri)
+
+
+def _connect(uri: str) -> Any:
+    return import_extra("lancedb").connect(uri)
+
+
+def _as_arrow(rows: Sequence[Row], columns: "pyarrow.Schema") -> "pyarrow.Table":
+    pa = import_extra("pyarrow")
+    dims = {field.name: field.type.list_size for field in columns if pa.types.is_fixed_size_list(field.type)}
+    arrays: list[Any] = []
+    for column in columns:
+        values = [row[column.name] for row in rows]
+        if column.name in dims:
+            flat = np.concatenate(values).astype(column.type.value_type.to_pandas_dtype())
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, column.type.value_type), dims[column.name]))
+        else:
+            arrays.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(arrays, schema=columns)
