@@ -14,6 +14,8 @@ from typing import Any
 from small_dataset import options
 from spnet.runs.folder import checkpoint_files
 
+COMMAND = "multiprocessing.forkserver"  # what processes of `start` and their workers are called
+
 EPOCHS = 3
 
 
@@ -82,6 +84,19 @@ def finish(data: Path, run: Path, num_workers: int, kills: list[Kill]) -> int:
         status = start(["train", "--resume", str(run)] if resumed else command(data, run, num_workers), kill)
         killed += status == -signal.SIGKILL
     return killed
+
+
+def orphans() -> list[int]:
+    """Processes of `start` whose parent was killed."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == 1 and COMMAND in (stat.parent / "cmdline").read_text():
+                found.append(int(stat.parent.name))
+        except OSError:  # it has ended
+            continue
+    return found
 
 
 def whole(data: Path, run: Path, num_workers: int) -> tuple[bytes, float]:
