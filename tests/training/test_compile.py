@@ -78,3 +78,10 @@ def test_compiled_parts_keep_names_and_values() -> None:
         values.append((losses, gradients))
         assert list(network.state_dict()) == names
     torch.testing.assert_close(values[0], values[1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_backbone_with_its_classifier_is_one_graph() -> None:
+    network, batch = make_network(with_classifier=True), make_batch()
+    images = network.backbone.normalize(batch.images, batch.sizes)
+    _, classes = _one_graph(network.features_with_classes)(images, batch.sizes)
+    torch.testing.assert_close(classes, network.features_with_classes(images, batch.sizes)[1])
