@@ -45,7 +45,7 @@ def frame(
 def indexed_people(state: State, identity: Identity, time: Time = 0.0) -> dict[str, Any]:
     """The people of the indexed frame nearest to a time, and its time."""
     source = find_source(state, identity)
-    around = 1 / (source.fps or 25.0)
+    around = 0.5 / (source.fps or 25.0)
     with state.lock:
         rows = state.gallery.detections(source.file, time - around, time + around)
     nearest = min((row["time"] for row in rows), key=lambda other: abs(other - time), default=time)

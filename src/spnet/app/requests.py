@@ -12,6 +12,7 @@ from spnet.errors import UserError
 from spnet.gallery.query import Box, QueryLike
 from spnet.gallery.results import Filter
 from spnet.gallery.times import parse_moment
+from spnet.gallery.tracklets import Array
 from spnet.inference.images import ImageLike, read_pixels
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,80}$")]
@@ -122,5 +123,6 @@ def read_source(state: AppState, identity: str, time: float) -> Pixels:
 def as_query(state: AppState, query: Query) -> QueryLike:
     """What the gallery searches for: a tracklet's embedding where there is one, else the image with its box."""
     if query.tracklet is not None:
-        return state.gallery.embeddings([query.tracklet])[0]
+        embedding: Array = state.gallery.embeddings([query.tracklet])[0]
+        return embedding
     return read_image(state, query)
