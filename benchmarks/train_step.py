@@ -28,8 +28,9 @@ from spnet.losses.reid import Places
 from spnet.models.spnet import SPNet
 from spnet.training.cpu import flush_denormals, keep_freed_memory
 from spnet.training.fit import precision_of
-from spnet.training.objective import SPNetLoss
+from spnet.training.objective import SPNetLoss, compile_parts
 from spnet.training.optimizer import make_optimizer
+from spnet.training.teacher import Teacher
 from spnet.types import SceneBatch, Targets
 
 BOXES = 3  # of a scene
@@ -45,7 +46,7 @@ def main() -> None:
     step = Step(config, options.device, options.precision)
     with flush_denormals():
         values = step.measure(options.rounds)
-    names = ("preset", "stage", "pathway", "device", "precision")
+    names = ("preset", "stage", "pathway", "device", "precision", "compile", "grad_checkpointing")
     facts = {name: getattr(options, name) for name in names} | {"threads": torch.get_num_threads()}
     emit("_".join(["train_step", options.preset, options.stage, options.pathway, options.precision]), facts | values)
 
@@ -59,6 +60,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=DTYPES, default=precision_of("auto"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--grad-checkpointing", action="store_true")
     return parser.parse_args()
 
 
@@ -67,7 +70,8 @@ def configure(options: argparse.Namespace) -> RunConfig:
     config = get_preset(options.preset, options.stage, options.pathway)
     backbone = replace(config.model.backbone, weights="none")
     objective = replace(config.objective, reid_iou=0.0)
-    return replace(config, model=replace(config.model, backbone=backbone), objective=objective)
+    trainer = replace(config.trainer, compile=options.compile, grad_checkpointing=options.grad_checkpointing)
+    return replace(config, model=replace(config.model, backbone=backbone), objective=objective, trainer=trainer)
 
 
 def make_batch(config: RunConfig) -> SceneBatch:
@@ -91,6 +95,9 @@ class Step:
         self.network = SPNet(config.model).to(self.device).train()
         identities = int(self.batch.targets.identity.max()) + 1
         self.objective = SPNetLoss(config.objective, self.network, identities).to(self.device).train()
+        self.network.set_grad_checkpointing(config.trainer.grad_checkpointing)
+        if config.trainer.compile:
+            compile_parts(self.network, self.objective)
         self.optimizer = make_optimizer(self.network, config.optimizer, fused=self.device.type == "cuda")
         self.regions: list[tuple[Any, Places]] = []  # heads, and the boxes they embedded
 
@@ -134,7 +141,7 @@ class Step:
         self.forward().backward()
         self.optimizer.step()
         if self.objective.teacher is not None:
-            self.objective.teacher.ema_update(self.network)
+            self.objective.teacher.ema_update()
 
     def floor_forward(self) -> Tensor:
         with torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "32-true"):
@@ -142,8 +149,11 @@ class Step:
             parts = [self.network.anchor_table(features).embeddings.float().mean()]
             parts += [head(features, *places).mean() for head, places in self.regions]
             if self.objective.teacher is not None:
-                self.objective.teacher(self.batch, [p for head, p in self.regions if head is self.network.reid])
+                self.teach(self.objective.teacher)
         return torch.stack(parts).sum()
+
+    def teach(self, teacher: Teacher) -> None:
+        teacher.embed(teacher.features(self.batch), [p for head, p in self.regions if head is self.network.reid])
 
     def median(self, work: Callable[[], object], rounds: int) -> float:
         return statistics.median(self.seconds(work) for _ in range(rounds))

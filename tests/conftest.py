@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from footage import INFERENCE, write_walk
+from miniature import make_network
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
 from reproducing import command, shrink_small_scale
 from small_dataset import make_dataset, options
 from spnet.cli.main import main
+from spnet.models.checkpoints import save_weights
 from spnet.paper.paper_table import Scale
 
 # sums of several threads are not the same to the bit each time; for what the tests start, too
@@ -67,3 +70,25 @@ def made(synthetic_data: Path, classifier: Path, tmp_path_factory: pytest.TempPa
         shrink_small_scale(classifier, patch)
         assert main(command(synthetic_data, folder, "--seeds", "0", "1", "0")) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights that finds something everywhere; not to be changed."""
+    file = tmp_path_factory.mktemp("network") / "weights.safetensors"
+    save_weights(file, make_network(inference=INFERENCE), "object")
+    return file
+
+
+@pytest.fixture(scope="session")
+def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another network."""
+    file = tmp_path_factory.mktemp("network") / "weights.safetensors"
+    save_weights(file, make_network(seed=1, inference=INFERENCE), "object")
+    return file
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of two colored people, with a clock time; not to be changed."""
+    return write_walk(tmp_path_factory.mktemp("videos") / "gate.mp4")

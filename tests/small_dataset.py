@@ -36,7 +36,7 @@ KEYS: dict[str, Any] = {
     "optimizer.epochs": 1,
     "optimizer.lr": 0.01,
     "optimizer.warmup_steps": 0,
-    "optimizer.checkpoint_every_n_steps": 0,
+    "checkpoint.every_n_steps": 0,
     "optimizer.precision": "32-true",
 }
 

@@ -7,7 +7,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "spnet"
 
 LEVELS = (  # a room may import from its own level's earlier lines and from every level above it in this list
     ("errors",),
-    ("extras", "files", "types"),
+    ("extras", "files", "types", "distributed"),
     ("config",),
     ("data", "models"),
     ("losses",),
@@ -29,8 +29,10 @@ def room_of(path: Path) -> str:
 def imported_rooms(path: Path) -> set[str]:
     """Rooms that a file imports anything of, at its top or inside a function."""
     nodes = ast.walk(ast.parse(path.read_text()))
-    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    return {name.split(".")[1] for name in names if name.startswith("spnet.")} - {room_of(path)}
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    names = [f"{node.module}.{alias.name}" for node in imports for alias in node.names]
+    rooms = {name.split(".")[1] for name in names if name.startswith("spnet.")}
+    return rooms - {room_of(path), "__version__"}
 
 
 def test_every_room_has_its_level() -> None:

@@ -13,5 +13,5 @@ def import_extra(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError:
-        extra = EXTRAS[package]
-        raise UserError(f"{package} is not installed: pip install 'spnet[{extra}]'") from None
+        wanted = f"'spnet[{EXTRAS[package]}]'" if package in EXTRAS else package
+        raise UserError(f"{package} is not installed: pip install {wanted}") from None

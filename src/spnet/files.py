@@ -1,5 +1,6 @@
 """The one way to read JSON and to write files: a result appears complete or not at all, so no half of one is used."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,23 +14,42 @@ from filelock import FileLock, Timeout
 from spnet.errors import UserError
 
 LOCK = ".lock"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Write a file atomically: the stream's content takes the name `path` when the block ends without an error.
 
-    Raises UserError where the file cannot be written.
+    The content is on the disk before the name is, so that after a power cut the name has all of it, old or new. What
+    had the name until then takes the name `previous`, if that is given. Raises UserError where the file cannot be
+    written.
     """
     partial = _partial_name(path)
     try:
-        with partial.open("wb") as stream:
+        with partial.open("w+b") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
         partial.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of a folder are on the disk, where the system can say so."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, document: object, indent: int | None = 1) -> None:
@@ -91,6 +111,7 @@ def atomic_directory(output: Path) -> Iterator[Path]:
         yield partial
         check_output_is_free(output)
         partial.rename(output)
+        sync_folder(output.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -121,6 +142,23 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def name_disk_errors(folder: Path) -> Iterator[None]:
+    """Raise UserError naming `folder` for a full or failing disk inside the block, whose errors often name no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote in `folder`; its lock has to be held."""
+    for partial in folder.rglob(".*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def _partial_name(path: Path) -> Path:

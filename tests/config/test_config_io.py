@@ -85,7 +85,7 @@ OPTION_MISTAKES = [
     (["--optimizer.epoch", "1"], r"unknown key optimizer\.epoch; choose optimizer\.epochs$"),
     (
         ["--optimizer.xyzzy", "1"],
-        r"choose optimizer\.epochs, optimizer\.lr, .*, optimizer\.checkpoint_every_n_steps$",
+        r"choose optimizer\.epochs, optimizer\.lr, .*, optimizer\.precision$",
     ),
     (["--model.xyzzy", "1"], r"choose model\.backbone\.\*, .*, model\.inference\.\*"),
     (["--xyzzy.epochs", "1"], r"choose stage, model\.\*, .*, seed$"),

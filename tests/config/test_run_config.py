@@ -15,7 +15,7 @@ VALUES = [
     ("optimizer.epochs", "-1", "should be greater than 0"),  # which Lightning would take for: without an end
     ("optimizer.lr", "-0.1", "should be greater than or equal to 0"),
     ("optimizer.backbone_weight_decay", "-1.0", "should be greater than or equal to 0"),
-    ("optimizer.checkpoint_every_n_steps", "-1", "should be greater than or equal to 0"),
+    ("checkpoint.every_n_steps", "-1", "should be greater than or equal to 0"),
     ("optimizer.grad_clip_norm", "nan", "should be a finite number"),
     ("data.batch_size", "0", "should be greater than 0"),
     ("data.num_workers", "-2", "should be greater than or equal to 0"),

@@ -1,6 +1,9 @@
 """Reading image files: the fast way and the fallback agree, damage is always noticed and named."""
 
 import io
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +130,42 @@ def test_another_size_than_annotated_is_refused_with_both(tmp_path: Path, kind: 
     path.write_bytes(encoded(kind=kind))
     with pytest.raises(UserError, match=r"^image .*small is 96 x 64 pixels, its annotations say 64 x 96$"):
         read_image(path, (64, 96), reduction)
+
+
+def header(kind: str, width: int, height: int) -> bytes:
+    """A file whose header claims a size, in which there is next to nothing."""
+    if kind == "PNG":
+        chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        end = b"IEND"
+        whole = [struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in (chunk, end)]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
+    start = JPEG.index(b"\xff\xc0")
+    return JPEG[: start + 5] + struct.pack(">HH", height, width) + JPEG[start + 9 :]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("annotated", [True, False])
+@pytest.mark.parametrize(("width", "height"), [(60000, 60000), (15001, 10000)])
+def test_a_bomb_is_refused_by_its_header(kind: str, annotated: bool, width: int, height: int, tmp_path: Path) -> None:
+    """Whether or not the annotations say so, nothing is decoded, which would take gigabytes."""
+    (tmp_path / "bomb").write_bytes(header(kind, width, height))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"^image .*bomb (has|is|cannot be read: )[^\n]*$") as raised:
+        read_image(tmp_path / "bomb", (width, height) if annotated else SIZE)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+    if annotated:
+        assert f"has {width} x {height} pixels, more than the 150,000,000 that are read" in str(raised.value)
+
+
+def test_the_largest_image_is_read_as_far_as_its_bytes_go(tmp_path: Path) -> None:
+    (tmp_path / "large.jpg").write_bytes(header("JPEG", 15000, 10000))
+    with pytest.raises(UserError, match=r"large\.jpg is 15000 x 10000 pixels, its annotations say 96 x 64"):
+        read_image(tmp_path / "large.jpg", SIZE)
+
+
+def test_no_other_program_decodes_an_image(tmp_path: Path) -> None:
+    """Pillow has Ghostscript run what an EPS file says."""
+    image().save(tmp_path / "a.eps")
+    with pytest.raises(UserError, match=r"a\.eps cannot be read: no known image format"):
+        read_image(tmp_path / "a.eps", SIZE)

@@ -1,5 +1,7 @@
 """Every kind of image a person may hold gives the same pixels, and what is none is told."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,18 @@ def test_a_view_is_the_whole_image_in_the_window() -> None:
     assert wide.image.shape == (3, 60, 90)
     same = make_image_sample(PIXELS, InferenceConfig(40, 60))
     assert np.array_equal(same.image.permute(1, 2, 0).numpy(), PIXELS)
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    for width, height, message in (
+        (15001, 10000, r"a\.png has 15001 x 10000 pixels, more than the 150,000,000 that are read"),
+        (60000, 60000, r"a\.png cannot be read: Image size \(3600000000 pixels\) exceeds limit"),
+    ):
+        header = b"IHDR" + struct.pack(">II", width, height) + whole[24:29]
+        (tmp_path / "a.png").write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+        with pytest.raises(UserError, match=message):
+            read_pixels(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"an image has 15001 x 10000 pixels"):
+        read_pixels(Image.new("1", (15001, 10000)))

@@ -33,7 +33,12 @@ def dummy() -> Iterator[type[ReidLoss]]:
             return cls()
 
         def step(
-            self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+            self,
+            embeddings: Tensor,
+            batch: SceneBatch,
+            regions: Sequence[Regions],
+            teacher: TeacherEmbed | None,
+            repeats: int,
         ) -> Tensor:
             assert teacher is None
             return embeddings.square().sum() + sum(len(part.boxes) for part in regions)
@@ -78,8 +83,8 @@ def test_oim_loss_is_against_the_memory_before_the_step() -> None:
     embeddings = torch.randn(7, 8, requires_grad=True)
     identity = batch.targets.identity[torch.tensor([0, 1, 0, 1, 2, 3, 4])]
     before, after = OIM(2, 8, 6), OIM(2, 8, 6)
-    after.update(embeddings, identity)
-    value = loss.step(embeddings, batch, make_regions(batch), None)
+    after.update(embeddings, identity, 7)
+    value = loss.step(embeddings, batch, make_regions(batch), None, 4)
     torch.testing.assert_close(value, before(embeddings, identity))
     for name, expected in after.state_dict().items():
         torch.testing.assert_close(loss.state_dict()[name], expected)
@@ -94,13 +99,12 @@ def test_the_teachers_embeddings_are_in_the_queue_before_the_loss() -> None:
     embeddings, taught = torch.randn(7, 8, requires_grad=True), torch.randn(7, 8)
     asked: list[Sequence[Places]] = []
 
-    def teacher(seen: SceneBatch, runs: Sequence[Places]) -> Tensor:
-        assert seen is batch
+    def teacher(runs: Sequence[Places]) -> Tensor:
         asked.append(runs)
         return taught
 
     loss = PersonContrastiveMemory(6, 8)
-    value = loss.step(embeddings, batch, regions, teacher)
+    value = loss.step(embeddings, batch, regions, teacher, 2)
     person = batch.targets.person[torch.tensor([0, 1, 0, 1, 2, 3, 4])]
     expected = PersonContrastiveMemory(6, 8)
     expected.update(taught, person)
@@ -136,6 +140,6 @@ def test_no_boxes_give_a_loss_of_zero() -> None:
     nothing = Regions(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     embeddings = torch.zeros(0, 8, requires_grad=True)
     for loss in (OIM(2, 8, 6), PersonContrastiveMemory(6, 8)):
-        value = loss.step(embeddings, batch, [nothing, nothing], lambda batch, runs: torch.zeros(0, 8))
+        value = loss.step(embeddings, batch, [nothing, nothing], lambda runs: torch.zeros(0, 8), 0)
         assert value.item() == 0
         value.backward()

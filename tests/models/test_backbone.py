@@ -132,3 +132,12 @@ def test_backbones_without_stochastic_depth(name: str) -> None:
     assert len(channels) == 3
     with pytest.raises(UserError, match=r"has no stochastic depth: set model\.backbone\.drop_path 0"):
         Backbone(BackboneConfig(name, "none", 0.1))
+
+
+def test_the_finest_level_alone_is_the_first_of_all() -> None:
+    fpn = FeaturePyramid([4, 8, 8])
+    stages = [torch.randn(2, channels, 16 // 2**i, 24 // 2**i) for i, channels in enumerate([4, 8, 8])]
+    sizes = torch.tensor([[128, 192], [100, 150]])
+    alone = fpn.finest(stages, sizes, (128, 192))
+    assert len(alone.levels) == 1
+    torch.testing.assert_close(alone.levels[0], fpn(stages, sizes, (128, 192)).levels[0])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -50,6 +51,7 @@ def test_the_configuration_inside_is_plain_json(tmp_path: Path) -> None:
     save_weights(tmp_path / "net.safetensors", network, "object")
     with safe_open(tmp_path / "net.safetensors", "pt") as content:
         about = json.loads(content.metadata()["spnet"])
+    assert len(about.pop("sha256")) == 64
     assert about == {"config": to_plain(network.config), "pathway": "object"}
 
 
@@ -104,6 +106,39 @@ def test_files_that_are_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-1000])
     with pytest.raises(UserError, match=r"cut\.safetensors': not a safetensors file"):
         read_weights(tmp_path / "cut.safetensors")
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    """It changes nothing in the word `sha256`, without which a file is one of before checksums, and in the padding."""
+    file = tmp_path / "net.safetensors"
+    save_weights(file, make_network(), "object")
+    whole, expected = file.read_bytes(), read_weights(file)
+    harmless, generator = 0, np.random.default_rng(0)
+    header = 8 * int.from_bytes(whole[:8], "little")
+    for bit in [
+        *generator.integers(0, header, 200).tolist(),
+        *generator.integers(header, 8 * len(whole), 200).tolist(),
+    ]:
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            found = read_weights(file)
+        except UserError:
+            continue
+        harmless += 1
+        assert (found.config, found.pathway) == (expected.config, expected.pathway)
+        assert found.state.keys() == expected.state.keys()
+        assert all(torch.equal(value, found.state[name]) for name, value in expected.state.items())
+    assert harmless < 4
+
+
+def test_files_of_before_checksums_are_read(tmp_path: Path) -> None:
+    network = make_network()
+    about = {"config": to_plain(network.config), "pathway": "object"}
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(state, tmp_path / "old.safetensors", {"spnet": json.dumps(about)})
+    assert load_network(tmp_path / "old.safetensors").config == read_back(network.config)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torchvision.ops import roi_align
 
 from miniature import make_batch, make_network
 from spnet.models.fpn import FeatureMaps
-from spnet.models.heads import AnchorHead, ReidHead
+from spnet.models.heads import AnchorHead, RegionPooling, ReidHead, padded_count
 from spnet.models.spnet import SPNet
 
 
@@ -109,6 +109,8 @@ def test_no_boxes_have_no_embeddings_and_go_backward(network: SPNet, features: F
     empty = network.embed(features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
     assert empty.shape == (0, 8)
     empty.sum().backward()
+    gradients = [parameter.grad for parameter in network.reid.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)  # every parameter takes part
     separate = make_network(heads="separate", reid_dim=12)
     assert separate.location_embed(1, features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)).shape == (0, 8)
     assert separate.embed(features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)).shape == (0, 12)
@@ -150,3 +152,37 @@ def test_half_precision_features_are_pooled_at_the_exact_box(network: SPNet) -> 
 
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(pooled(halves), pooled(rounded), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, 64), (1, 64), (64, 64), (65, 128), (256, 256), (257, 320), (512, 512), (513, 640), (1025, 1280), (2048, 2048)],
+)
+def test_a_gpu_meets_few_numbers_of_regions(count: int, expected: int) -> None:
+    assert padded_count(count) == expected
+
+
+def test_padding_is_little_and_of_few_sizes() -> None:
+    sizes = {padded_count(count) for count in range(2049)}
+    assert len(sizes) <= 20
+    assert all(padded_count(count) <= 1.25 * count for count in range(257, 2049))
+
+
+def test_padded_regions_change_neither_embeddings_nor_gradients(
+    network: SPNet, features: FeatureMaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the empty boxes are gone before the rows are normalized."""
+    boxes, scene = make_batch().targets.boxes, make_batch().targets.scene
+    seen: list[tuple[Tensor, list[Tensor]]] = []
+    embedded = []
+    network.reid.pooling.last_stage.register_forward_hook(lambda module, inputs, output: embedded.append(len(output)))
+    for minimum in (1, 64):
+        monkeypatch.setattr(
+            RegionPooling, "padded_count", lambda pooling, boxes, minimum=minimum: max(minimum, len(boxes))
+        )
+        network.train().zero_grad()
+        embeddings = network.embed(features, boxes, scene)
+        embeddings.square().sum().backward()
+        seen.append((embeddings, [p.grad.clone() for p in network.reid.parameters() if p.grad is not None]))
+    assert embedded == [5, 64]
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-5, atol=1e-6)

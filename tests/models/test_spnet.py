@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from miniature import make_batch, make_config, make_network
+from miniature import BACKBONE, make_batch, make_config, make_network
+from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
 from spnet.models.heads import LocationHead
 from spnet.models.spnet import SPNet
@@ -71,3 +73,29 @@ def test_class_logits_come_beside_the_same_features() -> None:
     assert classes.shape == (3, 1000)
     for level, same in zip(features.levels, network.features(batch.images, batch.sizes).levels, strict=True):
         torch.testing.assert_close(level, same)
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "resnet10t", "efficientnet_lite0"])
+def test_activations_computed_again_change_nothing(name: str) -> None:
+    """Their memory is what it saves: fewer tensors wait for the backward pass."""
+    backbone = BACKBONE if name == "convnext_tiny" else BackboneConfig(name, "none", 0.0)
+    network, batch = make_network(backbone=backbone, heads="separate"), make_batch()
+    results = []
+    for enable in (False, True):
+        network.set_grad_checkpointing(enable)
+        network.zero_grad()
+        saved: list[int] = []
+
+        def keep(tensor: Tensor, saved: list[int] = saved) -> Tensor:
+            saved.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            features = network.features(batch.images, batch.sizes)
+            embeddings = network.embed(features, batch.targets.boxes, batch.targets.scene)
+            total = embeddings.square().sum() + network.anchor_table(features).embeddings.square().mean()
+        total.backward()
+        gradients = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+        results.append((total.detach(), gradients, sum(saved)))
+    torch.testing.assert_close(results[0][:2], results[1][:2], rtol=1e-4, atol=1e-5)
+    assert results[1][2] < 0.7 * results[0][2]

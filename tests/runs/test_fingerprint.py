@@ -50,6 +50,8 @@ OTHERS: dict[str, Any] = {
     "model.logit_sign": "positive",
     "model.anchor_size": 24,
     "objective.pathway": "object",
+    "trainer.devices": 2,
+    "trainer.nodes": 2,
     "objective.detection": False,
     "objective.samples_per_image": 99,
     "objective.num_pairs": 9,
@@ -102,7 +104,8 @@ PLACES: dict[str, Any] = {
     "data.train_split": "p100",
     "data.num_workers": 9,
     "data.cache_mb": 9,
-    "optimizer.checkpoint_every_n_steps": 9,
+    "checkpoint.every_n_minutes": 9.0,
+    "checkpoint.every_n_steps": 9,
     "weights.init_from": "/elsewhere/runs/pre",
     "validation.split": "test",
     "validation.protocol": "listed",
@@ -111,6 +114,8 @@ PLACES: dict[str, Any] = {
     "checkpoint.every_n_epochs": 9,
     "checkpoint.teacher": True,
     "logger": "none",
+    "trainer.compile": True,
+    "trainer.grad_checkpointing": True,
 }
 
 

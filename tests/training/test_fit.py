@@ -18,7 +18,7 @@ from spnet.config.presets import get_preset
 from spnet.files import LOCK
 from spnet.models.checkpoints import read_weights, save_weights
 from spnet.models.spnet import SPNet
-from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, read_run_config
+from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, PREVIOUS, read_run_config
 from spnet.runs.record import RECORD_NAME, read_record
 from spnet.training.curves import LossCurves
 from spnet.training.fit import precision_of
@@ -61,6 +61,7 @@ def test_a_run_leaves_its_files(small_run: Path, small_data: Path) -> None:
         RECORD_NAME,
         "weights.safetensors",
         LAST.as_posix(),
+        PREVIOUS.as_posix(),
         CURVES.as_posix(),
         "logs/hparams.yaml",
     }
@@ -236,7 +237,7 @@ def test_automatic_precision(gpu: bool, bfloat16: bool, expected: str, monkeypat
 def test_precision_and_checkpoints_by_the_step(small_data: Path, tmp_path: Path) -> None:
     # larger crops: of a level of one pixel torch's bfloat16 convolutions give no gradients on CPUs
     keys: dict[str, Any] = {"optimizer__precision": "bf16-mixed", "data__augmentation__crop_size": 96}
-    assert train(small_data, tmp_path / "run", optimizer__checkpoint_every_n_steps=2, **keys) == 0
+    assert train(small_data, tmp_path / "run", checkpoint__every_n_steps=2, **keys) == 0
     assert all(value.isfinite().all() for value in read_weights(tmp_path / "run").state.values())
 
 
@@ -252,11 +253,13 @@ def test_a_run_that_diverges_before_a_checkpoint_leaves_its_record_and_curve(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(small_data, tmp_path / "run", optimizer__lr=1e30) == 2
-    assert "error: training diverged: at step 3 weights are no finite numbers" in capsys.readouterr().err
+    assert (
+        "error: training diverged: 2 of the 3 steps of epoch 1 were skipped; images: train" in capsys.readouterr().err
+    )
     record = read_record(tmp_path / "run")
     assert record is not None
     assert record.state == "diverged"
-    assert record.reason.startswith("training diverged: at step 3")
+    assert record.reason.startswith("training diverged: 2 of the 3 steps")
     assert not [file for pattern in ("*.ckpt", "*.safetensors") for file in (tmp_path / "run").rglob(pattern)]
     assert train(small_data, tmp_path / "run") == 2
     assert capsys.readouterr().err.endswith("exists; choose another folder\n")

@@ -20,7 +20,7 @@ from spnet.models.backbone import Backbone
 from spnet.models.boxes import clip
 from spnet.models.cascade import CascadeStage, train_steps
 from spnet.models.spnet import SPNet
-from spnet.training.objective import SPNetLoss, _draw
+from spnet.training.objective import SPNetLoss, _draw, freeze_unused
 from spnet.types import SceneBatch
 
 OBJECT = ObjectiveConfig(pathway="object", samples_per_image=24, queue_size=6, logit_scale=3.0)
@@ -139,7 +139,7 @@ def test_the_person_queue_remembers_the_teachers_embeddings_before_the_loss() ->
     objective = SPNetLoss(replace(QUERY, reid_box_source="gt"), network, identities=2)
     assert objective.teacher is not None
     targets = batch.targets
-    taught = objective.teacher(batch, [(targets.boxes, targets.scene)])
+    taught = objective.teacher.embed(objective.teacher.features(batch), [(targets.boxes, targets.scene)])
     losses = objective(network, batch)
     assert torch.isfinite(losses["reid"])
     memory = objective.memory.state_dict()
@@ -339,3 +339,23 @@ def test_measuring_losses_leaves_the_candidates_statistics_alone() -> None:
     objective(network.eval(), make_batch())
     for name, value in network.logits[0].named_buffers():
         assert torch.equal(value, before[name]), name
+
+
+@PATHS
+@pytest.mark.parametrize("rows", [ROWS, []], ids=["boxes", "no box"])
+@pytest.mark.parametrize("heads", ["shared", "separate"])
+@pytest.mark.parametrize("cascade_steps", [0, 2])
+@pytest.mark.parametrize("changes", [{}, {"detection": False}, {"reid_box_source": "gt"}, {"reid_loss": "contrastive"}])
+def test_what_is_not_frozen_gets_a_gradient_in_every_step(
+    config: ObjectiveConfig, rows: list[Any], heads: str, cascade_steps: int, changes: dict[str, Any]
+) -> None:
+    """Processes that share gradients would wait for one that never comes."""
+    config = replace(config, **changes)
+    network = make_network(heads=heads, cascade_steps=cascade_steps)
+    objective = SPNetLoss(config, network, identities=2)
+    freeze_unused(network, config)
+    torch.stack(list(objective(network, make_batch(rows)).values())).sum().backward()
+    named = dict(network.named_parameters())
+    assert [name for name, parameter in named.items() if parameter.requires_grad and parameter.grad is None] == []
+    frozen = {name.split(".")[0] for name, parameter in named.items() if not parameter.requires_grad}
+    assert ("bridges" in frozen) == (config.pathway == "query" or not config.detection)

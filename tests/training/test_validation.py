@@ -29,7 +29,6 @@ from spnet.models.spnet import SPNet
 from spnet.runs.folder import BEST, CURVES, LAST, VALIDATION_CURVES
 from spnet.runs.record import read_record
 from spnet.training import validation
-from spnet.training.end_of_epoch import EndOfEpoch
 from spnet.training.module import TrainingModule
 from spnet.training.transfer import build_network
 from spnet.training.validation import make_measure, preserve_state, validation_interval, validation_split
@@ -62,11 +61,10 @@ def about(file: Path) -> dict[str, Any]:
 
 
 def assert_same_state(first: Path, second: Path) -> None:
-    """Weights, teacher, memories and random state are equal to the bit."""
+    """Weights, teacher and memories are equal to the bit."""
     one, other = (torch.load(run / LAST, weights_only=True) for run in (first, second))
     assert set(one["state_dict"]) == set(other["state_dict"])
     assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
-    assert torch.equal(one["random_state"], other["random_state"])
     assert (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
     curves = [run / CURVES for run in (first, second) if (run / CURVES).exists()]  # of ten steps or more
     assert len({file.read_text() for file in curves}) <= 1
@@ -319,26 +317,6 @@ def test_a_resumed_run_whose_patience_was_over_stops(
     assert main(["train", "--resume", str(run)]) == 0
     assert (run / "weights.safetensors").read_bytes() == weights
     assert len(rows(run)) == 2
-
-
-def test_an_interrupted_run_interrupted_again_before_a_step_keeps_its_random_state(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        interrupt_measuring(patch, 1, signal.SIGINT)
-        assert train(data, run, checkpoint__every_n_epochs=1) == 130
-    states = [torch.load(run / LAST, weights_only=True)["random_state"]]
-
-    def save(self: EndOfEpoch, trainer: Any, *arguments: Any) -> None:
-        trainer.save_checkpoint(run / LAST)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EndOfEpoch, "on_train_start", save)
-        assert main(["train", "--resume", str(run)]) == 130
-    states.append(torch.load(run / LAST, weights_only=True)["random_state"])
-    assert torch.equal(*states)
 
 
 def test_fine_tuning_starts_from_the_weights_of_an_epoch(data: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""How often a training step waits for the device: operators whose result, or its shape, the host has to know."""
+"""A training step never waits for the device, and makes no tensor of pairs x anchors x dims.
+
+Seen under a dispatch mode on the CPU: operators whose result, or its shape, the host has to know.
+"""
 
 from collections import Counter
 from typing import Any
@@ -7,23 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from miniature import make_batch, make_network
+from miniature import ROWS, gpu_align_regions, make_batch, make_network
 from spnet.config.schema import ObjectiveConfig
 from spnet.models import heads
-from spnet.models.roi_align import SAMPLES
 from spnet.training.objective import SPNetLoss
 
 WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal", "is_nonzero"}
-OBJECT = ObjectiveConfig(pathway="object", samples_per_image=24, queue_size=500)
-QUERY = ObjectiveConfig(pathway="query", num_pairs=9, samples_per_pair=16, queue_size=500)
+PAIRS, DIMS = 9, 8
 
 
-class Waits(TorchDispatchMode):
-    """Collects such operators, and indexing by masks, which is one."""
+class Watch(TorchDispatchMode):
+    """Collects such operators, indexing by masks, which is one, and tensors of `limit` elements or more of anchors."""
 
-    def __init__(self) -> None:
+    def __init__(self, anchors: int, limit: int) -> None:
         TorchDispatchMode.__init__(self)
+        self.anchors, self.limit = anchors, limit
         self.found: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -33,36 +36,81 @@ class Waits(TorchDispatchMode):
         )
         if name in WAITING or masks:
             self.found[f"{name} by a mask" if masks else name] += 1
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if any(isinstance(leaf, Tensor) and self.is_large(leaf) for leaf in tree_leaves(result)):
+            self.found[f"{name} makes a large tensor"] += 1
+        return result
+
+    def is_large(self, tensor: Tensor) -> bool:
+        of_anchors = any(length > 0 and length % self.anchors == 0 for length in tensor.shape)
+        return of_anchors and tensor.numel() >= self.limit
 
 
-def kernel(features: Tensor, boxes: Tensor, scene: Tensor, scale: float, size: int) -> Tensor:
-    """RoIAlign as on a GPU; the products that stand for it on a CPU ask how many boxes a scene has."""
-    rows = torch.cat([scene[:, None].float(), boxes.detach()], 1)
-    aligned: Tensor = torch.ops.torchvision.roi_align(features, rows, scale, size, size, SAMPLES, False)
-    return aligned
-
-
-# the boxes that train re-id decide shapes; OIM learns in as many rounds as an identity has samples
-@pytest.mark.parametrize(
-    ("reid_loss", "expected"),
-    [("contrastive", {"nonzero": 1}), ("oim", {"nonzero": 2, "_unique2": 1, "_local_scalar_dense": 1})],
-)
-@pytest.mark.parametrize("config", [OBJECT, QUERY], ids=["object", "query"])
-@pytest.mark.parametrize(("shape", "cascade_steps"), [("shared", 0), ("separate", 2)])
-def test_where_a_step_waits(
-    config: ObjectiveConfig,
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+@pytest.mark.parametrize("rows", [ROWS, []], ids=["boxes", "no box"])
+@pytest.mark.parametrize("lwf", [False, True], ids=["", "lwf"])
+@pytest.mark.parametrize("reid_loss", ["contrastive", "oim"])
+@pytest.mark.parametrize("pathway", ["object", "query"])
+@pytest.mark.parametrize(("shape", "cascade_steps"), [("shared", 0), ("shared", 2), ("separate", 0), ("separate", 2)])
+def test_a_step_never_waits(
+    pathway: Any,
     shape: str,
     cascade_steps: int,
     reid_loss: str,
-    expected: dict[str, int],
+    lwf: bool,
+    rows: list[Any],
+    dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heads, "align_regions", kernel)
-    network, batch = make_network(heads=shape, cascade_steps=cascade_steps), make_batch()
-    options = {name: getattr(config, name) for name in ("pathway", "samples_per_image", "num_pairs", "queue_size")}
-    objective = SPNetLoss(ObjectiveConfig(reid_loss=reid_loss, reid_iou=0.0, **options), network, identities=2)
+    monkeypatch.setattr(heads, "align_regions", gpu_align_regions)
+    network, batch = make_network(heads=shape, cascade_steps=cascade_steps, with_classifier=lwf), make_batch(rows)
+    config = ObjectiveConfig(
+        pathway=pathway,
+        samples_per_image=24,
+        num_pairs=PAIRS,
+        samples_per_pair=16,
+        queue_size=500,
+        reid_loss=reid_loss,
+        reid_iou=0.0,
+        lwf=lwf,
+    )
+    objective = SPNetLoss(config, network, identities=2)
+    with torch.no_grad():  # anchors of this size are made
+        anchors = network.anchor_table(network.features(batch.images, batch.sizes)).count
+    with Watch(anchors, PAIRS * anchors * DIMS) as watch:
+        with torch.autocast("cpu", dtype):
+            total = torch.stack(list(objective(network, batch).values())).sum()
+        total.backward()
+    assert not watch.found
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("reid_loss", ["contrastive", "oim"])
+@pytest.mark.parametrize("pathway", ["object", "query"])
+def test_a_gpu_is_never_waited_for(pathway: Any, reid_loss: str) -> None:
+    network, batch = make_network(heads="separate", cascade_steps=2).cuda(), make_batch().to("cuda")
+    config = ObjectiveConfig(pathway=pathway, reid_loss=reid_loss, queue_size=500, reid_iou=0.0)
+    objective = SPNetLoss(config, network, identities=2).cuda()
     objective(network, batch)  # anchors of this size are made
-    with Waits() as waits:
-        torch.stack(list(objective(network, batch).values())).sum().backward()
-    assert waits.found == expected
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.autocast("cuda", torch.bfloat16):
+            total = torch.stack(list(objective(network, batch).values())).sum()
+        total.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_watch_sees_what_waits() -> None:
+    mask = torch.tensor([True, False, True])
+    with Watch(anchors=3, limit=6) as watch:
+        torch.arange(3)[mask]
+        mask.nonzero()
+        int(mask.sum())
+        torch.zeros(2, 3)
+    assert watch.found == {
+        "index by a mask": 1,
+        "nonzero": 1,
+        "_local_scalar_dense": 1,
+        "zeros makes a large tensor": 1,
+    }

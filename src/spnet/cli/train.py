@@ -1,7 +1,7 @@
 """`spnet train NAME`: train a named configuration, with keys replaced."""
 
 import argparse
-from dataclasses import replace
+import logging
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Literal
@@ -14,11 +14,23 @@ if TYPE_CHECKING:
 FINETUNE: Literal["finetune"] = "finetune"
 SUMMARY = "pre-train or fine-tune a network"
 
+SHORT = {  # options that stand for a key
+    "data": "data.root",
+    "split": "data.train_split",
+    "weights": "weights.init_from",
+    "val-split": "validation.split",
+    "val-protocol": "validation.protocol",
+    "devices": "trainer.devices",
+    "nodes": "trainer.nodes",
+    "compile": "trainer.compile",
+}
+
 EXAMPLES = """
 examples:
   spnet train spnet-s --stage pretrain --data DATA/cocopersons --output runs/pretrained
   spnet train spnet-s --data DATA/prw --weights runs/pretrained --output runs/prw
   spnet train spnet-tiny --data DATA/synthetic --optimizer.epochs 3 --model.cascade_steps 2 --output runs/trial
+  spnet train spnet-l --data DATA/prw --output runs/prw-l --devices 8
   spnet train --resume runs/prw
 
 A run folder holds config.yaml, weights.safetensors, checkpoints/ and logs/ (metrics.csv, validation.csv, TensorBoard).
@@ -47,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--val-split", metavar="SPLIT", help="annotations to validate on (key validation.split)")
     parser.add_argument("--val-protocol", metavar="NAME", help="of retrieval/ (key validation.protocol)")
+    parser.add_argument("--devices", type=int, metavar="N", help="processes of a machine (key trainer.devices)")
+    parser.add_argument("--nodes", type=int, metavar="N", help="machines (key trainer.nodes)")
+    parser.add_argument("--compile", action="store_const", const="true", help="faster steps (key trainer.compile)")
     parser.add_argument("--output", type=Path, metavar="RUN", help="the folder to make (default runs/NAME-STAGE)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with keys to replace, or all of them")
     parser.add_argument(
@@ -79,10 +94,15 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.print_config:
         print(to_yaml(config), end="")
         return
+    from spnet import distributed
     from spnet.runs.folder import BEST
     from spnet.training.fit import fit  # Lightning takes seconds to load, and only training needs it
 
+    if follows := distributed.follows(config.trainer.processes):  # the first process prints
+        logging.getLogger("spnet").setLevel(logging.ERROR)
     weights = fit(config, output, resume=bool(arguments.resume))
+    if follows:
+        return
     print(f"weights: {weights}")
     if (output / BEST).is_file():
         print(f"best:    {output / BEST}")
@@ -95,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def refuse_changes(arguments: argparse.Namespace) -> None:
     """Raise UserError for whatever would change a run that is resumed."""
-    options = ("stage", "pathway", "data", "split", "weights", "val-split", "val-protocol", "output", "config")
+    options = ("stage", "pathway", "output", "config", *SHORT)
     given = [f"--{option}" for option in options if getattr(arguments, option.replace("-", "_")) is not None]
     if changes := [*filter(None, [arguments.name]), *given, *arguments.keys]:
         raise UserError(f"--resume {arguments.resume} goes on as the run was configured: drop {' '.join(changes)}")
@@ -105,18 +125,9 @@ def resolve(arguments: argparse.Namespace) -> "RunConfig":
     """Build the configuration that the options describe. Raises UserError."""
     from spnet.config.io import override
 
-    config = override(_base(arguments), arguments.config, arguments.keys)
-    if arguments.data:
-        config = replace(config, data=replace(config.data, root=arguments.data))
-    if arguments.split:
-        config = replace(config, data=replace(config.data, train_split=arguments.split))
-    if arguments.weights:
-        config = replace(config, weights=replace(config.weights, init_from=arguments.weights))
-    if arguments.val_split:
-        config = replace(config, validation=replace(config.validation, split=arguments.val_split))
-    if arguments.val_protocol:
-        config = replace(config, validation=replace(config.validation, protocol=arguments.val_protocol))
-    return config
+    given = {key: getattr(arguments, option.replace("-", "_")) for option, key in SHORT.items()}
+    short = [f"--{key}={value}" for key, value in given.items() if value is not None]
+    return override(_base(arguments), arguments.config, [*arguments.keys, *short])
 
 
 def _base(arguments: argparse.Namespace) -> "RunConfig":

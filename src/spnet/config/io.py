@@ -57,14 +57,28 @@ def to_yaml(config: object) -> str:
 def read_mapping(file: Path) -> dict[str, Any]:
     """The keys and values of a YAML or JSON file. Raises UserError for a file that has none."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = _read_yaml(file.read_text())
     except OSError as error:
         raise UserError(f"configuration {str(file)!r} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"configuration {str(file)!r} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"configuration {str(file)!r} holds {type(content).__name__}, expected keys and values")
     return content
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without tags that make objects, and without aliases, which make gigabytes of a few lines."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read: write the value itself")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, _PlainLoader)
 
 
 def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -121,8 +135,8 @@ def _parse_value(key: str, text: str) -> Any:
     if not text.startswith(NESTED) and text not in NOTHING:
         return text
     try:
-        return None if text in NOTHING else yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return None if text in NOTHING else _read_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"configuration (options): --{key} {text}: {' '.join(str(error).split())}") from None
 
 

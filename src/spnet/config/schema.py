@@ -193,7 +193,7 @@ class DataConfig(_Schema):
     """ignore identities: every annotated box is its own person (pre-training on plain boxes)"""
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 8
-    """scenes of a batch, all views counted"""
+    """scenes of a batch of one process, all views counted"""
     drop_last: bool = True
     """leave out the last, partial batch of an epoch; the released code keeps it"""
     num_workers: NonNegativeInt = 4
@@ -224,8 +224,6 @@ class OptimizerConfig(_Schema):
     """largest norm of the gradient"""
     precision: Precision = "auto"
     """`auto` is bf16-mixed on a GPU or CPU that has it, 16-mixed on any other GPU, 32-true on any other CPU"""
-    checkpoint_every_n_steps: NonNegativeInt = 1000
-    """steps between two checkpoints within an epoch; 0: at its end only"""
 
 
 @dataclass(frozen=True)
@@ -249,12 +247,36 @@ class ValidationConfig(_Schema):
 
 @dataclass(frozen=True)
 class CheckpointConfig(_Schema):
-    """Which weights of a run are kept beside the last and the best. It shapes no weights."""
+    """When a run's state is saved, and which weights are kept beside the last and the best. It shapes no weights."""
 
+    every_n_minutes: NonNegativeFloat = 10.0
+    """minutes between two checkpoints within an epoch, at whose end there is one in any case; 0: not by the clock"""
+    every_n_steps: NonNegativeInt = 0
+    """steps between two checkpoints within an epoch; 0: not by steps"""
     every_n_epochs: NonNegativeInt = 0
     """epochs between two files `checkpoints/epoch_*.safetensors`; 0: none"""
     teacher: bool = False
     """write `teacher.safetensors` too: the network with the teacher's backbone, pyramid and re-id head"""
+
+
+@dataclass(frozen=True)
+class TrainerConfig(_Schema):
+    """What a run is trained on."""
+
+    devices: PositiveInt = 1
+    """processes of a machine, each with a GPU of its own or, without any, on the CPU; each has `data.batch_size` scenes
+    a step"""
+    nodes: PositiveInt = 1
+    """machines; started as Lightning does it, by torchrun or SLURM"""
+    compile: bool = False
+    """let torch.compile fuse backbone, pyramid, heads and teacher: faster steps after some minutes of compilation"""
+    grad_checkpointing: bool = False
+    """compute activations of backbone and region heads again in the backward pass: less memory, longer steps"""
+
+    @property
+    def processes(self) -> int:
+        """Of the whole run."""
+        return self.devices * self.nodes
 
 
 @dataclass(frozen=True)
@@ -282,6 +304,7 @@ class RunConfig(_Schema):
     weights: WeightsConfig = WeightsConfig()
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    trainer: TrainerConfig = TrainerConfig()
     logger: LoggerName = "tensorboard"
     """where metrics go beside logs/*.csv: TensorBoard, Lightning's CSV files, Weights & Biases, MLflow or nowhere"""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from spnet import distributed
 from spnet.data.augment.sample import resize_shape
 from spnet.data.dataset import PersonSearchDataset, Sample
 from spnet.errors import UserError
 from spnet.types import SceneBatch, Targets
 
+PARENT_SECONDS = 2.0  # between two looks of a worker whether its parent lives
 STRIDE = 32  # images are padded to a multiple of it (docs/method.md, "Network")
 
 
@@ -69,15 +71,13 @@ class ResumableSampler(Sampler[tuple[int, int]]):
     skipped: a resumed epoch goes on in the middle.
     """
 
-    def __init__(
-        self, scenes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, drop_last: bool = True
-    ) -> None:
+    def __init__(self, scenes: int, batch_size: int, seed: int, world_size: int = 1, drop_last: bool = True) -> None:
         if not scenes >= batch_size * world_size >= 1:
             raise UserError(
                 f"batch_size is {batch_size} on {world_size} processes, must be 1 to {scenes} scenes in all"
             )
         self.scenes, self.batch_size, self.seed = scenes, batch_size, seed
-        self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
+        self.world_size, self.drop_last = world_size, drop_last
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -97,7 +97,8 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         whole = len(order) // (self.batch_size * self.world_size) * self.batch_size * self.world_size
         rounds = order[:whole].reshape(-1, self.world_size, self.batch_size)
         rest = order[whole:].reshape(self.world_size, -1)
-        mine = np.concatenate([rounds[:, self.rank].ravel(), rest[self.rank]])[self.start * self.batch_size :]
+        rank = distributed.rank()  # known once training begins
+        mine = np.concatenate([rounds[:, rank].ravel(), rest[rank]])[self.start * self.batch_size :]
         return ((self.epoch, scene) for scene in mine.tolist())
 
 
@@ -173,8 +174,7 @@ class TrainingLoader(SceneLoader):
     def __iter__(self) -> Iterator[SceneBatch]:  # type: ignore[override]  # torch names its own iterator class
         """The batches of the epoch from where progress was set."""
         self.batches_done = self.order.start
-        batches = super().__iter__()
-        for batch in batches:
+        for batch in distributed.raise_together(super().__iter__(), UserError):
             self.order.start = 0
             self.batches_done += 1
             yield batch
@@ -185,14 +185,11 @@ def training_loader(
     batch_size: int,
     num_workers: int,
     seed: int,
-    rank: int = 0,
     world_size: int = 1,
     drop_last: bool = True,
 ) -> TrainingLoader:
     """Shuffled batches of `batch_size` images (times the augmentation's views, scenes of the batch) a process."""
-    return TrainingLoader(
-        scenes, ResumableSampler(len(scenes), batch_size, seed, rank, world_size, drop_last), num_workers
-    )
+    return TrainingLoader(scenes, ResumableSampler(len(scenes), batch_size, seed, world_size, drop_last), num_workers)
 
 
 def evaluation_loader(
@@ -220,14 +217,19 @@ def _batches_of_one_size(scenes: PersonSearchDataset, batch_size: int) -> list[l
 def _init_worker(worker: int) -> None:
     """Leave signals to the main process, which stops its workers: a terminal, `timeout` and SLURM send them to all."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # macOS has none
+    if hasattr(signal, "sigtimedwait"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_termination, daemon=True).start()
+        threading.Thread(target=_wait_for_termination, args=[os.getppid()], daemon=True).start()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
 
 
-def _wait_for_termination() -> None:
-    """End the worker when its parent sends SIGTERM (`Process.terminate`), and at nobody else's."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _wait_for_termination(parent: int) -> None:
+    """End the worker when its parent sends SIGTERM (`Process.terminate`) or is gone, and at nobody else's signal.
+
+    A worker whose parent was killed would else wait for ever to hand over a batch that nobody takes.
+    """
+    while os.getppid() == parent:
+        received = signal.sigtimedwait({signal.SIGTERM}, PARENT_SECONDS)
+        if received is not None and received.si_pid == parent:
+            break
     os._exit(0)

@@ -4,6 +4,7 @@ What a scene gives depends on the seed, the epoch and the scene alone, never on 
 before, so that a resumed run sees the same images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,11 @@ class PersonSearchDataset(Dataset[list[Sample]]):
     def __len__(self) -> int:
         """The number of scenes."""
         return len(self.annotations.file_names)
+
+    def names_of(self, scene_ids: Sequence[int]) -> list[str]:
+        """The image files of scenes, as the annotations name them."""
+        rows = {scene: row for row, scene in enumerate(self.annotations.scene_ids.tolist())}
+        return [str(self.annotations.file_names[rows[scene]]) for scene in scene_ids]
 
     def __getitem__(self, key: int | tuple[int, int]) -> list[Sample]:
         """The views of a scene in an epoch (0 if only the scene is given). Raises UserError for a bad image file."""

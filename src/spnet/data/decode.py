@@ -3,11 +3,15 @@
 JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md, "feeding"); Pillow takes all else,
 among it what simplejpeg will not read without a warning, since Pillow distinguishes harmless flaws from missing data.
 Pixels are those stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
+A few bytes can decode to many gigabytes: an image of more than `MAX_PIXELS` is refused by its header.
 """
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +19,10 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from spnet.errors import UserError
+
+MAX_PIXELS = 150_000_000  # as the largest cameras have; 450 MB decoded
+# without those that Pillow has another program decode (EPS), or that hold no photographs
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 
 _JPEG_START = b"\xff\xd8\xff"
 
@@ -24,8 +32,9 @@ def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[n
 
     `size` is the width and height the annotations give; `reduction` (1, 2, 4 or 8) allows for an image so much
     smaller, which is faster to decode where the format has it (JPEG). Raises UserError for a file that is missing,
-    unreadable, truncated or of another size.
+    unreadable, truncated, too large or of another size.
     """
+    check_pixels(size, f"image {path}")
     try:
         data = path.read_bytes()
         reduced = _decode_jpeg(data, size, reduction) if data.startswith(_JPEG_START) else None
@@ -37,6 +46,23 @@ def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[n
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
+
+
+def check_pixels(size: tuple[int, int], name: str) -> None:
+    """Raise UserError for an image of more than `MAX_PIXELS`, by its width and height."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read")
+
+
+@contextmanager
+def open_image(source: Path | BinaryIO, name: str) -> Iterator[Image.Image]:
+    """An image file opened with Pillow, not yet decoded. Raises UserError for one of too many pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(source, formats=FORMATS) as image:
+            check_pixels(image.size, name)
+            yield image
 
 
 def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> npt.NDArray[np.uint8] | None:
@@ -55,8 +81,7 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], reduction: int) -> npt.NDAr
 
 
 def _decode_any(path: Path, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-        warnings.simplefilter("ignore")
+    with open_image(io.BytesIO(data), f"image {path}") as image:
         if image.size != size:
             found, annotated = (f"{width} x {height}" for width, height in (image.size, size))
             raise UserError(f"image {path} is {found} pixels, its annotations say {annotated}")

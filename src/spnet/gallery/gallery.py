@@ -293,7 +293,7 @@ class Gallery:
         found = {row["id"]: row["embedding"] for row in rows}
         if missing := [identity for identity in ids if identity not in found]:
             raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
-        return np.array([found[identity] for identity in ids], np.float32).reshape(len(ids), -1)
+        return np.array([found[identity] for identity in ids], np.float32).reshape(len(ids), self.store.dims)
 
     def delete(
         self, persons: Iterable[str] = (), videos: Iterable[str | Path] = (), before: str | float | None = None

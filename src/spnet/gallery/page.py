@@ -78,7 +78,8 @@ def time_line(hits: Sequence[Hit]) -> dict[str, Any]:
         lanes.setdefault(hit.camera if clock else Path(hit.file).name, []).append(bar)
     show = show_clock if clock else show_place
     return {
-        "lanes": [{"name": name, "bars": bars} for name, bars in lanes.items()] if length else [],
+        # the most similar last, which lies over those it overlaps
+        "lanes": [{"name": name, "bars": bars[::-1]} for name, bars in lanes.items()] if length else [],
         "axis": "clock time, UTC" if clock else "places in the videos",
         "begin": show(begin),
         "end": show(end),

@@ -7,8 +7,8 @@ are removed before anything else is written.
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 REWRITE_BATCH = 8192
-PROBES = 20  # cells of the approximate index that are looked into
+PROBES, FILTERED_PROBES = (
+    40,
+    160,
+)  # cells of the approximate index that are looked into: a filter leaves few rows in each
 REFINE = 10  # times as many candidates of the approximate index are compared exactly
 
 
@@ -48,10 +51,9 @@ class Store:
     @classmethod
     def open(cls, uri: str) -> "Store":
         """Open an index. Raises UserError where there is none."""
-        store = cls(uri, _connect(uri))
         if not cls.is_there(uri):
             raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
-        return store
+        return cls(uri, _connect(uri))
 
     @classmethod
     def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
@@ -67,8 +69,9 @@ class Store:
                 SOURCES: schema.source_schema(),
                 ABOUT: schema.about_schema(),  # the last one: with it the index exists
             }
-            for name, columns in tables.items():
-                store._connection.create_table(name, schema=columns, exist_ok=True)
+            with _writing(uri):
+                for name, columns in tables.items():
+                    store._connection.create_table(name, schema=columns, exist_ok=True)
             store.set_about(**about)
         return store
 
@@ -112,7 +115,8 @@ class Store:
         """Write a part of one or more files, then acknowledge it by their rows."""
         for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
             if rows:
-                self.table(name).add(_as_arrow(rows, self.table(name).schema))
+                with _writing(self.uri):
+                    self.table(name).add(self.as_arrow(name, rows))
         self.upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def forget(self, sources: Sequence[str]) -> None:
@@ -158,7 +162,11 @@ class Store:
         With `exact` every row is compared, else the approximate index is used if there is one.
         """
         query = self.table(name).search(direction, vector_column_name="embedding").distance_type("cosine").limit(limit)
-        query = query.bypass_vector_index() if exact else query.nprobes(PROBES).refine_factor(REFINE)
+        query = (
+            query.bypass_vector_index()
+            if exact
+            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(REFINE)
+        )
         if columns:
             query = query.select(list(columns))
         if where:
@@ -171,26 +179,39 @@ class Store:
         if rows:
             table = self.table(name)
             merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_as_arrow(rows, table.schema))
+            with _writing(self.uri):
+                merge.execute(self.as_arrow(name, rows))
 
     def update(self, name: str, where: str, **values: object) -> None:
         """Set columns of the rows that fulfil a SQL condition."""
-        self.table(name).update(where=where, values=values)
+        with _writing(self.uri):
+            self.table(name).update(where=where, values=values)
 
     def delete(self, where: Mapping[str, str]) -> int:
         """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""
         removed = 0
         for name, condition in where.items():
             if count := self.count(name, condition):
-                self.table(name).delete(condition)
-                self._rewrite(name)
+                with _writing(self.uri):
+                    self.table(name).delete(condition)
+                    self._rewrite(name)
                 removed += count
         return removed
 
     def compact(self) -> None:
         """Join small files, and drop the versions of more than an hour ago."""
         for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
-            self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
+            with _writing(self.uri):
+                self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
+
+    @property
+    def dims(self) -> int:
+        """Numbers of an embedding."""
+        return int(self.table(TRACKLETS).schema.field("embedding").type.list_size)
+
+    def as_arrow(self, name: str, rows: Sequence[Row]) -> "pyarrow.Table":
+        """Rows as a table's columns have them."""
+        return _as_arrow(rows, self.table(name).schema)
 
     def _rewrite(self, name: str) -> None:
         """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
@@ -209,12 +230,21 @@ class Store:
         from lancedb.index import Bitmap, BTree, IvfPq
 
         table = self.table(TRACKLETS)
-        dims = table.schema.field("embedding").type.list_size
-        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, dims // 4)))
+        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, self.dims // 4)))
         for column in ("camera", "source"):
             table.create_index(column, config=Bitmap())
         for column in ("first", "last", "clock_first", "clock_last"):
             table.create_index(column, config=BTree())
+
+
+@contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        reason = str(error).split(", /")[0].splitlines()[0]  # without the place in Lance's source
+        raise UserError(f"index {uri}: cannot be written: {reason}; what was acknowledged is kept") from None
 
 
 def quote(text: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.augment import sample_view, warp
 from spnet.data.dataset import Sample
+from spnet.data.decode import check_pixels, open_image
 from spnet.errors import UserError
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -22,11 +23,12 @@ def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     Arrays are (H, W, 3) uint8; tensors (3, H, W) uint8.
 
     Raises:
-        UserError: a file that is missing or no image, an array of another shape or type.
+        UserError: a file that is missing, no image or too large, an array of another shape or type.
     """
     if isinstance(image, (str, Path)):
         return _read_file(Path(image))
     if isinstance(image, Image.Image):
+        check_pixels(image.size, "an image")
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     pixels = image.permute(1, 2, 0).cpu().numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size and pixels.shape[2:] == (3,):
@@ -39,10 +41,12 @@ def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
 
 def _read_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(path) as opened:
+        with open_image(path, f"image {path}") as opened:
             return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     except UnidentifiedImageError as error:
         raise UserError(f"image {path} cannot be read: no known image format") from error
+    except UserError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error

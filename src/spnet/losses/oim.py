@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from spnet import distributed
 from spnet.config.schema import ObjectiveConfig
-from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, register, target_rows
+from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, count_before, register, target_rows
 from spnet.types import SceneBatch
 
 UNKNOWN, LEFT_OUT = -1, -2  # identities that no person has
@@ -45,12 +46,17 @@ class OIM(ReidLoss):
         return cls(identities, dims, config.queue_size, config.logit_scale, config.oim_momentum)
 
     def step(
-        self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+        self,
+        embeddings: Tensor,
+        batch: SceneBatch,
+        regions: Sequence[Regions],
+        teacher: TeacherEmbed | None,
+        repeats: int,
     ) -> Tensor:
         """The loss against what was remembered before this step, then the update."""
         identity = batch.targets.identity[target_rows(regions)]
         loss: Tensor = self(embeddings, identity)
-        self.update(embeddings, identity)
+        self.update(distributed.gather(embeddings), distributed.gather(identity), repeats)
         return loss
 
     def forward(self, embeddings: Tensor, identity: Tensor) -> Tensor:
@@ -65,36 +71,37 @@ class OIM(ReidLoss):
         return torch.where(identity >= 0, losses, 0).sum() / max(1, len(identity))
 
     @torch.no_grad()
-    def update(self, embeddings: Tensor, identity: Tensor) -> None:
+    def update(self, embeddings: Tensor, identity: Tensor, repeats: int | None = None) -> None:
         """Take in samples (R, E) in their order: known ones into their rows, unknown ones into the queue.
 
         Samples that are not finite are left out: one of them would spoil its row for the rest of a run.
+
+        Args:
+            embeddings: (R, E), of any length.
+            identity: (R,) int64.
+            repeats: how many samples any known identity has at most; not given, the device is asked.
         """
+        if len(identity) == 0:
+            return
         embeddings = normalize(embeddings.detach().float())
         identity = torch.where(embeddings.isfinite().all(1), identity, LEFT_OUT)
-        self._update_table(embeddings, identity)
+        turn = count_before(identity)
+        rounds = int(turn.max()) + 1 if repeats is None else repeats
+        self._update_table(embeddings, identity, turn, rounds)
         self._update_queue(embeddings, identity)
 
-    def _update_table(self, embeddings: Tensor, identity: Tensor) -> None:
+    def _update_table(self, embeddings: Tensor, identity: Tensor, turn: Tensor, rounds: int) -> None:
         """Each round takes the next sample of every identity at once.
 
-        A row is normalized after each of its samples, so its samples must follow one another; as many rounds as the
-        most frequent identity has samples, whatever the number of samples and rows.
+        A row is normalized after each of its samples, so its samples must follow one another.
         """
-        known = (identity >= 0).nonzero()[:, 0]
-        if len(known) == 0:
-            return
-        present, row = identity[known].unique(return_inverse=True)
-        row, order = row.sort(stable=True)
-        rank = torch.arange(len(order), device=order.device) - torch.searchsorted(row, row)
-        # column r of the schedule: the r-th sample of each identity, or -1
-        schedule = known.new_full((len(present), int(rank.max()) + 1), -1)
-        schedule[row, rank] = known[order]
-        rows = self.table[present]
-        for samples in schedule.unbind(1):
-            mixed = self.momentum * rows + (1 - self.momentum) * embeddings[samples]
-            rows = torch.where((samples >= 0)[:, None], normalize(mixed), rows)
-        self.table.index_copy_(0, present, rows)
+        spare = len(self.table)  # a row for the samples whose turn it is not
+        table = torch.cat([self.table, self.queue.new_zeros(1, embeddings.shape[1])])
+        for number in range(rounds):
+            row = torch.where((turn == number) & (identity >= 0), identity, spare)
+            mixed = self.momentum * table[row] + (1 - self.momentum) * embeddings
+            table.index_copy_(0, row, normalize(mixed))
+        self.table.copy_(table[:spare])
 
     def _update_queue(self, embeddings: Tensor, identity: Tensor) -> None:
         """Unknown persons at consecutive places; where there are more than places, the last ones stay."""

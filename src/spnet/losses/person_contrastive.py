@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from spnet import distributed
 from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.reid import Regions, ReidLoss, TeacherEmbed, register, target_rows
@@ -43,13 +44,19 @@ class PersonContrastiveMemory(ReidLoss):
         return cls(config.queue_size, dims, config.logit_scale)
 
     def step(
-        self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+        self,
+        embeddings: Tensor,
+        batch: SceneBatch,
+        regions: Sequence[Regions],
+        teacher: TeacherEmbed | None,
+        repeats: int,
     ) -> Tensor:
         """The teacher's embeddings enter the queue first: every student embedding finds its own person there."""
         if teacher is None:
             raise RuntimeError("the person queue is filled by a teacher")
         person = batch.targets.person[target_rows(regions)]
-        self.update(teacher(batch, [part.places for part in regions]), person)
+        taught = teacher([part.places for part in regions])
+        self.update(distributed.gather(taught), distributed.gather(person))
         loss: Tensor = self(embeddings, person)
         return loss
 

@@ -16,7 +16,7 @@ from spnet.errors import UserError
 from spnet.types import SceneBatch
 
 Places = tuple[Tensor, Tensor]  # boxes (R, 4) and their scenes (R,)
-TeacherEmbed = Callable[[SceneBatch, Sequence[Places]], Tensor]
+TeacherEmbed = Callable[[Sequence[Places]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,12 @@ class ReidLoss(nn.Module, ABC):
 
     @abstractmethod
     def step(
-        self, embeddings: Tensor, batch: SceneBatch, regions: Sequence[Regions], teacher: TeacherEmbed | None
+        self,
+        embeddings: Tensor,
+        batch: SceneBatch,
+        regions: Sequence[Regions],
+        teacher: TeacherEmbed | None,
+        repeats: int,
     ) -> Tensor:
         """The loss of a training step, and the update of the memory, in the order the method demands.
 
@@ -59,7 +64,8 @@ class ReidLoss(nn.Module, ABC):
             embeddings: (R, E) of all regions, in their order, with gradient.
             batch: what they were embedded from.
             regions: which boxes they are.
-            teacher: gives its own embeddings (R, E) of boxes in a batch; None unless `needs_teacher`.
+            teacher: gives its own embeddings (R, E) of the batch's boxes; None unless `needs_teacher`.
+            repeats: the most regions that any known identity has; a loop over them need not wait for the device.
         """
 
 
@@ -87,3 +93,10 @@ def build_reid_loss(name: str, config: ObjectiveConfig, identities: int, dims: i
 def target_rows(regions: Sequence[Regions]) -> Tensor:
     """(R,) the row of the batch's targets that each region belongs to."""
     return torch.cat([part.target for part in regions])
+
+
+def count_before(label: Tensor) -> Tensor:
+    """(R,) how many of the entries before each one of label (R,) are the same."""
+    ascending, order = label.sort(stable=True)
+    rank = torch.arange(len(label), device=label.device) - torch.searchsorted(ascending, ascending)
+    return torch.empty_like(rank).scatter_(0, order, rank)

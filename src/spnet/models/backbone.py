@@ -10,6 +10,7 @@ import timm
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
@@ -18,6 +19,8 @@ from spnet.models.solider import add_merging_bias
 from spnet.models.swin import use_any_size
 
 STRIDES = (8, 16, 32)
+# options of `timm.create_model` that load files or fetch them, which `model.backbone.weights` alone decides
+LOADING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
 
 
 class Backbone(nn.Module):
@@ -91,6 +94,11 @@ class Backbone(nn.Module):
 
 
 def _create(config: BackboneConfig, with_classifier: bool) -> Any:
+    if ":" in config.name or LOADING & config.model_kwargs.keys():
+        raise UserError(
+            f"backbone {config.name!r} with model_kwargs {config.model_kwargs}: only models that timm itself has are "
+            f"made, and only model.backbone.weights says what is loaded (not {', '.join(sorted(LOADING))})"
+        )
     tag = timm_tag(config)
     name = f"{config.name}.{tag}" if tag else config.name
     options = dict(config.model_kwargs)
@@ -146,10 +154,23 @@ class RoIStage(nn.Module):
         super().__init__()
         self.stage = stage
         self.channels_last = channels_last
+        self.grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Compute activations again in the backward pass: block by block where timm's stage can, else all at once."""
+        stages: list[Any] = [module for module in self.stage.modules() if hasattr(module, "grad_checkpointing")]
+        for stage in stages:
+            stage.grad_checkpointing = enable
+        self.grad_checkpointing = enable and not stages
 
     def forward(self, regions: Tensor) -> Tensor:
         if not self.channels_last:
-            output: Tensor = self.stage(regions)
-            return output
-        output = self.stage(regions.permute(0, 2, 3, 1))
-        return output.permute(0, 3, 1, 2).contiguous()
+            return self._run(regions)
+        return self._run(regions.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+    def _run(self, regions: Tensor) -> Tensor:
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self.stage, regions, use_reentrant=False)
+            return recomputed
+        output: Tensor = self.stage(regions)
+        return output

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from spnet.models.backbone import RoIStage
@@ -15,6 +17,7 @@ from spnet.models.roi_align import align_regions
 ANCHORS_PER_LOCATION = 9
 FeatureShape = tuple[torch.device, tuple[int, int], list[list[int]]]  # padded size of the batch, grid of each level
 REGION_SIZE = 14
+FEWEST_REGIONS = 64  # that a GPU is given at once
 
 
 @dataclass(frozen=True)
@@ -81,26 +84,38 @@ class RegionPooling(nn.Module):
 
     Args:
         last_stage: the copy.
-        channels: C4 and C5.
     """
 
-    def __init__(self, last_stage: RoIStage, channels: tuple[int, int]) -> None:
+    def __init__(self, last_stage: RoIStage) -> None:
         super().__init__()
         self.last_stage = last_stage
-        self.channels = channels
+        self.has_batch_norm = any(isinstance(module, _BatchNorm) for module in last_stage.modules())
 
     def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes (R, 4) of scenes (R,) -> the stage's pooled input (R, C4) and output (R, C5).
 
         No gradient reaches the boxes. Whatever the precision of the features, boxes stay float32: half a pixel counts.
         """
-        if len(boxes) == 0:  # nothing for the stage's norms and windows to work on
-            empty = boxes.new_zeros(0, sum(self.channels))
-            return empty[:, : self.channels[0]], empty[:, self.channels[0] :]
+        count = len(boxes)
+        boxes, scene = self._pad(boxes, scene)
         finest = features.levels[0]
         scale = finest.shape[2] / features.padded_size[0]
         regions = align_regions(finest, boxes, scene, scale, REGION_SIZE).to(finest.dtype)
-        return regions.amax((2, 3)), self.last_stage(regions).amax((2, 3))
+        return regions.amax((2, 3))[:count], self.last_stage(regions).amax((2, 3))[:count]
+
+    def _pad(self, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
+        """Add empty boxes; what becomes of them is cut off again."""
+        missing = self.padded_count(boxes) - len(boxes)
+        return pad(boxes, (0, 0, 0, missing)), pad(scene, (0, missing))
+
+    def padded_count(self, boxes: Tensor) -> int:
+        """How many regions the stage is given for boxes (R, 4): on a GPU one of few numbers, for few shapes.
+
+        One at least: the stage's parameters then take part in every step, as processes that share gradients must.
+        BatchNorm of the stage's own would count empty boxes.
+        """
+        few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
+        return padded_count(len(boxes)) if few_shapes else max(1, len(boxes))
 
 
 class ReidHead(nn.Module):
@@ -108,7 +123,7 @@ class ReidHead(nn.Module):
 
     def __init__(self, last_stage: RoIStage, channels: tuple[int, int], dims: int) -> None:
         super().__init__()
-        self.pooling = RegionPooling(last_stage, channels)
+        self.pooling = RegionPooling(last_stage)
         self.project_input = _projection(channels[0], dims // 2)
         self.project_output = _projection(channels[1], dims - dims // 2)
 
@@ -123,13 +138,20 @@ class LocationHead(nn.Module):
 
     def __init__(self, last_stage: RoIStage, channels: tuple[int, int], dims: int) -> None:
         super().__init__()
-        self.pooling = RegionPooling(last_stage, channels)
+        self.pooling = RegionPooling(last_stage)
         self.project = nn.Linear(channels[1], dims, bias=False)
 
     def forward(self, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
         """Boxes (R, 4) of scenes (R,) -> (R, D) float32."""
         embeddings: Tensor = self.project(self.pooling(features, boxes, scene)[1])
         return embeddings.float()
+
+
+def padded_count(count: int) -> int:
+    """The next of 64, 128, 192, 256, 320, 384, 448, 512, 640, ...; from 256 on a quarter is padding at most."""
+    octave = 1 << max(0, count - 1).bit_length()  # the next power of two
+    step = max(FEWEST_REGIONS, octave // 8)
+    return max(1, -(-count // step)) * step
 
 
 def _projection(channels: int, dims: int) -> nn.Sequential:

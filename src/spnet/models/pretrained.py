@@ -5,7 +5,7 @@ from collections.abc import Collection
 from http.client import HTTPException
 from pathlib import Path
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
@@ -13,6 +13,7 @@ from torchvision.models import get_model_weights
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
 from spnet.models.solider import is_solider, solider_to_timm
+from spnet.models.torch_file import load_torch_file
 
 State = dict[str, Tensor]
 
@@ -63,7 +64,7 @@ def torchvision_to_timm(state: State) -> State:
 
 
 def read_state(path: Path) -> State:
-    """Tensors of a .safetensors or a pickled weights file (read with `weights_only=True`).
+    """Tensors of a .safetensors or a pickled weights file, in which nothing is executed.
 
     Raises:
         UserError: the file is missing or is no weights file.
@@ -73,13 +74,14 @@ def read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise whatever their parser met
-        raise UserError(f"weights {str(path)!r}: not a readable weights file ({type(error).__name__})") from error
+        with path.open("rb") as stream:
+            content = load_torch_file(stream)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"weights {str(path)!r}: not a readable weights file ({first_line(error)})") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(content, dict):
         raise UserError(f"weights {str(path)!r}: holds no table of named tensors")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
 def timm_tag(config: BackboneConfig) -> str | None:

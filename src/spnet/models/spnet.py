@@ -52,6 +52,12 @@ class SPNet(nn.Module):
         self.boxes = nn.ModuleList(BoxHead(config.location_dim, config.box_init) for _ in steps)
         self.to(memory_format=torch.channels_last)  # what convolutions are fastest in, on CPUs and GPUs
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute activations of the backbone and of the region heads' stages again in the backward pass."""
+        self.backbone.net.set_grad_checkpointing(enable)
+        for head in (self.reid, *self.locations):
+            cast(ReidHead | LocationHead, head).pooling.last_stage.set_grad_checkpointing(enable)
+
     def features(self, images: Tensor, sizes: Tensor) -> FeatureMaps:
         """Images (B, 3, H, W), uint8 or normalized, with sizes (B, 2) height, width -> P3..P7."""
         stages = self.backbone(self.backbone.normalize(images, sizes))

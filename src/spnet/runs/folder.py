@@ -9,6 +9,7 @@ from spnet.files import atomic_write
 
 CONFIG_NAME = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
+PREVIOUS = Path("checkpoints") / "previous.ckpt"  # the one before, should the last be damaged
 CURVES = Path("logs") / "metrics.csv"
 VALIDATION_CURVES = Path("logs") / "validation.csv"
 BEST = Path("best.safetensors")
@@ -34,6 +35,11 @@ def save_config(file: Path, config: RunConfig) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
         stream.write(to_yaml(config).encode())
+
+
+def checkpoint_files(run: Path) -> list[Path]:
+    """The checkpoints there are of a run, the newest first."""
+    return [run / name for name in (LAST, PREVIOUS) if (run / name).is_file()]
 
 
 def training_annotations(config: RunConfig) -> Path:

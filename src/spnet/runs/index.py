@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.models.checkpoints import WEIGHTS_NAME
-from spnet.runs.folder import CONFIG_NAME, LAST, read_run_config
+from spnet.runs.folder import CONFIG_NAME, LAST, checkpoint_files, read_run_config
 from spnet.runs.record import RECORD_NAME, RunRecord, read_record
 
 INSIDE = ("checkpoints", "logs", "evaluation")  # subfolders of a run, in which no run is looked for
@@ -109,7 +109,7 @@ def _find_runs(folder: Path) -> Iterator[Path]:
 
 def _state(folder: Path, record: RunRecord | None) -> tuple[RunState, str]:
     """The state of a run whose configuration is sound, and the reason for it."""
-    weights, checkpoint = folder / WEIGHTS_NAME, folder / LAST
+    weights, checkpoints = folder / WEIGHTS_NAME, checkpoint_files(folder)
     if weights.is_file():
         try:
             with safe_open(weights, "pt"):
@@ -120,8 +120,8 @@ def _state(folder: Path, record: RunRecord | None) -> tuple[RunState, str]:
         return RunState(record.state), record.reason
     if record and record.state == "finished":
         return RunState.DAMAGED, f"{WEIGHTS_NAME} is missing, though the run was finished"
-    if not checkpoint.is_file():
+    if not checkpoints:
         return RunState.STARTED, ""
-    if not zipfile.is_zipfile(checkpoint):
+    if not any(map(zipfile.is_zipfile, checkpoints)):  # complete; whether they are sound is tested to resume
         return RunState.DAMAGED, f"{LAST} is damaged: the run cannot be resumed"
     return RunState.INTERRUPTED, ""

@@ -27,7 +27,7 @@ RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
     "model": ("inference",),
     "data": ("root", "train_split", "num_workers", "cache_mb"),
-    "optimizer": ("checkpoint_every_n_steps",),
+    "trainer": ("compile", "grad_checkpointing"),
     "weights": ("init_from",),
 }
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")

@@ -59,7 +59,8 @@ class LossCurves(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remove the rows after the checkpoint."""
-        self.table.keep_until(trainer.global_step)
+        if trainer.is_global_zero:
+            self.table.keep_until(trainer.global_step)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
         """Write a row every `every` steps."""

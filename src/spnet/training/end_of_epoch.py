@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.models.checkpoints import save_weights
 from spnet.runs.folder import BEST, EPOCH_WEIGHTS, LAST, VALIDATION_CURVES
@@ -56,7 +57,8 @@ class EndOfEpoch(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Handle the end of an epoch after whose last step the run was interrupted."""
-        self.table.keep_until(trainer.global_step)
+        if trainer.is_global_zero:
+            self.table.keep_until(trainer.global_step)
         if trainer.current_epoch > self.epoch:
             self._finish(trainer, pl_module, trainer.current_epoch)
         self._stop_early(trainer)
@@ -78,6 +80,12 @@ class EndOfEpoch(Callback):
     def _finish(self, trainer: L.Trainer, module: L.LightningModule, epoch: int) -> None:
         if not isinstance(module, TrainingModule):
             raise TypeError(f"{type(module).__name__} is no TrainingModule")
+        if trainer.is_global_zero:
+            with distributed.alone():
+                self._measure_and_keep(trainer, module, epoch)
+        self.epoch = epoch
+
+    def _measure_and_keep(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
         if self.measure is not None and self._is_due(epoch):
             with self.progress.paused(), self.interrupt.at_once():
                 metrics = self.measure(module)
@@ -87,7 +95,6 @@ class EndOfEpoch(Callback):
         if every and epoch % every == 0:
             file = self.run / str(EPOCH_WEIGHTS).format(epoch)
             save_weights(file, module.network, self.config.objective.pathway, epoch=epoch)
-        self.epoch = epoch
 
     def _log(self, trainer: L.Trainer, metrics: Mapping[str, float]) -> None:
         self.table.keep_until(trainer.global_step - 1)  # killed after the last validation, this one is its repetition
@@ -107,4 +114,4 @@ class EndOfEpoch(Callback):
 
     def _stop_early(self, trainer: L.Trainer) -> None:
         patience = self.config.validation.patience
-        trainer.should_stop = trainer.should_stop or 0 < patience <= self.misses
+        trainer.should_stop = distributed.agree(trainer.should_stop or 0 < patience <= self.misses)

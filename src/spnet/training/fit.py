@@ -5,7 +5,7 @@ RUN/run.json                what it depends on, its state, how long it took and 
 RUN/weights.safetensors     the network, written when training is finished
 RUN/best.safetensors        the network where its validation was best
 RUN/teacher.safetensors     the network with the teacher's weights, if wanted
-RUN/checkpoints/last.ckpt   everything that has state, to resume from
+RUN/checkpoints/last.ckpt   everything that has state, to resume from; previous.ckpt is the one before
 RUN/checkpoints/epoch_*     the network after some epochs, if wanted
 RUN/logs/                   metrics.csv, validation.csv and what the logger writes (TensorBoard events)
 """
@@ -15,25 +15,35 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.strategies import DDPStrategy
 
+from spnet import distributed
 from spnet.config.io import check
 from spnet.config.schema import Precision, RunConfig
 from spnet.data.dataloader import TrainingLoader, training_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
-from spnet.files import LOCK, exclusive_lock
+from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial
 from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
-from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, TEACHER, training_annotations, write_config
+from spnet.models.pretrained import first_line
+from spnet.runs.folder import (
+    CONFIG_NAME,
+    CURVES,
+    LAST,
+    TEACHER,
+    checkpoint_files,
+    training_annotations,
+    write_config,
+)
 from spnet.runs.record import RECORD_NAME, RunRecord, fingerprint, read_record, source_fingerprint, write_record
 from spnet.training.cpu import flush_denormals, keep_freed_memory
 from spnet.training.curves import LossCurves
@@ -41,8 +51,9 @@ from spnet.training.end_of_epoch import EndOfEpoch
 from spnet.training.interrupt import Interrupted, StopOnInterrupt
 from spnet.training.loggers import LOGS, check_logger, make_logger
 from spnet.training.module import TrainingModule
-from spnet.training.nonfinite import NonFiniteWeights, StopOnNonFinite
+from spnet.training.nonfinite import SkipNonFinite, TrainingDiverged
 from spnet.training.progress import RunProgress
+from spnet.training.sealed_checkpoints import SaveState, SealedCheckpoints, choose_checkpoint
 from spnet.training.teacher import teacher_network
 from spnet.training.transfer import build_network
 from spnet.training.validation import Measure, make_measure
@@ -60,16 +71,18 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
         config: the run.
         output: folder of the run; must be empty or absent, unless resumed. What a run left that was killed before its
             first checkpoint is removed.
-        resume: continue from the run's last checkpoint.
+        resume: continue from the run's last checkpoint, or the one before if that is damaged.
 
     Raises:
         UserError: data, weights or options that do not fit; nothing is left behind if training had not started.
-        NonFiniteWeights: training diverged; the record says so, and the curves are kept.
+        TrainingDiverged: training diverged; the record says so, and the curves are kept.
         KeyboardInterrupt: interrupted by a signal; the state is saved and `resume` continues.
     """
     check(config)
     check_logger(config.logger)
-    _check_output(output, resume)
+    follows = distributed.follows(config.trainer.processes)  # the folder is the first process's
+    if not follows:
+        _check_output(output, resume)
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
     measure = make_measure(config)
@@ -77,20 +90,36 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     logger.info(origin)
     identities = loader.scenes.num_identities
     module = TrainingModule(config, network, identities, len(loader))
+    timer = Timer()
+    trainer = _make_trainer(config, output, timer, measure, loader.scenes)
+    if follows:
+        _follow(trainer, module, loader, output / LAST if resume else None, timer)
+        return output / WEIGHTS_NAME
     record = RunRecord(fingerprint(config, training_annotations(config), source_fingerprint(config)))
     with exclusive_lock(output):
-        checkpoint = _check_output(output, resume)  # again: another run may have ended there in the meantime
+        _check_output(output, resume)  # again: another run may have ended there in the meantime
         _clear(output, keep=resume)
+        checkpoint = choose_checkpoint(output) if resume else None
         write_config(output, config)
         write_record(output, record)
-        timer = Timer()
-        trainer = _make_trainer(config, output, timer, measure)
-        keep_freed_memory()
-        with _finalize_on_error(output, record), flush_denormals():
-            _fit(trainer, module, loader, checkpoint)
+        with _finalize_on_error(output, record), name_disk_errors(output):
+            _fit(trainer, module, loader, checkpoint, timer)
+        weights = _save_network(output, module)  # first: killed before its record a run that has them is finished
         seconds, steps = timer.time_elapsed("train"), trainer.global_step
         write_record(output, replace(record, state="finished", seconds=round(seconds, 1), steps=steps))
-        return _save_network(output, module)
+        return weights
+
+
+def _follow(
+    trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None, timer: Timer
+) -> None:
+    """Train beside the first process, which keeps the folder and reports what ends all of them."""
+    try:
+        _fit(trainer, module, loader, checkpoint, timer)
+    except TrainingDiverged:
+        raise SystemExit(2) from None
+    except Interrupted:
+        raise SystemExit(130) from None
 
 
 def _save_network(output: Path, module: TrainingModule) -> Path:
@@ -108,13 +137,14 @@ def _finalize_on_error(output: Path, record: RunRecord) -> Iterator[None]:
     try:
         yield
     except (UserError, Interrupted, SystemExit) as error:  # with SystemExit Lightning ends what is stopped at once
-        saved, diverged = (output / LAST).exists(), isinstance(error, NonFiniteWeights)
+        saved, diverged = bool(checkpoint_files(output)), isinstance(error, TrainingDiverged)
         if not saved and not diverged:  # the loss curve shows how it diverged
             shutil.rmtree(output)
         if isinstance(error, UserError):
             if saved or diverged:
                 state: Literal["failed", "diverged"] = "diverged" if diverged else "failed"
-                write_record(output, replace(record, state=state, reason=str(error)))
+                with suppress(UserError):  # where the disk is full: the first error says so
+                    write_record(output, replace(record, state=state, reason=str(error)))
             raise
         raise KeyboardInterrupt(f"go on with: spnet train --resume {output}" if saved else "nothing is saved") from None
 
@@ -130,28 +160,35 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
-    return training_loader(scenes, data.batch_size // views, data.num_workers, config.seed, drop_last=data.drop_last)
+    return training_loader(
+        scenes,
+        data.batch_size // views,
+        data.num_workers,
+        config.seed,
+        config.trainer.processes,
+        data.drop_last,
+    )
 
 
-def _check_output(output: Path, resume: bool) -> Path | None:
+def _check_output(output: Path, resume: bool) -> None:
     if resume:
-        if not (output / LAST).is_file():
+        checkpoints = checkpoint_files(output)
+        if not checkpoints:
             raise UserError(f"{str(output)!r} has no checkpoint to resume from")
         if (output / WEIGHTS_NAME).is_file():
             raise UserError(f"{str(output)!r} is finished; there is nothing to resume")
-        if not zipfile.is_zipfile(output / LAST):
-            raise UserError(f"{str(output / LAST)!r} is damaged: the run cannot be resumed")
-        return output / LAST
+        if not any(map(zipfile.is_zipfile, checkpoints)):
+            raise UserError(f"{str(checkpoints[0])!r} is damaged: the run cannot be resumed")
+        return
     there = set() if not output.is_dir() else {file.name for file in output.iterdir()} - {LOCK}
     if (output.is_file() or there) and not _is_started(output):
-        hint = f", or go on with --resume {output}" if (output / LAST).is_file() else ""
+        hint = f", or go on with --resume {output}" if checkpoint_files(output) else ""
         raise UserError(f"output {str(output)!r} exists; choose another folder{hint}")
-    return None
 
 
 def _is_started(output: Path) -> bool:
     """Whether a folder holds a run killed before its first checkpoint, and nothing else."""
-    if not output.is_dir() or not (output / RECORD_NAME).is_file() or (output / LAST).exists():
+    if not output.is_dir() or not (output / RECORD_NAME).is_file() or checkpoint_files(output):
         return False
     record = read_record(output)
     return (
@@ -160,7 +197,8 @@ def _is_started(output: Path) -> bool:
 
 
 def _clear(output: Path, keep: bool) -> None:
-    """Remove what a run left that was killed before its first checkpoint."""
+    """Remove what a run left that was killed before its first checkpoint, or while it wrote a file."""
+    remove_partial(output)
     for entry in () if keep else output.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -168,34 +206,47 @@ def _clear(output: Path, keep: bool) -> None:
             entry.unlink()
 
 
-def _make_trainer(config: RunConfig, output: Path, timer: Timer, measure: Measure | None) -> L.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+def _make_trainer(
+    config: RunConfig, output: Path, timer: Timer, measure: Measure | None, scenes: PersonSearchDataset
+) -> L.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     optimizer = config.optimizer
     gpu = torch.cuda.is_available()
-    saving = [_checkpoint_callback(output, every_n_epochs=1)]
-    if optimizer.checkpoint_every_n_steps:
-        saving.append(_checkpoint_callback(output, every_n_train_steps=optimizer.checkpoint_every_n_steps))
     progress, interrupt = RunProgress(), StopOnInterrupt(output / LAST)
     return L.Trainer(
         accelerator="auto" if gpu else "cpu",
-        devices=1,
+        devices=config.trainer.devices,
+        num_nodes=config.trainer.nodes,
+        strategy=_strategy(config),
+        benchmark=gpu and config.data.augmentation.name != "wrs",  # crops are of one size, whole scenes of many
         max_epochs=optimizer.epochs,
         precision=precision_of(optimizer.precision),
         gradient_clip_val=optimizer.grad_clip_norm,
         logger=make_logger(config.logger, output) or False,
         callbacks=[
             LossCurves(output / CURVES),
-            StopOnNonFinite(),
+            SkipNonFinite(scenes.names_of),
             EndOfEpoch(config, output, measure, progress, interrupt),
             progress,
             timer,
-            *saving,
+            SaveState(output / LAST, config.checkpoint),
             interrupt,
         ],
+        plugins=[SealedCheckpoints()],
         enable_model_summary=False,
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
+
+
+def _strategy(config: RunConfig) -> DDPStrategy | str:
+    """How several processes share gradients: every parameter takes part in every step, buffers are equal already."""
+    if config.trainer.processes == 1:
+        return "auto"
+    if torch.cuda.is_available() and config.trainer.devices > torch.cuda.device_count():
+        raise UserError(f"trainer.devices {config.trainer.devices}: this machine has {torch.cuda.device_count()} GPUs")
+    return DDPStrategy(find_unused_parameters=False, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
@@ -211,25 +262,21 @@ def precision_of(wanted: Precision) -> Literal["32-true", "16-mixed", "bf16-mixe
     return "bf16-mixed" if capabilities.get("avx512_bf16") else "32-true"
 
 
-def _checkpoint_callback(output: Path, **when: int) -> ModelCheckpoint:
-    file = output / LAST
-    return ModelCheckpoint(
-        dirpath=file.parent,
-        filename=file.stem,
-        enable_version_counter=False,
-        save_on_train_epoch_end="every_n_epochs" in when,
-        every_n_epochs=when.get("every_n_epochs"),
-        every_n_train_steps=when.get("every_n_train_steps"),
-    )
-
-
-def _fit(trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None) -> None:
-    with warnings.catch_warnings():
+def _fit(
+    trainer: L.Trainer, module: TrainingModule, loader: TrainingLoader, checkpoint: Path | None, timer: Timer
+) -> None:
+    keep_freed_memory()
+    with warnings.catch_warnings(), flush_denormals():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")  # its successor is too new
         warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen backbone should be
         warnings.filterwarnings("ignore", message=".*(number of training batches|isinstance.treespec|LeafSpec).*")
         try:
             trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-        except UnpicklingError:
-            raise UserError(f"{str(checkpoint)!r} is damaged: the run cannot be resumed") from None
+        except Exception as error:  # to restore what is not of this run fails in any way
+            if isinstance(error, UserError) or checkpoint is None or timer.start_time() is not None:
+                raise
+            raise UserError(
+                f"{str(checkpoint)!r} is no state of this run, it cannot be restored: "
+                f"{type(error).__name__}: {first_line(error)}"
+            ) from error

@@ -11,6 +11,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from spnet import distributed
+
 logger = logging.getLogger(__name__)
 
 
@@ -40,8 +42,8 @@ class StopOnInterrupt(Callback):
             self._previous[number] = signal.signal(number, self._handle)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *arguments: object) -> None:
-        """Save and stop after a signal. Raises Interrupted."""
-        if self._received:
+        """Save and stop after a signal to any process. Raises Interrupted."""
+        if distributed.agree(self._received):
             trainer.save_checkpoint(self.checkpoint)
             raise Interrupted
 

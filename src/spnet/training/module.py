@@ -3,21 +3,26 @@
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.models.checkpoints import diff_state_dict
 from spnet.models.spnet import SPNet
-from spnet.training.objective import SPNetLoss
+from spnet.training.nonfinite import spread_non_finite
+from spnet.training.objective import SPNetLoss, compile_parts, freeze_unused
 from spnet.training.optimizer import freeze, lr_factor, make_optimizer
 from spnet.types import SceneBatch
 
-RandomStates = tuple[Tensor | None, Tensor | None]  # of the CPU and of the GPU
+RESTORED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "world_size")
 
 
 class TrainingModule(L.LightningModule):
@@ -37,9 +42,12 @@ class TrainingModule(L.LightningModule):
         self.objective = SPNetLoss(config.objective, network, identities)
         self.epoch_steps = epoch_steps
         self.warned = False
-        self._random_states: RandomStates | None = None
         if config.optimizer.freeze_backbone:
             freeze(network.backbone)
+        freeze_unused(network, config.objective)
+        network.set_grad_checkpointing(config.trainer.grad_checkpointing)
+        if config.trainer.compile:
+            compile_parts(network, self.objective)
 
     def train(self, mode: bool = True) -> "TrainingModule":
         """Set the mode of all modules but a frozen backbone, which stays in evaluation mode."""
@@ -49,32 +57,22 @@ class TrainingModule(L.LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the random state too, since candidates and pairs are sampled in the step."""
-        processor, device = self._random_states or _random_states()
-        checkpoint["random_state"] = processor
-        if device is not None:
-            checkpoint["random_state_cuda"] = device
+        """Save how many processes there are: they share a batch, so others would go on differently."""
+        checkpoint["world_size"] = distributed.world_size()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state until the first step: Lightning samples numbers before it.
-
-        Raises:
-            UserError: a checkpoint of other data or another configuration.
-        """
+        """Refuse the checkpoint of another run. Raises UserError."""
+        if missing := [name for name in RESTORED if name not in checkpoint]:
+            raise UserError(f"the checkpoint is no state of a run: it has no {', '.join(missing)}")
         if problems := diff_state_dict(self.state_dict(), checkpoint["state_dict"]):
             raise UserError(f"the checkpoint is not of this configuration and data: {problems}")
-        self._random_states = (checkpoint.get("random_state"), checkpoint.get("random_state_cuda"))
+        if (there := checkpoint["world_size"]) != (here := distributed.world_size()):
+            raise UserError(f"the checkpoint is of a run of {there} processes, this one has {here}")
 
     def on_train_batch_start(self, batch: SceneBatch, index: int) -> None:
-        """Restore the random state of a resumed run."""
-        if self._random_states is None:
-            return
-        processor, device = self._random_states
-        self._random_states = None
-        if processor is not None:
-            torch.random.set_rng_state(processor.cpu())
-        if device is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(device.cpu())
+        """Seed what is sampled in the step by its number, so that a resumed run needs no generator's state."""
+        key = (self.config.seed, self.trainer.global_step, distributed.rank())
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: SceneBatch, index: int) -> Tensor:
         """Compute the sum of all losses, and log each."""
@@ -82,7 +80,7 @@ class TrainingModule(L.LightningModule):
         total = torch.stack(list(losses.values())).sum()
         logged = {f"loss/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(logged | {"loss/total": total.detach()}, batch_size=len(batch.images))
-        return total
+        return spread_non_finite(total)
 
     def on_train_epoch_end(self) -> None:
         """Warn once of boxes that query-centric training left out; counted here, no step waits for the device."""
@@ -97,10 +95,21 @@ class TrainingModule(L.LightningModule):
         """A step of the student, then one of the teacher (as released: the other way round)."""
         teacher, released = self.objective.teacher, self.config.objective.ema_update == "before_step"
         if teacher is not None and released:
-            teacher.ema_update(self.network)
+            teacher.ema_update()
         super().optimizer_step(*arguments, **options)
-        if teacher is not None and not released:
-            teacher.ema_update(self.network)
+        if teacher is not None and not released and self._has_gradients():
+            teacher.ema_update()
+
+    def _has_gradients(self) -> bool:
+        """Whether the step was not skipped; a GPU skips by itself, and its teacher goes on towards the same student."""
+        return any(parameter.grad is not None for parameter in self.network.parameters())
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by the norm. Lightning refuses fused optimizers in mixed precision, as if they were to unscale."""
+        if gradient_clip_val:
+            clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Make AdamW and its schedule, which sets the learning rate at every step."""
@@ -112,7 +121,3 @@ class TrainingModule(L.LightningModule):
     def transfer_batch_to_device(self, batch: SceneBatch, device: torch.device, dataloader_idx: int) -> SceneBatch:
         """Move a batch without waiting for the device."""
         return batch.to(device, non_blocking=True)
-
-
-def _random_states() -> RandomStates:
-    return torch.random.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None

@@ -2,16 +2,18 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from spnet import distributed
 from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 from spnet.losses.distillation import distillation_loss
-from spnet.losses.reid import Regions, build_reid_loss
+from spnet.losses.reid import Regions, TeacherEmbed, build_reid_loss
 from spnet.models.backbone import Backbone
 from spnet.models.boxes import clip, overlaps
 from spnet.models.cascade import CascadeStage, gather_candidates, train_steps
@@ -20,6 +22,7 @@ from spnet.models.matching import IGNORED
 from spnet.models.pathways import SwapPathway
 from spnet.models.sampling import count_duplicates
 from spnet.models.spnet import SPNet
+from spnet.training.host_copy import HostCopy
 from spnet.training.teacher import Teacher
 from spnet.types import SceneBatch, Targets
 
@@ -65,17 +68,27 @@ class SPNetLoss(nn.Module):
         features = self._features(network, batch, losses)
         rows = torch.arange(len(targets.boxes), device=targets.boxes.device)
         annotated = Regions(targets.boxes, targets.scene, rows)
-        annotated_embeddings = network.embed(features, *annotated.places)
-        regions, embeddings = [annotated], [annotated_embeddings]
+        embeddings = network.embed(features, *annotated.places)
+        candidates, qualifies = annotated, torch.zeros_like(rows, dtype=torch.bool)
         if self.config.detection:
-            path = self._path(network, features, annotated_embeddings, targets)
+            path = self._path(network, features, embeddings, targets)
             last = self._detection(network, path, features, targets, losses)
             if self.config.reid_box_source == "all":
-                detected = self._reid_boxes(last, features, targets)
-                regions.insert(0, detected)
-                embeddings.insert(0, network.embed(features, *detected.places))
-        losses["reid"] = self.memory.step(torch.cat(embeddings), batch, regions, self.teacher)
+                candidates, qualifies = self._reid_candidates(last, features, targets)
+        # how many boxes qualify decides shapes; the teacher's features are made while the answer is on its way
+        counts = HostCopy(torch.stack([qualifies.sum(), _most_of_an_identity(targets, candidates.target, qualifies)]))
+        teacher = self._teacher_embed(batch)
+        count, repeats = counts.read()
+        regions = [annotated]
+        if candidates is not annotated:
+            detected = _first(candidates, qualifies, count)
+            regions = [detected, annotated]
+            embeddings = torch.cat([network.embed(features, *detected.places), embeddings])
+        losses["reid"] = self.memory.step(embeddings, batch, regions, teacher, repeats)
         return losses
+
+    def _teacher_embed(self, batch: SceneBatch) -> TeacherEmbed | None:
+        return None if self.teacher is None else partial(self.teacher.embed, self.teacher.features(batch))
 
     def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> FeatureMaps:
         if self.initial_backbone is None:
@@ -119,17 +132,57 @@ class SPNetLoss(nn.Module):
         positive = step.candidates.positive & step.candidates.valid
         return giou_loss(step.decoded, _target_boxes(step, targets), positive)
 
-    def _reid_boxes(self, last: CascadeStage, features: FeatureMaps, targets: Targets) -> Regions:
-        """Detected boxes that train re-id."""
+    def _reid_candidates(self, last: CascadeStage, features: FeatureMaps, targets: Targets) -> tuple[Regions, Tensor]:
+        """Detected boxes, and which of them (M,) train re-id."""
         candidates = last.candidates
         boxes = clip(last.decoded.detach(), features.sizes[candidates.scene])
         close = overlaps(boxes, _target_boxes(last, targets)) >= self.config.reid_iou
         qualifies = close & candidates.valid & (candidates.target >= 0)
         if self.config.pathway == "query":
             qualifies = _draw(qualifies, candidates.group, self.config.reid_samples_per_pair)
-        # how many boxes qualify decides shapes: here, and in the memories' updates, a step waits for the GPU
-        index = qualifies.nonzero()[:, 0]
-        return Regions(boxes[index], candidates.scene[index], candidates.target[index])
+        return Regions(boxes, candidates.scene, candidates.target), qualifies
+
+
+def _first(regions: Regions, mask: Tensor, count: int) -> Regions:
+    """The `count` regions that are marked (M,), in their order; `nonzero` would ask the device how many there are."""
+    index = (~mask).to(torch.uint8).argsort(stable=True)[:count]
+    return Regions(regions.boxes[index], regions.scene[index], regions.target[index])
+
+
+def _most_of_an_identity(targets: Targets, target: Tensor, qualifies: Tensor) -> Tensor:
+    """() the most boxes of a known identity: annotated ones (N,) and those that qualify of target (M,), all ranks."""
+    zeros = torch.zeros(len(targets.identity) + 1, dtype=torch.int64, device=target.device)  # the last: no target
+    boxes = distributed.gather(1 + zeros.index_add(0, target % len(zeros), qualifies.long())[:-1])
+    identity = distributed.gather(targets.identity)
+    same = (identity[:, None] == identity) & (identity >= 0)
+    return torch.cat([(same * boxes).sum(1), zeros[:1]]).max()
+
+
+def freeze_unused(network: SPNet, config: ObjectiveConfig) -> None:
+    """Let no parameter wait for a gradient that never comes: several processes share those of all others."""
+    unused: list[nn.Module] = []
+    if config.pathway == "query":
+        unused.append(network.bridges)
+    elif network.config.cascade_steps == 0:
+        unused.append(network.locations)
+    if not config.detection:
+        unused += [network.anchors, network.anchor_logit, network.bridges, network.locations]
+        unused += [network.logits, network.boxes, *network.fpn.beside_finest()]
+    for module in unused:
+        module.requires_grad_(False)
+
+
+def compile_parts(network: SPNet, objective: SPNetLoss, backend: str = "inductor") -> None:
+    """Let torch.compile fuse what is heavy, each part one graph; in place, so that no name of a parameter changes."""
+    parts: list[nn.Module] = [network.backbone, network.fpn, network.anchors]
+    heads: list[nn.Module] = [network.reid, *network.locations]
+    if objective.teacher is not None:
+        parts.append(objective.teacher.backbone)
+        heads.append(objective.teacher.reid)
+    # not whole heads: their normalization changes its statistics in place, twice before a step's backward pass
+    parts += [head.get_submodule("pooling.last_stage") for head in heads]
+    for part in parts:
+        part.compile(backend=backend)
 
 
 def _target_boxes(step: CascadeStage, targets: Targets) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
+from spnet.losses.reid import Places
+from spnet.models.fpn import FeatureMaps
 from spnet.models.spnet import SPNet
 from spnet.types import SceneBatch
 
@@ -18,7 +20,7 @@ class Teacher(nn.Module):
     targets are steady, unless `drop_path` keeps it.
 
     Args:
-        student: the network it copies.
+        student: the network it copies, and follows.
         decay: what it keeps of itself in a step.
         drop_path: keep the student's stochastic depth.
     """
@@ -33,23 +35,26 @@ class Teacher(nn.Module):
         for module in self.modules():
             if isinstance(module, DropPath) and not drop_path:
                 module.drop_prob = 0.0
+        parts = ((self.backbone, student.backbone), (self.fpn, student.fpn), (self.reid, student.reid))
+        # lists, not modules: the student is not part of its teacher, and to collect them takes milliseconds
+        self._parameters_here: list[Tensor] = [parameter for mine, _ in parts for parameter in mine.parameters()]
+        self._parameters_there: list[Tensor] = [parameter for _, theirs in parts for parameter in theirs.parameters()]
 
     @torch.no_grad()
-    def forward(self, batch: SceneBatch, runs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
+    def features(self, batch: SceneBatch) -> FeatureMaps:
+        """The finest level, P3, of a batch; the head looks at no other."""
         stages = self.backbone(self.backbone.normalize(batch.images, batch.sizes))
-        features = self.fpn(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
+        return self.fpn.finest(stages, batch.sizes, (batch.images.shape[2], batch.images.shape[3]))
+
+    @torch.no_grad()
+    def embed(self, features: FeatureMaps, runs: Sequence[Places]) -> Tensor:
+        """Re-id embeddings (R, E) of boxes and scenes, each run with its own batch statistics."""
         return torch.cat([self.reid(features, boxes, scene) for boxes, scene in runs])
 
     @torch.no_grad()
-    def ema_update(self, student: SPNet) -> None:
+    def ema_update(self) -> None:
         """One step towards the student's parameters."""
-        for mine, theirs in (
-            (self.backbone, student.backbone),
-            (self.fpn, student.fpn),
-            (self.reid, student.reid),
-        ):
-            torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.decay)
+        torch._foreach_lerp_(self._parameters_here, self._parameters_there, 1 - self.decay)
 
 
 def teacher_network(teacher: Teacher, student: SPNet) -> SPNet:

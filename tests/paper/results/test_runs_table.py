@@ -98,9 +98,14 @@ def test_an_interrupted_run_says_where_and_how_to_go_on(tmp_path: Path) -> None:
     assert set(found.files()) == {"config"}
     (run / "logs" / "metrics.csv").write_text("step,loss/total\n")
     assert only(tmp_path)[1][0].startswith("interrupted, or still running")
+    whole = (run / "checkpoints" / "last.ckpt").read_bytes()
     (run / "checkpoints" / "last.ckpt").write_text("cut off")
     assert only(tmp_path)[0].run.state == "damaged"
+    (run / "checkpoints" / "previous.ckpt").write_bytes(whole)
+    assert only(tmp_path)[0].run.state == "interrupted"
     (run / "checkpoints" / "last.ckpt").unlink()
+    assert only(tmp_path)[0].run.state == "interrupted"
+    (run / "checkpoints" / "previous.ckpt").unlink()
     assert only(tmp_path)[0].run.state == "started"
 
 

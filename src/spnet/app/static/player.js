@@ -55,7 +55,7 @@ export function toggle() {
   if (!shown?.isVideo) return;
   if (!shown.isPlayable) return step(1);
   if (video.paused) {
-    shown.stopAt = null;
+    shown.stopAt = shown.path = null;
     start();
   } else {
     video.pause();
@@ -64,7 +64,9 @@ export function toggle() {
 
 function start() {
   still.hidden = true;
+  video.hidden = false;
   shown.people = [];
+  $("hint").textContent = "Pause, then click a person.";
   overlay.replaceChildren();
   attempt(() => video.play().catch((error) => { if (error.name !== "AbortError" && shown.isPlayable) throw error; }));
 }

@@ -81,7 +81,8 @@ function renderCards() {
     part(".meter i").style.width = `${Math.max(0, Math.min(1, hit.similarity)) * 100}%`;
     part(".where").textContent = hit.camera;
     const how = hit.found_by === "index" ? `${hit.frames} ${hit.frames === 1 ? "image" : "images"}` : "second look";
-    part(".when").textContent = [hit.place, hit.clock_first, how].filter(Boolean).join(" · ");
+    part(".when").textContent = `${hit.place} · ${how}`;
+    part(".by-clock").textContent = hit.clock_first ?? "";
     card.className = `card ${markOf(hit.id)}`;
     part('[data-do="right"]').setAttribute("aria-pressed", right.has(hit.id));
     part('[data-do="wrong"]').setAttribute("aria-pressed", wrong.has(hit.id));

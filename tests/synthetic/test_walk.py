@@ -1,0 +1,59 @@
+"""Two videos of the same people, one after the other past two cameras."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from spnet.data.video import read_frames, read_info
+from spnet.errors import UserError
+from spnet.synthetic.scenario import SIZE
+from spnet.synthetic.walk import CAMERAS, FPS, START, prepare_walk
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos") / "walk"
+    prepare_walk(folder, seconds=10, people=3, seed=1)
+    return folder
+
+
+def test_both_cameras_share_a_clock(walk: Path) -> None:
+    for name in CAMERAS:
+        file = walk / f"{name}.mp4"
+        frames = list(read_frames(file, None))
+        assert len(frames) == 10 * FPS
+        assert frames[0].pixels.shape == (SIZE[1], SIZE[0], 3)
+        assert read_info(file).created == START
+
+
+def test_everybody_passes_both_one_after_the_other(walk: Path) -> None:
+    with (walk / "people.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    times = {(row["person"], row["camera"]): [] for row in rows}  # type: dict[tuple[str, str], list[float]]
+    for row in rows:
+        times[row["person"], row["camera"]].append(float(row["time"]))
+        left, top, right, bottom = (int(row[side]) for side in ("left", "top", "right", "bottom"))
+        assert 0 <= left < right <= SIZE[0]
+        assert 0 <= top < bottom <= SIZE[1]
+    assert set(times) == {(str(person), camera) for person in range(3) for camera in CAMERAS}
+    for person in range(3):
+        one, other = sorted((times[str(person), camera] for camera in CAMERAS), key=min)
+        assert max(one) < min(other)
+        assert len(one) >= 5
+
+
+def test_the_same_arguments_give_the_same_bytes(walk: Path, tmp_path: Path) -> None:
+    prepare_walk(tmp_path / "again", seconds=10, people=3, seed=1)
+    for file in walk.iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seconds": 5}, "--seconds 5: must be"), ({"people": 0}, "--people 0: must be"), ({"seed": -1}, "--seed -1: it")],
+)
+def test_what_is_no_walk(options: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare_walk(tmp_path / "walk", **options)
+    assert not (tmp_path / "walk").exists()
