@@ -14,8 +14,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from app.conftest import Served, serve
 from footage import render
+from serving import Served, serve
 from spnet import Gallery
 from spnet.app.exports import as_csv
 from spnet.app.jobs import Job, Jobs
