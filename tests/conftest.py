@@ -1,8 +1,11 @@
 """Makes this folder importable, so that tests of several rooms share `miniature`; and what takes seconds, made once."""
 
 import os
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,6 +18,9 @@ from small_dataset import make_dataset, options
 from spnet.cli.main import main
 from spnet.models.checkpoints import save_weights
 from spnet.paper.paper_table import Scale
+
+if TYPE_CHECKING:
+    from serving import Served
 
 # sums of several threads are not the same to the bit each time; for what the tests start, too
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -92,3 +98,38 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds of two colored people, with a clock time; not to be changed."""
     return write_walk(tmp_path_factory.mktemp("videos") / "gate.mp4")
+
+
+@pytest.fixture(scope="session")
+def indexed(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an index and its two videos, one with markup in its camera's name; not to be changed."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "videos").mkdir()
+    from spnet import Gallery
+
+    gallery = Gallery.open(folder / "index", weights, create=True)
+    for number, camera in enumerate(("gate", "<img src=x onerror=alert(1)>")):
+        gallery.add(write_walk(folder / "videos" / f"{number}.mp4", seed=number), fps=5, camera=camera)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Served"]:
+    """An app over a copy of the index, with a purpose."""
+    from serving import serve
+
+    index = shutil.copytree(indexed / "index", tmp_path_factory.mktemp("served") / "index")
+    for app in serve(index, indexed / "videos"):
+        app.state.set_purpose("testing the page")
+        yield app
+
+
+@pytest.fixture(scope="module")
+def locked(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Served"]:
+    """An app with a token."""
+    from serving import serve
+
+    index = shutil.copytree(indexed / "index", tmp_path_factory.mktemp("locked") / "index")
+    for app in serve(index, indexed / "videos", "0123456789abcdef"):
+        app.state.set_purpose("testing the page")
+        yield app

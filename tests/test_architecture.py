@@ -15,6 +15,7 @@ LEVELS = (  # a room may import from its own level's earlier lines and from ever
     ("evaluation",),
     ("training", "inference", "reports"),
     ("gallery",),
+    ("app",),
     ("paper",),
     ("cli",),
 )

@@ -12,8 +12,8 @@ from spnet import __version__
 from spnet.errors import UserError
 
 COMMANDS = (
-    "demo", "prepare", "inspect", "train", "evaluate", "score", "index", "search", "detect", "calibrate",
-    "delete", "convert", "list", "reproduce", "runs",
+    "demo", "prepare", "inspect", "train", "evaluate", "score", "index", "search", "app", "detect",
+    "calibrate", "delete", "convert", "list", "reproduce", "runs",
 )  # fmt: skip
 
 

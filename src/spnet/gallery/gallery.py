@@ -11,6 +11,7 @@ import torch
 
 import spnet
 from spnet.errors import UserError
+from spnet.gallery import corrections
 from spnet.gallery.calibration import Calibration, read_calibration
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person
@@ -220,12 +221,18 @@ class Gallery:
         direction = rocchio(result.query, self.embeddings(sorted(good)), self.embeddings(sorted(bad)))
         return self._run(replace(result, direction=direction, right=good, wrong=bad), exact)
 
-    def second_look(self, result: SearchResult, queries: Sequence[tuple[ImageLike, Box]]) -> SearchResult:
+    def second_look(
+        self,
+        result: SearchResult,
+        queries: Sequence[tuple[ImageLike, Box]],
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
         """Add people whom detection missed: the filter's images are searched again, along the query-centric pathway.
 
         Args:
             result: of a search; its filter says which cameras, files and times are looked through.
             queries: images with a box (4,), pixels xyxy: this pathway needs the query itself.
+            progress: called after every frame.
 
         Raises:
             UserError: nothing to look through, or a file that cannot be read any more.
@@ -235,12 +242,20 @@ class Gallery:
         if not spans:
             raise UserError("--pathway query: no image of the index lies within the filter")
         hits = list(result.hits)
+        frames, expected = 0, sum(span.expected for span in spans)
+
+        def report(file: str) -> None:
+            nonlocal frames
+            frames += 1
+            if progress:
+                progress(Progress(file, frames, max(expected, frames)))
+
         for span in spans:
             detected: dict[float, list[Any]] = {}
             for row in self.detections(span.source.file, span.first, span.last):
                 detected.setdefault(row["time"], []).append(row["box"])
             boxes = {time: np.array(rows, np.float32) for time, rows in detected.items()}
-            hits += look_again(self.searcher, located, span, boxes)
+            hits += look_again(self.searcher, located, span, boxes, report)
         calibration, least = self.calibration, self._least(result, self.calibration)
         judged = [
             hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
@@ -252,9 +267,25 @@ class Gallery:
 
     def path(self, hit: Hit) -> list[tuple[float, Array]]:
         """Times (seconds) and boxes (4,) of a hit's person, by time."""
-        rows = self.store.rows(DETECTIONS, f"tracklet = {quote(hit.id)}", ["time", "box"])
-        seen = rows or [{"time": time, "box": box} for time, box in zip(hit.times, hit.boxes, strict=True)]
-        return [(row["time"], np.array(row["box"], np.float32)) for row in sorted(seen, key=lambda row: row["time"])]
+        own = [(time, np.asarray(box, np.float32)) for time, box in zip(hit.times, hit.boxes, strict=True)]
+        return self.tracklet_path(hit.id) or sorted(own, key=lambda seen: seen[0])
+
+    def tracklet_path(self, identity: str) -> list[tuple[float, Array]]:
+        """Times (seconds) and boxes (4,) of a tracklet's detections, by time; nothing for an id there is not."""
+        rows = self.store.rows(DETECTIONS, f"tracklet = {quote(identity)}", ["time", "box"])
+        return [(row["time"], np.array(row["box"], np.float32)) for row in sorted(rows, key=lambda row: row["time"])]
+
+    def merge(self, ids: Sequence[str]) -> str:
+        """Make one tracklet of several of one file, which show one person; returns its id. Raises UserError."""
+        with self.store.lock():
+            self.store.recover()
+            return corrections.merge(self.store, ids)
+
+    def split(self, identity: str, time: float) -> tuple[str, str]:
+        """Make two tracklets of one at `time` (seconds in its file); returns their ids. Raises UserError."""
+        with self.store.lock():
+            self.store.recover()
+            return corrections.split(self.store, identity, time)
 
     def embeddings(self, ids: Sequence[str]) -> Array:
         """Normalized embeddings (n, E) of tracklets, in this order. Raises UserError for an id there is not."""

@@ -3,7 +3,7 @@
 It finds people whom the object-centric detection missed; what that has found already is left out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +31,29 @@ class Span:
     first: float
     last: float
 
+    @property
+    def expected(self) -> int:
+        """Frames, about."""
+        return 1 + int((self.last - self.first) * (self.source.fps or 25.0))
+
 
 def look_again(
     searcher: Searcher,
     queries: Sequence[tuple[ImageLike, Box]],
     span: Span,
     detected: dict[float, Array],
+    report: Callable[[str], None] = lambda file: None,
 ) -> list[Hit]:
-    """People of a span that resemble the queries and are not among those `detected` (boxes by time), as hits."""
+    """People of a span that resemble the queries and are not among those `detected` (boxes by time), as hits.
+
+    `report` is called with the file's name for every frame.
+    """
     times: list[float] = []
 
     def frames() -> Iterator[ImageLike]:
         for frame in read_span(span):
             times.append(frame.time)
+            report(span.source.file)
             yield frame.pixels
 
     # a span shorter than the gap between two frames has none

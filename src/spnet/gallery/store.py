@@ -100,7 +100,7 @@ class Store:
     def set_about(self, **values: object) -> None:
         """Keep JSON values about the index as a whole."""
         rows = [{"name": name, "value": json.dumps(value)} for name, value in values.items()]
-        self._upsert(ABOUT, "name", rows)
+        self.upsert(ABOUT, "name", rows)
 
     def sources(self) -> list[SourceRow]:
         """All files, in the order of their names."""
@@ -109,7 +109,7 @@ class Store:
 
     def announce(self, sources: Sequence[SourceRow]) -> None:
         """Enter files before anything of them is written."""
-        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+        self.upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def write_part(self, sources: Sequence[SourceRow], tracklets: Sequence[Row], detections: Sequence[Row]) -> None:
         """Write a part of one or more files, then acknowledge it by their rows."""
@@ -117,7 +117,7 @@ class Store:
             if rows:
                 with _writing(self.uri):
                     self.table(name).add(self.as_arrow(name, rows))
-        self._upsert(SOURCES, "id", [asdict(source) for source in sources])
+        self.upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def forget(self, sources: Sequence[str]) -> None:
         """Remove files of which nothing was written."""
@@ -174,6 +174,19 @@ class Store:
         rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
         return rows
 
+    def upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
+        """Write rows, in the place of those of the same key."""
+        if rows:
+            table = self.table(name)
+            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            with _writing(self.uri):
+                merge.execute(self.as_arrow(name, rows))
+
+    def update(self, name: str, where: str, **values: object) -> None:
+        """Set columns of the rows that fulfil a SQL condition."""
+        with _writing(self.uri):
+            self.table(name).update(where=where, values=values)
+
     def delete(self, where: Mapping[str, str]) -> int:
         """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""
         removed = 0
@@ -222,13 +235,6 @@ class Store:
             table.create_index(column, config=Bitmap())
         for column in ("first", "last", "clock_first", "clock_last"):
             table.create_index(column, config=BTree())
-
-    def _upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
-        if rows:
-            table = self.table(name)
-            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-            with _writing(self.uri):
-                merge.execute(self.as_arrow(name, rows))
 
 
 @contextmanager
