@@ -102,10 +102,11 @@ export async function playHit(source, hit) {
 // The people of the frame; the index's own are quick, the network's take a moment.
 async function showPeople(withNetwork = false) {
   const own = shown;
+  const asked = (own.asked = (own.asked ?? 0) + 1);
   await attempt(async () => {
     const base = `/api/sources/${own.source.id}`;
     const found = withNetwork ? await post(`${base}/detect`, { time: own.time }) : await get(`${base}/people?time=${own.time}`);
-    if (shown !== own || !(video.paused || !own.isVideo)) return;
+    if (shown !== own || own.asked !== asked || !(video.paused || !own.isVideo)) return; // an answer that is late
     own.people = found.people;
     own.time = found.time;
     if (own.isVideo && own.isPlayable && Math.abs(video.currentTime - found.time) > 0.001) video.currentTime = found.time + 0.001;
