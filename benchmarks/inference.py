@@ -9,8 +9,6 @@ candidates: as many as a scene may have (object), or one in a thousand anchors (
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +20,7 @@ from spnet.config.presets import PRESETS, get_preset
 from spnet.models.inference import detect_all, iter_query_detections
 from spnet.models.spnet import SPNet
 from spnet.training.cpu import flush_denormals, keep_freed_memory
+from timing import median_seconds
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -104,20 +103,15 @@ class Speed:
 
     def seconds(self, work: Callable[[], None]) -> float:
         """Median of the rounds, after one to warm up on a GPU."""
-        rounds = self.options.rounds + (self.device.type == "cuda")
-        return statistics.median([self.once(work) for _ in range(rounds)][-self.options.rounds :])
 
-    def once(self, work: Callable[[], None]) -> float:
-        self.wait()
-        start = time.perf_counter()
-        with torch.autocast(self.device.type, DTYPES[self.options.precision], enabled=self.options.precision != "fp32"):
-            work()
-        self.wait()
-        return time.perf_counter() - start
+        def cast() -> None:
+            precision = self.options.precision
+            with torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32"):
+                work()
 
-    def wait(self) -> None:
         if self.device.type == "cuda":
-            torch.cuda.synchronize()
+            cast()
+        return median_seconds(cast, self.options.rounds, self.device)
 
 
 if __name__ == "__main__":

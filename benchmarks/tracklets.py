@@ -27,7 +27,7 @@ from emit import emit
 from spnet import Gallery
 from spnet.data.converters.mot_reader import Video, read_video
 from spnet.data.video import VideoWriter
-from spnet.gallery.gallery import rocchio
+from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, TRACKLETS
 from spnet.gallery.tracklets import Array, buffered_iou
 from spnet.inference.images import read_pixels

@@ -11,9 +11,6 @@ re-id, as nearly all do once a network has learnt (of the first step's boxes few
 
 import argparse
 import resource
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +29,7 @@ from spnet.training.objective import SPNetLoss, compile_parts
 from spnet.training.optimizer import make_optimizer
 from spnet.training.teacher import Teacher
 from spnet.types import SceneBatch, Targets
+from timing import median_seconds
 
 BOXES = 3  # of a scene
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16, "32-true": torch.float32}
@@ -106,9 +104,9 @@ class Step:
         self.record_regions()
         with FlopCounterMode(display=False) as flops, torch.no_grad():
             self.floor_forward()
-        forward = self.median(self.forward, rounds)
-        step = self.median(self.step, rounds)
-        floor = self.median(lambda: self.floor_forward().backward(), rounds)
+        forward = median_seconds(self.forward, rounds, self.device)
+        step = median_seconds(self.step, rounds, self.device)
+        floor = median_seconds(lambda: self.floor_forward().backward(), rounds, self.device)
         return {
             "step_seconds": round(step, 4),
             "forward_seconds": round(forward, 4),
@@ -154,20 +152,6 @@ class Step:
 
     def teach(self, teacher: Teacher) -> None:
         teacher.embed(teacher.features(self.batch), [p for head, p in self.regions if head is self.network.reid])
-
-    def median(self, work: Callable[[], object], rounds: int) -> float:
-        return statistics.median(self.seconds(work) for _ in range(rounds))
-
-    def seconds(self, work: Callable[[], object]) -> float:
-        self.wait()
-        start = time.perf_counter()
-        work()
-        self.wait()
-        return time.perf_counter() - start
-
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def peak_gb(self) -> float:
         if self.device.type == "cuda":

@@ -14,9 +14,9 @@ from footage import INFERENCE, START, bytes_on_disk, render, write_walk
 from miniature import make_network
 from spnet import Filter, Gallery
 from spnet.errors import UserError
-from spnet.gallery.gallery import rocchio
 from spnet.gallery.indexer import Progress
 from spnet.gallery.page import write_search_page
+from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.times import Moment
 from spnet.models.checkpoints import save_weights

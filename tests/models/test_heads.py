@@ -178,7 +178,7 @@ def test_padded_regions_change_neither_embeddings_nor_gradients(
     network.reid.pooling.last_stage.register_forward_hook(lambda module, inputs, output: embedded.append(len(output)))
     for minimum in (1, 64):
         monkeypatch.setattr(
-            RegionPooling, "padded_count", lambda pooling, boxes, minimum=minimum: max(minimum, len(boxes))
+            RegionPooling, "region_count", lambda pooling, boxes, minimum=minimum: max(minimum, len(boxes))
         )
         network.train().zero_grad()
         embeddings = network.embed(features, boxes, scene)

@@ -21,11 +21,12 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.cli.index import check_network_options
     from spnet.data.schema import read_annotations
     from spnet.gallery.calibration import fit_calibration, write_calibration
-    from spnet.gallery.gallery import Gallery, weights_file
+    from spnet.gallery.gallery import Gallery
+    from spnet.models.checkpoints import find_weights
     from spnet.runs.record import file_digest
 
     check_network_options(arguments)
-    file = weights_file(arguments.weights)
+    file = find_weights(arguments.weights)
     annotations = read_annotations(arguments.data / "annotations" / f"{arguments.split}.json")
     searcher = Gallery.load_searcher(file, arguments.device, arguments.batch_size)
     data = f"{arguments.data.resolve().name}/{arguments.split}"

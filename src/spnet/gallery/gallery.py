@@ -11,26 +11,25 @@ import torch
 
 import spnet
 from spnet.errors import UserError
-from spnet.gallery import corrections
+from spnet.gallery import corrections, filters
 from spnet.gallery.calibration import Calibration, read_calibration
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
-from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person
+from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
 from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
-from spnet.gallery.second_look import Span, look_again
+from spnet.gallery.second_look import look_again
 from spnet.gallery.sources import find_files, make_source
 from spnet.gallery.store import Store, one_of, quote
-from spnet.gallery.times import Moment, parse_clock
+from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import ImageDetections, Searcher
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.models.checkpoints import find_weights
 from spnet.runs.record import file_digest
 
 FPS = 5.0
 TOP = 20
 COMMIT_SECONDS = 15.0
-RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.25  # Rocchio's β and γ (Manning et al., Introduction to IR, 2008, 9.1)
 EVERYTHING, LINKING = Filter(), LinkingConfig()
 HIT_COLUMNS = (
     "id", "camera", "file", "first", "last", "clock_first", "clock_last", "frames", "score", "boxes", "times",
@@ -79,7 +78,7 @@ class Gallery:
         store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
         if store is None and weights is None:
             raise UserError(f"index {uri}: a new index needs weights")
-        gallery = cls(str(uri), store, weights_file(weights) if weights else None, device, batch_size)
+        gallery = cls(str(uri), store, find_weights(weights) if weights else None, device, batch_size)
         gallery._check_fingerprint()
         return gallery
 
@@ -149,16 +148,7 @@ class Gallery:
         self._store = store
         with store.lock():
             store.recover()
-            known = {row.id: row for row in store.sources()}
-            wanted, unreadable = [], []
-            for file in files:
-                try:
-                    source = make_source(file, fps, camera, begin, tracks)
-                except UserError as error:
-                    unreadable.append(str(error))
-                    continue
-                wanted.append(known.get(source.id, source))
-                known.setdefault(source.id, source)
+            wanted, unreadable = self._known_or_new(files, lambda file: make_source(file, fps, camera, begin, tracks))
             open_ones = list({row.id: row for row in wanted if not row.done}.values())
             indexer = Indexer(store, searcher, self.fingerprint, linking, commit_seconds, progress)
             if open_ones:
@@ -167,6 +157,21 @@ class Gallery:
         return IndexReport(
             len(open_ones) - len(indexer.unreadable), indexer.frames, len(wanted) - len(open_ones), failed
         )
+
+    def _known_or_new(
+        self, files: Sequence[Path], make: Callable[[Path], SourceRow]
+    ) -> tuple[list[SourceRow], list[str]]:
+        """The rows of files, those that are in the index as they are there; and a line for each that cannot be read."""
+        known = {row.id: row for row in self.sources()}
+        wanted, unreadable = [], []
+        for file in files:
+            try:
+                source = make(file)
+            except UserError as error:
+                unreadable.append(str(error))
+            else:
+                wanted.append(known.setdefault(source.id, source))
+        return wanted, unreadable
 
     def people(self, image: ImageLike) -> ImageDetections:
         """Everyone in an image or a video's frame (`VIDEO@TIME`), best first. Raises UserError."""
@@ -238,7 +243,7 @@ class Gallery:
             UserError: nothing to look through, or a file that cannot be read any more.
         """
         located = [one_person((image, box), self.people) for image, box in queries]
-        spans = [span for source in self.sources() if (span := self._span(source, result.where)) is not None]
+        spans = [span for source in self.sources() if (span := filters.span(source, result.where)) is not None]
         if not spans:
             raise UserError("--pathway query: no image of the index lies within the filter")
         hits = list(result.hits)
@@ -311,12 +316,12 @@ class Gallery:
         Raises:
             UserError: an id or a file that is not in the index.
         """
-        store, ids, files = self.store, list(persons), [str(Path(video).absolute()) for video in videos]
+        store, ids = self.store, list(persons)
         clock = parse_clock(before, "--before") if isinstance(before, str) else before
         with store.lock():
             store.recover()
             self.embeddings(ids)  # are they there?
-            sources = self._source_ids(files)
+            sources = filters.source_ids(list(videos), self.sources())
             number = store.count(TRACKLETS)
             if ids:
                 store.delete({TRACKLETS: one_of("id", ids), DETECTIONS: one_of("tracklet", ids)})
@@ -337,7 +342,7 @@ class Gallery:
 
     def detections(self, file: str | Path, first: float, last: float) -> list[dict[str, Any]]:
         """Single detections of a file between two places (seconds), by time. Raises UserError for another file."""
-        (source,) = self._source_ids([str(Path(file).absolute())])
+        (source,) = filters.source_ids([file], self.sources())
         where = f"source = {quote(source)} AND time >= {first} AND time <= {last}"
         return sorted(self.store.rows(DETECTIONS, where), key=lambda row: row["time"])
 
@@ -346,26 +351,11 @@ class Gallery:
         with self.store.lock():
             self.store.make_index()
 
-    def condition(self, where: Filter) -> str | None:
-        """The SQL condition of a filter. Raises UserError for a camera or a file that is not in the index."""
-        parts = []
-        if where.cameras:
-            if unknown := sorted(set(where.cameras) - set(self.cameras())):
-                raise UserError(f"--camera {unknown[0]}: the index has {', '.join(self.cameras())}")
-            parts.append(one_of("camera", where.cameras))
-        if where.files:
-            parts.append(one_of("source", self._source_ids([str(Path(file).absolute()) for file in where.files])))
-        if where.first is not None:
-            parts.append(f"{_column(where.first, 'last')} >= {where.first.seconds}")
-        if where.last is not None:
-            parts.append(f"{_column(where.last, 'first')} <= {where.last.seconds}")
-        return " AND ".join(parts) or None
-
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
         calibration = self.calibration
         least = self._least(result, calibration)
         rows = self.store.nearest(
-            TRACKLETS, result.direction, result.top, self.condition(result.where), HIT_COLUMNS, exact
+            TRACKLETS, result.direction, result.top, filters.condition(result.where, self.sources()), HIT_COLUMNS, exact
         )
         hits = [_hit(row, calibration) for row in rows]
         kept = [hit for hit in hits if least is None or hit.similarity >= least]
@@ -379,27 +369,6 @@ class Gallery:
         if calibration is None:
             raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
         return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
-
-    def _span(self, source: SourceRow, where: Filter) -> Span | None:
-        """The part of a file that a filter leaves, None for nothing."""
-        files = [str(Path(file).absolute()) for file in where.files]
-        if (where.cameras and source.camera not in where.cameras) or (files and source.file not in files):
-            return None
-        begin, end = 0.0, source.next_time if source.kind == "video" else 0.0
-        for moment, is_first in ((where.first, True), (where.last, False)):
-            if moment is None:
-                continue
-            if moment.is_clock and source.start is None:
-                return None
-            place = moment.seconds - (source.start or 0.0) if moment.is_clock else moment.seconds
-            begin, end = (max(begin, place), end) if is_first else (begin, min(end, place))
-        return Span(source, begin, end) if begin <= end else None
-
-    def _source_ids(self, files: Sequence[str]) -> list[str]:
-        known = {source.file: source.id for source in self.sources()}
-        if missing := [file for file in files if file not in known]:
-            raise UserError(f"{missing[0]}: not in the index {self.uri}")
-        return [known[file] for file in files]
 
     def _weights_in_use(self) -> Path:
         if self._weights is not None:
@@ -433,22 +402,8 @@ class Gallery:
         }
 
 
-def rocchio(query: Array, right: Array, wrong: Array) -> Array:
-    """The query (E,) after marks: embeddings (n, E) and (m, E) of right and wrong hits."""
-    moved = query.astype(np.float64)
-    if len(right):
-        moved = moved + RIGHT_WEIGHT * right.mean(0)
-    if len(wrong):
-        moved = moved - WRONG_WEIGHT * wrong.mean(0)
-    return normalized(moved.astype(np.float32))
-
-
 def _as_list(queries: QueryLike | Sequence[QueryLike]) -> list[Any]:
     return list(queries) if isinstance(queries, list) else [queries]
-
-
-def _column(moment: Moment, which: str) -> str:
-    return f"clock_{which}" if moment.is_clock else which
 
 
 def _hit(row: dict[str, Any], calibration: Calibration | None) -> Hit:
@@ -456,12 +411,3 @@ def _hit(row: dict[str, Any], calibration: Calibration | None) -> Hit:
     probability = None if calibration is None else calibration.probability(similarity)
     boxes = np.array(row.pop("boxes"), np.float32).reshape(-1, 4)
     return Hit(**row, boxes=boxes, similarity=similarity, probability=probability)
-
-
-def weights_file(weights: str | Path) -> Path:
-    """The weights file of a run's folder, or the file itself. Raises UserError where there is none."""
-    path = Path(weights)
-    file = path / WEIGHTS_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"weights {str(file)!r}: {'the run is not finished' if path.is_dir() else 'no such file'}")
-    return file

@@ -47,7 +47,7 @@ def write_search_page(
         cameras.setdefault(entry.hit.camera, []).append(entry)
     page = TEMPLATES.get_template("search.html").render(
         title="Person search",
-        hits=result.hits,
+        lead=f"{len(result.hits)} hits in {len(cameras)} cameras, most similar first.",
         cameras=cameras,
         calibrated=result.calibrated,
         queries=[_uri(encode(crop(pixels, np.asarray(box, np.float64)))) for pixels, box in queries],

@@ -16,6 +16,7 @@ from spnet.gallery.tracklets import Array, normalized
 from spnet.inference.images import ImageLike, read_pixels
 from spnet.inference.searcher import ImageDetections
 
+RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.25  # Rocchio's β and γ (Manning et al., Introduction to IR, 2008, 9.1)
 Box = Sequence[float] | Tensor | npt.NDArray[np.floating]  # (4,) pixels xyxy
 QueryLike = ImageLike | tuple[ImageLike, Box] | Array
 
@@ -74,6 +75,16 @@ def fuse(embeddings: Sequence[Array]) -> Array:
     if not embeddings:
         raise UserError("no query is given")
     return normalized(np.mean(embeddings, axis=0))
+
+
+def rocchio(query: Array, right: Array, wrong: Array) -> Array:
+    """The query (E,) after marks: embeddings (n, E) and (m, E) of right and wrong hits."""
+    moved = query.astype(np.float64)
+    if len(right):
+        moved = moved + RIGHT_WEIGHT * right.mean(0)
+    if len(wrong):
+        moved = moved - WRONG_WEIGHT * wrong.mean(0)
+    return normalized(moved.astype(np.float32))
 
 
 def _text(values: npt.NDArray[np.float64]) -> str:

@@ -54,16 +54,23 @@ def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: obje
         stream.write(save(state, metadata))
 
 
+def find_weights(source: str | Path) -> Path:
+    """The weights file of a finished run's folder, or the file itself. Raises UserError where there is none."""
+    source = Path(source)
+    file = source / WEIGHTS_NAME if source.is_dir() else source
+    if not file.is_file():
+        hint = "the run is not finished" if source.is_dir() else "no such file"
+        raise UserError(f"weights {str(file)!r}: {hint}")
+    return file
+
+
 def read_weights(source: Path) -> Weights:
     """Read a weights file, or that of a finished run's folder.
 
     Raises:
         UserError: nothing there, no safetensors, not one of ours, or not as it was written.
     """
-    file = source / WEIGHTS_NAME if source.is_dir() else source
-    if not file.is_file():
-        hint = "the run is not finished" if source.is_dir() else "no such file"
-        raise UserError(f"weights {str(file)!r}: {hint}")
+    file = find_weights(source)
     try:
         with safe_open(file, "pt") as content:
             metadata = content.metadata() or {}

@@ -105,10 +105,10 @@ class RegionPooling(nn.Module):
 
     def _pad(self, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
         """Add empty boxes; what becomes of them is cut off again."""
-        missing = self.padded_count(boxes) - len(boxes)
+        missing = self.region_count(boxes) - len(boxes)
         return pad(boxes, (0, 0, 0, missing)), pad(scene, (0, missing))
 
-    def padded_count(self, boxes: Tensor) -> int:
+    def region_count(self, boxes: Tensor) -> int:
         """How many regions the stage is given for boxes (R, 4): on a GPU one of few numbers, for few shapes.
 
         One at least: the stage's parameters then take part in every step, as processes that share gradients must.

@@ -72,6 +72,9 @@ def render_page(context: ReportContext) -> str:
     panels = [panel for panel in context.panels if any(len(curve.steps) for curve in panel.curves.values())]
     reader = SceneReader(context.annotations)
     return TEMPLATES.get_template("report.html").render(
+        title=context.title,
+        lead=context.lead,
+        facts=context.facts,
         context=context,
         meanings=MEANINGS,
         metrics=[model.metrics(context.protocol_name) for model in context.models],

@@ -69,7 +69,7 @@ class SPNetLoss(nn.Module):
         rows = torch.arange(len(targets.boxes), device=targets.boxes.device)
         annotated = Regions(targets.boxes, targets.scene, rows)
         embeddings = network.embed(features, *annotated.places)
-        candidates, qualifies = annotated, torch.zeros_like(rows, dtype=torch.bool)
+        candidates, qualifies = annotated, torch.zeros_like(rows, dtype=torch.bool)  # of annotated ones, none again
         if self.config.detection:
             path = self._path(network, features, embeddings, targets)
             last = self._detection(network, path, features, targets, losses)
