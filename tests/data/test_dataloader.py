@@ -1,9 +1,5 @@
 """Batches: their layout, their order, going on in the middle, and one clean line for a bad image from any worker."""
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -215,34 +211,3 @@ def test_a_bad_image_ends_with_one_clean_line(tmp_path: Path, num_workers: int, 
     for loader in (training_loader(scenes, 2, num_workers, seed=1), evaluation_loader(scenes, 2, num_workers)):
         with pytest.raises(UserError, match=r"^image [^\n]*2\.jpg [^\n]*$"):
             list(loader)
-
-
-LOADING = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from test_dataloader import make_scenes
-from spnet.data.dataloader import training_loader
-batches = training_loader(make_scenes(Path(sys.argv[2])), 1, 2, seed=0)
-iterator = iter(batches)
-next(iterator)
-print(*(worker.pid for worker in batches._iterator._workers), flush=True)
-time.sleep(100)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    """They would else keep their memory until the machine is started again."""
-    command = [sys.executable, "-c", LOADING, str(Path(__file__).parent), str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
-        assert parent.stdout is not None
-        workers = [Path("/proc") / pid for pid in parent.stdout.readline().split()]
-        assert len(workers) == 2
-        assert all(worker.exists() for worker in workers)
-        parent.kill()
-    until = time.monotonic() + 60
-    while any(worker.exists() for worker in workers):
-        assert time.monotonic() < until
-        time.sleep(0.1)
