@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing import parent_process
 from typing import Any
 
 import cv2
@@ -219,17 +220,18 @@ def _init_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigtimedwait"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_termination, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=_wait_for_termination, daemon=True).start()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
 
 
-def _wait_for_termination(parent: int) -> None:
+def _wait_for_termination() -> None:
     """End the worker when its parent sends SIGTERM (`Process.terminate`) or is gone, and at nobody else's signal.
 
     A worker whose parent was killed would else wait for ever to hand over a batch that nobody takes.
     """
-    while os.getppid() == parent:
+    parent = parent_process()  # known even to a worker that starts when it is gone, whose `os.getppid()` is another's
+    while parent is not None and parent.is_alive():
         received = signal.sigtimedwait({signal.SIGTERM}, PARENT_SECONDS)
-        if received is not None and received.si_pid == parent:
+        if received is not None and received.si_pid == parent.pid:
             break
     os._exit(0)
