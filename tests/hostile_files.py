@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def of_ours(**changes: Any) -> dict[str, object]:
     return {"__metadata__": {"spnet": json.dumps({"config": config, "pathway": "object"})}} | claims([1], 4)
 
 
+@cache
 def pickles(canary: Path) -> dict[str, bytes]:
     """Files of `torch.save`, or that look like it; executed, they would make `canary`."""
     touch = Call(os.system, f"touch {canary}")

@@ -25,19 +25,25 @@ PICKLES, TENSORS, CONFIGURATIONS = (
 )
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a file would appear if something were executed: one for all, since making the traps takes a while."""
+    return tmp_path_factory.mktemp("canary") / "canary"
+
+
 @pytest.fixture
-def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def canary(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that nothing makes, and memory that nothing fills."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "trap.pth").write_bytes(pickles(tmp_path / "canary")["call"])
+    (tmp_path / "trap.pth").write_bytes(pickles(place)["call"])
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MB * 2**20, most))
     started = time.process_time()
-    yield tmp_path / "canary"
+    yield place
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     assert time.process_time() - started < MOST_SECONDS
-    assert not (tmp_path / "canary").exists()
+    assert not place.exists()
 
 
 def assert_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
