@@ -15,12 +15,12 @@ from spnet.config.presets import get_preset
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.paper import demo as demo_module
-from spnet.paper import reproduce
+from spnet.paper import demo_video, reproduce
 from spnet.paper.demo import RECORDS, Inputs
 from spnet.paper.process_pool import Job
 from spnet.runs.index import RunIndex
 
-INPUTS = ("data", "classifier")
+INPUTS = ("data", "classifier", "walk", "index")
 COUNTS = ["--scenes", "12", "--identities", "4", "--test-scenes", "6", "--test-identities", "4"]
 OPTIONS = [*COUNTS, "--epochs-scale", "0.01"]
 
@@ -29,7 +29,9 @@ OPTIONS = [*COUNTS, "--epochs-scale", "0.01"]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo in processes of its own; not to be changed."""
     output = tmp_path_factory.mktemp("demo") / "demo"
-    assert main(["demo", "--output", str(output), *OPTIONS]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_video, "FPS", 0.5)  # a network that has learned nothing finds hundreds of people a frame
+        assert main(["demo", "--output", str(output), *OPTIONS]) == 0
     return output
 
 
@@ -59,6 +61,8 @@ def test_metrics_hold_both_networks_and_the_time_of_each_phase(finished: Path) -
     assert metrics["seed"] == 0
     assert metrics["settings"]["epochs_scale"] == 0.01
     assert metrics["versions"]["torch"]
+    assert metrics["video"]["people"] == 2
+    assert 0 <= metrics["video"]["found"] <= 2
 
 
 def test_metrics_are_those_of_the_evaluations(finished: Path) -> None:
@@ -92,6 +96,20 @@ def test_report_is_one_file_with_images(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") >= 10
     assert "http" not in page.replace("http://www.w3.org/", "")
+    assert (finished / "search.html").read_text().count("data:image/jpeg;base64,") >= 2
+
+
+def test_without_the_packages_for_video_the_rest_is_made(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_video, "PACKAGES", ("missing_package",))
+    before = (finished / "metrics.json").read_bytes()
+    assert main(["demo", "--output", str(finished), *OPTIONS]) == 0
+    printed = "".join(capsys.readouterr())
+    assert "no search in video: missing_package is not installed: pip install missing_package" in printed
+    assert "search:" not in printed
+    assert json.loads((finished / "metrics.json").read_text())["video"] == {}
+    (finished / "metrics.json").write_bytes(before)
 
 
 def test_a_second_run_trains_nothing(
@@ -104,7 +122,7 @@ def test_a_second_run_trains_nothing(
         return {}
 
     monkeypatch.setattr(reproduce, "run_jobs", run_jobs)
-    for name in ("prepare_synthetic", "train_classifier"):
+    for name in ("prepare_synthetic", "train_classifier", "prepare_walk"):
         monkeypatch.setattr(demo_module, name, refuse)
     assert main(["demo", "--output", str(finished), *OPTIONS]) == 0
     printed = "".join(capsys.readouterr())

@@ -1,6 +1,5 @@
 """Two videos of the same people, one after the other past two cameras."""
 
-import csv
 import hashlib
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from spnet.data.video import VideoWriter, read_frames, read_info
 from spnet.errors import UserError
 from spnet.synthetic.scenario import SIZE
-from spnet.synthetic.walk import CAMERAS, FPS, START, prepare_walk
+from spnet.synthetic.walk import CAMERAS, FPS, START, prepare_walk, read_walk
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +30,16 @@ def test_both_cameras_share_a_clock(walk: Path) -> None:
 
 
 def test_everybody_passes_both_one_after_the_other(walk: Path) -> None:
-    with (walk / "people.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    times = {(row["person"], row["camera"]): [] for row in rows}  # type: dict[tuple[str, str], list[float]]
-    for row in rows:
-        times[row["person"], row["camera"]].append(float(row["time"]))
-        left, top, right, bottom = (int(row[side]) for side in ("left", "top", "right", "bottom"))
+    sightings = read_walk(walk)
+    times: dict[tuple[int, str], list[float]] = {(seen.person, seen.camera): [] for seen in sightings}
+    for seen in sightings:
+        times[seen.person, seen.camera].append(seen.time)
+        left, top, right, bottom = seen.box
         assert 0 <= left < right <= SIZE[0]
         assert 0 <= top < bottom <= SIZE[1]
-    assert set(times) == {(str(person), camera) for person in range(3) for camera in CAMERAS}
+    assert set(times) == {(person, camera) for person in range(3) for camera in CAMERAS}
     for person in range(3):
-        one, other = sorted((times[str(person), camera] for camera in CAMERAS), key=min)
+        one, other = sorted((times[person, camera] for camera in CAMERAS), key=min)
         assert max(one) < min(other)
         assert len(one) >= 5
 

@@ -13,8 +13,9 @@ SUMMARY = "show all of it on synthetic scenes: pre-train, fine-tune, search, rep
 DESCRIPTION = (
     "Renders a synthetic data set, trains a classifier of rendered objects for all backbones to start from (as the "
     "paper's start from ImageNet's), pre-trains spnet-tiny query-centric, fine-tunes it object-centric, fine-tunes "
-    "once more without pre-training to compare, searches both for people never seen, and writes OUTPUT/metrics.json "
-    "and OUTPUT/report.html. Interrupted, the same command goes on; what is finished is not done again."
+    "once more without pre-training to compare, searches both for people never seen, then indexes two rendered videos "
+    "and searches them too. Writes OUTPUT/metrics.json, report.html, search.html, and weights.safetensors to search "
+    "with. Interrupted, the same command goes on; what is finished is not done again."
 )
 
 COUNTS = (
@@ -54,6 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise KeyboardInterrupt("the same command goes on from here") from None
     Console().print(_table(metrics))
     print(f"took {metrics['seconds']['total']:.0f} s in all")
+    if video := metrics["video"]:
+        print(f"in rendered video, {video['found']} of {video['people']} people were found again by the other camera")
+        print(f"search:  {(demo.output / 'search.html').resolve().as_uri()}")
     print(f"metrics: {demo.output / 'metrics.json'}\nreport:  {(demo.output / 'report.html').resolve().as_uri()}")
 
 

@@ -3,6 +3,7 @@
 OUTPUT/data, classifier.safetensors   the data set, and what every backbone starts from (demo.json: of which settings)
 OUTPUT/*/                             the runs: a pre-training on boxes alone, a fine-tuning with it, one without
 OUTPUT/metrics.json, report.html      the metrics of both networks, and all of it to look at
+OUTPUT/weights.safetensors            the pre-trained network, which then searches rendered video (`demo_video.py`)
 """
 
 import json
@@ -11,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from spnet.evaluation.metrics_file import read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
 from spnet.evaluation.runner import DETECTIONS, METRICS
-from spnet.files import LOCK, exclusive_lock, write_json
+from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
+from spnet.models.checkpoints import WEIGHTS_NAME, find_weights
+from spnet.paper import demo_video
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
 from spnet.paper.measurements import measurement_of
 from spnet.paper.paper_table import PaperTable, Row, Scale, spnet_s
@@ -39,8 +42,9 @@ from spnet.reports.context import EvaluatedModel, ReportContext
 from spnet.reports.curves import LossPanel, read_curve
 from spnet.reports.render import write_report_page
 from spnet.runs.index import Run, RunIndex
-from spnet.runs.record import hardware, versions
+from spnet.runs.record import file_digest, hardware, versions
 from spnet.synthetic import check_counts, prepare_synthetic
+from spnet.synthetic.walk import prepare_walk
 from spnet.training.classifier import NUM_IMAGES, train_classifier
 
 PRESET = "spnet-tiny"
@@ -98,6 +102,12 @@ class Demo:
         """What is rendered."""
         names = ("scenes", "identities", "seed", "test_scenes", "test_identities")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def walk(self) -> dict[str, Any]:
+        """What is rendered of the videos: shorter ones for trials."""
+        seconds = max(10.0, 24.0 * min(1.0, self.epochs_scale))
+        return {"seconds": seconds, "people": round(seconds / 4), "seed": self.seed}
 
     @property
     def scale(self) -> Scale:
@@ -181,10 +191,29 @@ def run_demo(demo: Demo) -> dict[str, Any]:
             _, failed = run_plan(plan, demo.output, at_once)
             for name, problem in failed.items():
                 raise UserError(f"{name}: {problem}")
-        return _report(demo, plan, inputs.seconds)
+        tuned = plan.trainings()[1].find(RunIndex(demo.output)).folder
+        video = _search_video(demo, find_weights(tuned), inputs)
+        return _report(demo, plan, inputs.seconds, video)
 
 
-def _report(demo: Demo, plan: Plan, seconds: dict[str, float]) -> dict[str, Any]:
+def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
+    """Render two videos, index them with the pre-trained network, search; nothing of it where a package is missing."""
+    kept = demo.output / WEIGHTS_NAME
+    with atomic_write(kept) as stream:
+        stream.write(weights.read_bytes())
+    try:
+        demo_video.check_packages()
+    except UserError as error:
+        logger.warning(f"no search in video: {error}")
+        return {}
+    walk, index = demo.output / "data" / "walk", demo.output / "people.index"
+    inputs.make("walk", walk, demo.walk | {"spnet": spnet.__version__}, lambda: prepare_walk(walk, **demo.walk))
+    settings = demo.walk | {"weights": file_digest(kept)}
+    inputs.make("index", index, settings, lambda: demo_video.index_walk(walk, kept, index))
+    return asdict(demo_video.search_walk(walk, index, demo.output / "search.html"))
+
+
+def _report(demo: Demo, plan: Plan, seconds: dict[str, float], video: Mapping[str, int]) -> dict[str, Any]:
     """Write the page and, last, the metrics."""
     started = time.monotonic()
     runs, folders = _results(plan, RunIndex(demo.output))
@@ -208,6 +237,7 @@ def _report(demo: Demo, plan: Plan, seconds: dict[str, float]) -> dict[str, Any]
         for key, one in measured.items()
     }
     metrics |= {
+        "video": video,
         "seconds": seconds | {"total": round(sum(seconds.values()), 1)},
         "seed": demo.seed,
         "settings": {"configuration": PRESET, **demo.counts, "epochs_scale": demo.epochs_scale},

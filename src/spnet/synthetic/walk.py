@@ -61,6 +61,28 @@ class Passage:
         return self.x, self.z + self.velocity * (time - self.first)
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """One person in one frame of a walk."""
+
+    camera: str
+    time: float  # seconds
+    person: int
+    box: tuple[int, int, int, int]  # pixels xyxy
+
+
+def read_walk(folder: Path) -> list[Sighting]:
+    """Who is where in a walk, by camera and time. Raises UserError where `prepare_walk` did not write it."""
+    try:
+        with (folder / BOXES).open(newline="") as stream:
+            return [
+                Sighting(camera, float(time), int(person), (int(left), int(top), int(right), int(bottom)))
+                for camera, time, person, left, top, right, bottom in list(csv.reader(stream))[1:]
+            ]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / BOXES}: {error}") from None
+
+
 def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int = 0) -> list[Path]:
     """Render the two videos into the new folder `output`, with a CSV of who is where; returns the videos.
 
