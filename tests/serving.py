@@ -39,6 +39,8 @@ def serve(index: Path, videos: Path, token: str | None = None) -> Iterator[Serve
     thread.start()
     while not server.started and thread.is_alive():
         sleep(0.05)
-    yield Served(state, port, index, videos)
-    server.should_exit = True
-    thread.join()
+    try:
+        yield Served(state, port, index, videos)
+    finally:
+        server.should_exit = True
+        thread.join()
