@@ -84,13 +84,13 @@ def trained_runs(source: Path) -> Iterator[TrainedRun]:
 
 def describe_data(config: RunConfig) -> str:
     """Name and split of a run's data, with its counts where it is still there."""
-    text = f"{Path(config.data.root).name}, split {config.data.train_split}"
+    text = f"`{Path(config.data.root).name}`, split `{config.data.train_split}`"
     try:
         annotations = read_annotations(training_annotations(config))
     except UserError:
         return text
     people = len(set(annotations.person_ids[annotations.is_known].tolist()))
-    counts = f"{len(annotations.scene_ids):,} images, {len(annotations.boxes):,} boxes, {people:,} people with a name"
+    counts = f"{len(annotations.scene_ids):,} images, {len(annotations.boxes):,} boxes, {people:,} identities"
     return f"{text}: {counts}"
 
 

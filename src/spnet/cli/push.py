@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet push`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("run", metavar="RUN|FILE", help="a finished run's folder, or a weights file")
+    parser.add_argument("weights", metavar="RUN|FILE", help="a finished run's folder, or a weights file")
     parser.add_argument("name", metavar="ORG/NAME", help="the model on the hub; made if it does not exist")
     parser.add_argument(
         "--dry-run", type=Path, metavar="DIR", help="write what would be uploaded into this new folder, upload nothing"
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.dry_run:
         with atomic_directory(arguments.dry_run, "--dry-run") as folder:
-            write_model_folder(arguments.run, folder, arguments.name, arguments.license)
+            write_model_folder(arguments.weights, folder, arguments.name, arguments.license)
         print(f"nothing is uploaded; what would be is in {arguments.dry_run}")
         return
-    commit = push_run(arguments.run, arguments.name, arguments.license, arguments.private, arguments.revision)
+    commit = push_run(arguments.weights, arguments.name, arguments.license, arguments.private, arguments.revision)
     print(f"uploaded: {commit}\nload it:  SPNet.from_pretrained({arguments.name!r}), --weights hf:{arguments.name}")

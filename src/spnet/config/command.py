@@ -2,11 +2,13 @@
 
 import json
 import shlex
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from itertools import product
 from pathlib import PurePath
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
-from spnet.config.io import describe_keys, to_plain
+from spnet.config.io import Content, to_plain
 from spnet.config.presets import PRESETS, as_released, get_preset
 from spnet.config.schema import PathwayName, RunConfig
 
@@ -16,31 +18,27 @@ SHORT = {"data.root": "data", "weights.init_from": "weights"}  # nothing on anot
 
 def training_command(config: RunConfig) -> str:
     """The shortest `spnet train` command that resolves to a configuration; paths are named by their last part."""
+    wanted = list(_flat(to_plain(config)))
     commands: list[list[str]] = []
     for name, pathway, released in product(PRESETS, get_args(PathwayName), (False, True)):
         preset = get_preset(name, config.stage, pathway)
         words = ["spnet", "train", name, "--stage", config.stage, "--pathway", pathway]
         words += ["--as-released"] if released else []
-        options = _differences(as_released(preset) if released else preset, config)
+        given = _flat(to_plain(as_released(preset) if released else preset))
+        changed = [pair for pair, before in zip(wanted, given, strict=True) if pair != before]
+        options = [word for key, value in changed for word in (f"--{SHORT.get(key, key)}", _as_option(key, value))]
         commands.append([*words, *options])
     return shlex.join(min(commands, key=len))
 
 
-def _differences(base: RunConfig, config: RunConfig) -> list[str]:
-    """Options that make one configuration of another."""
-    before, after = to_plain(base), to_plain(config)
-    words: list[str] = []
-    for key, _, _ in describe_keys(RunConfig):
-        value = _value(after, key)
-        if value != _value(before, key):
-            words += [f"--{SHORT.get(key, key)}", _as_option(key, value)]
-    return words
-
-
-def _value(content: Any, key: str) -> Any:
-    for name in key.split("."):
-        content = content[name]
-    return content
+def _flat(content: Content, schema: type = RunConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys with their values, group after group; a free table is one value."""
+    kinds = get_type_hints(schema)
+    for name, value in content.items():
+        if is_dataclass(kind := kinds[name]):
+            yield from _flat(value, kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _as_option(key: str, value: Any) -> str:
