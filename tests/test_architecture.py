@@ -13,7 +13,7 @@ LEVELS = (  # a room may import from its own level's earlier lines and from ever
     ("losses",),
     ("synthetic", "runs"),
     ("evaluation",),
-    ("training", "inference", "reports"),
+    ("training", "inference", "reports", "publish"),
     ("gallery",),
     ("app",),
     ("paper",),

@@ -1,5 +1,6 @@
 from .config.io import override as override
 from .config.presets import get_preset as get_preset
+from .config.presets import list_presets as list_presets
 from .config.schema import Augmentation as Augmentation
 from .config.schema import BackboneConfig as BackboneConfig
 from .config.schema import InferenceConfig as InferenceConfig
@@ -23,7 +24,9 @@ from .inference.searcher import Searcher as Searcher
 from .losses.oim import OIM as OIM
 from .losses.person_contrastive import PersonContrastiveMemory as PersonContrastiveMemory
 from .models.checkpoints import load_network as load_network
+from .models.hub import list_models as list_models
 from .models.spnet import SPNet as SPNet
+from .publish import push_run as push_run
 from .training.fit import fit as fit
 from .training.objective import SPNetLoss as SPNetLoss
 

@@ -95,33 +95,33 @@ def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 @contextmanager
-def atomic_directory(output: Path) -> Iterator[Path]:
+def atomic_directory(output: Path, option: str = "--output") -> Iterator[Path]:
     """Make a directory atomically: the new one takes the name `output` when the block ends, and is removed on an error.
 
-    Raises UserError where `output` exists and is not empty, or cannot be made.
+    Raises UserError, naming the option that gave it, where `output` exists and is not empty, or cannot be made.
     """
-    check_output_is_free(output)
+    check_output_is_free(output, option)
     output = output.resolve()
     partial = _partial_name(output)
     try:
         partial.mkdir(parents=True)
     except OSError as error:
-        raise UserError(f"--output {output}: cannot be made: {error.strerror}") from None
+        raise UserError(f"{option} {output}: cannot be made: {error.strerror}") from None
     try:
         yield partial
-        check_output_is_free(output)
+        check_output_is_free(output, option)
         partial.rename(output)
         sync_folder(output.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_output_is_free(output: Path) -> None:
+def check_output_is_free(output: Path, option: str = "--output") -> None:
     """Raise UserError unless `output` can be made: nothing is ever overwritten. To be called before long work."""
     if output.is_dir() and not any(output.iterdir()):
         return
     if output.exists() or output.is_symlink():
-        raise UserError(f"--output {output}: already exists; remove it, or choose another folder")
+        raise UserError(f"{option} {output}: already exists; remove it, or choose another folder")
 
 
 @contextmanager

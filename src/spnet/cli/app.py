@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", metavar="TEXT", help="16 letters and more that every browser has to know")
     parser.add_argument("--retention", metavar="30d", help="first remove all that was seen longer ago, for good")
     parser.add_argument("--purpose", metavar="TEXT", help="what the index is searched for (else the page asks)")
-    parser.add_argument("--weights", type=Path, metavar="RUN|FILE", help="the network, if it has been moved")
+    parser.add_argument("--weights", type=Path, metavar="RUN|FILE|hf:NAME", help="the network, if it has been moved")
     add_network_options(parser)
 
 

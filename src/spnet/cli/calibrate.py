@@ -10,7 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet calibrate`."""
     from spnet.cli.index import add_network_options
 
-    parser.add_argument("weights", type=Path, metavar="RUN|FILE", help="a finished run's folder or a weights file")
+    parser.add_argument(
+        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a prepared data set")
     parser.add_argument("--split", default="val", help="annotations of people not trained on (default %(default)s)")
     add_network_options(parser)

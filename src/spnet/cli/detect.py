@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from spnet.cli.index import add_network_options
 
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, videos, folders, patterns")
-    parser.add_argument("--weights", type=Path, required=True, metavar="RUN|FILE", help="the network")
+    parser.add_argument("--weights", type=Path, required=True, metavar="RUN|FILE|hf:NAME", help="the network")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
     parser.add_argument(
         "--fps", type=float, default=5.0, metavar="N", help="frames a second read of a video (default %(default)s)"

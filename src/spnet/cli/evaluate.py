@@ -16,7 +16,7 @@ SUMMARY = "evaluate a run or a weights file: recall, AP, mAP, top-k, GT mAP"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet evaluate`."""
     parser.add_argument(
-        "weights", type=Path, metavar="RUN_OR_WEIGHTS", help="a finished run's folder or a weights file"
+        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
     )
     parser.add_argument("--data", type=Path, help="a prepared data set (default: the one the run was trained on)")
     parser.add_argument("--split", default="test", help="annotations to find people in (default %(default)s)")

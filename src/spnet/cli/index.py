@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, videos, folders, patterns")
     parser.add_argument("--index", required=True, metavar="DIR|URI", help="where the index is, or is to be made")
     parser.add_argument(
-        "--weights", type=Path, metavar="RUN|FILE", help="the network (an index that is there knows its own)"
+        "--weights", type=Path, metavar="RUN|FILE|hf:NAME", help="the network (an index that is there knows its own)"
     )
     parser.add_argument(
         "--fps", type=float, default=5.0, metavar="N", help="frames a second read of a video (default %(default)s)"

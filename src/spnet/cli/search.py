@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a page of the hits, one file")
     parser.add_argument("--clips", type=Path, metavar="DIR", help="cut the videos around the hits into a new folder")
     parser.add_argument("--blur", action="store_true", help="blur everyone else in the clips")
-    parser.add_argument("--weights", type=Path, metavar="RUN|FILE", help="the network, if it has been moved")
+    parser.add_argument("--weights", type=Path, metavar="RUN|FILE|hf:NAME", help="the network, if it has been moved")
     add_network_options(parser)
 
 

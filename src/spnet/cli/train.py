@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="a prepared data set (key data.root)")
     parser.add_argument("--split", help="annotations to train on (key data.train_split)")
     parser.add_argument(
-        "--weights", metavar="RUN|FILE", help="start from a run or a weights file (key weights.init_from)"
+        "--weights", metavar="RUN|FILE|hf:NAME", help="start from these weights (key weights.init_from)"
     )
     parser.add_argument("--val-split", metavar="SPLIT", help="annotations to validate on (key validation.split)")
     parser.add_argument("--val-protocol", metavar="NAME", help="of retrieval/ (key validation.protocol)")

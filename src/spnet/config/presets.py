@@ -144,3 +144,8 @@ def get_preset(name: str, stage: Stage, pathway: PathwayName | None = None) -> R
     if name not in PRESETS:
         raise UserError(f"preset {name!r} is unknown; choose {', '.join(PRESETS)}")
     return PRESETS[name](stage, pathway or ("query" if stage == "pretrain" else "object"))
+
+
+def list_presets() -> list[str]:
+    """Names of the presets, as `get_preset` and `spnet train` take them."""
+    return list(PRESETS)

@@ -284,7 +284,7 @@ class WeightsConfig(_Schema):
     """Where the network's weights come from, beyond the backbone's."""
 
     init_from: str | None = None
-    """a finished run's folder or a weights file; not given: start afresh"""
+    """a finished run's folder, a weights file, or `hf:org/name` on the Hugging Face Hub; not given: start afresh"""
     replicate: bool = False
     """copy step 0 into the cascade's steps too (PT-Rep)"""
     partial: bool = False

@@ -59,6 +59,11 @@ def measured_protocols(metrics_file: Path) -> list[str]:
     return list(_read(metrics_file)["protocols"])
 
 
+def evaluator_version(metrics_file: Path) -> int:
+    """The version of the evaluator that measured. Raises UserError for a file that is missing or damaged."""
+    return int(_read(metrics_file)["evaluator_version"])
+
+
 def read_about(metrics_file: Path) -> dict[str, Any]:
     """What `spnet evaluate` noted: annotations (their digest), pathway, hardware, date, seconds; or nothing.
 

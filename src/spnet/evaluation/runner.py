@@ -17,6 +17,7 @@ from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure, write_report
 from spnet.models.checkpoints import load_network
+from spnet.models.hub import parse_hub_name
 from spnet.models.spnet import SPNet
 from spnet.runs.folder import read_run_config, split_file
 from spnet.runs.record import annotations_digest, hardware, now
@@ -54,7 +55,7 @@ def evaluate_weights(
     """Evaluate a network on a split, and write its metrics and detections.
 
     Args:
-        weights: a finished run's folder or a weights file.
+        weights: a finished run's folder, a weights file, or `hf:org/name` for a model on the hub.
         data: a prepared data set; the run's own if not given.
         split: annotations to find people in.
         protocols: names of retrieval protocols; that of the split if not given.
@@ -113,7 +114,7 @@ def _refuse(weights: Path, pathway: PathwayName, detections: Path | None) -> Non
     """Raise UserError for what does not go together."""
     if detections is not None and pathway == "query":
         raise UserError("--detections are of everyone in a scene: they cannot be measured along --pathway query")
-    if not weights.exists():
+    if not weights.exists() and not parse_hub_name(weights):
         raise UserError(f"weights {str(weights)!r}: no such file")
 
 
@@ -124,8 +125,9 @@ def _no_file(folder: Path) -> Path:
 
 
 def evaluation_folder(weights: Path, data: Path, split: str, pathway: PathwayName) -> Path:
-    """Where the results of an evaluation lie unless one says otherwise."""
-    beside = weights if weights.is_dir() else weights.parent
+    """Where the results of an evaluation lie unless one says otherwise: beside the weights; for the hub's, in runs/."""
+    name = parse_hub_name(weights)
+    beside = Path("runs", name.folder) if name else weights if weights.is_dir() else weights.parent
     return beside / "evaluation" / f"{data.resolve().name}-{split}-{pathway}"
 
 

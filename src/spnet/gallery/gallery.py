@@ -67,7 +67,7 @@ class Gallery:
 
         Args:
             uri: its folder, or where it lies on an object store (`s3://...`).
-            weights: a weights file or a finished run's folder; not given: the file the index was made with.
+            weights: a finished run's folder, a weights file or `hf:org/name`; not given: those the index was made with.
             device: `cpu` or `cuda`; not given: CUDA where there is one.
             batch_size: images at once.
             create: if there is no index, the first `add` makes one, with `weights`.

@@ -62,8 +62,8 @@ class Searcher:
 
     @classmethod
     def load(cls, source: str | Path, device: torch.device | str = "cpu", batch_size: int = 4) -> "Searcher":
-        """From a weights file or a finished run's folder. Raises UserError if there is none or it does not fit."""
-        return cls(load_network(Path(source)), device, batch_size)
+        """From a finished run's folder, a weights file or `hf:org/name`. Raises UserError where none fits."""
+        return cls(load_network(source), device, batch_size)
 
     def save(self, file: str | Path) -> None:
         """Write weights and configuration as safetensors."""

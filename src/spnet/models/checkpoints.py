@@ -16,11 +16,11 @@ from spnet.config.io import parse, to_plain
 from spnet.config.schema import ModelConfig, PathwayName
 from spnet.errors import UserError
 from spnet.files import atomic_write
+from spnet.models.hub import CHECKSUM, HUB_WEIGHTS, check_download, download, parse_hub_name
 from spnet.models.pretrained import State
 from spnet.models.spnet import SPNet
 
 WEIGHTS_NAME = "weights.safetensors"
-CHECKSUM = "sha256"
 MOST_LAYERS, LARGEST_WIDTH = 256, 2**16
 _LAYERS = re.compile("depth|layers|blocks|stages|repeat", re.IGNORECASE)  # options of timm that count layers
 # what timm's backbones have after C5
@@ -55,17 +55,30 @@ def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: obje
 
 
 def find_weights(source: str | Path) -> Path:
-    """The weights file of a finished run's folder, or the file itself. Raises UserError where there is none."""
+    """The weights file that `source` names.
+
+    Args:
+        source: a finished run's folder, a model's folder as the hub has it, `hf:org/name` or `hf:org/name@revision` for
+            a model on the hub itself, or the file.
+
+    Raises:
+        UserError: there is none, or that of the hub or of a model's folder is not what its config.json promises.
+    """
+    if (name := parse_hub_name(source)) is not None:
+        return download(name)
     source = Path(source)
     file = source / WEIGHTS_NAME if source.is_dir() else source
+    if source.is_dir() and not file.is_file() and (source / HUB_WEIGHTS).is_file():
+        file = source / HUB_WEIGHTS
+        check_download(file, str(source))
     if not file.is_file():
         hint = "the run is not finished" if source.is_dir() else "no such file"
         raise UserError(f"weights {str(file)!r}: {hint}")
     return file
 
 
-def read_weights(source: Path) -> Weights:
-    """Read a weights file, or that of a finished run's folder.
+def read_weights(source: str | Path) -> Weights:
+    """Read the weights that `source` names, as `find_weights` has it.
 
     Raises:
         UserError: nothing there, no safetensors, not one of ours, or not as it was written.
@@ -98,8 +111,8 @@ def _checksum(about: Mapping[str, object], state: State) -> str:
     return digest.hexdigest()
 
 
-def load_network(source: Path) -> SPNet:
-    """The network of a weights file or a finished run, in evaluation mode. Raises UserError as `read_weights`."""
+def load_network(source: str | Path) -> SPNet:
+    """The network that `source` names (`find_weights`), in evaluation mode. Raises UserError as `read_weights`."""
     weights = read_weights(source)
     config = replace(weights.config, backbone=replace(weights.config.backbone, weights="none"))
     state = _without_classifier(weights.state)
@@ -110,6 +123,7 @@ def load_network(source: Path) -> SPNet:
         raise UserError(f"weights {str(source)!r} do not fit: {problems}")
     network = SPNet(config)
     network.config = weights.config
+    network.trained_pathway = weights.pathway
     load_state(network, state, str(source))
     return network.eval()
 

@@ -5,17 +5,18 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from spnet.config.schema import ModelConfig
+from spnet.config.schema import ModelConfig, PathwayName
 from spnet.errors import UserError
 from spnet.models.backbone import Backbone
 from spnet.models.boxes import BoxHead
 from spnet.models.fpn import FeatureMaps, FeaturePyramid
 from spnet.models.heads import AnchorHead, AnchorTable, LocationHead, ReidHead
+from spnet.models.hub_mixin import HubMixin
 from spnet.models.logits import NormLogit, offset_norm
 from spnet.models.pathways import ObjectPathway, PairAnchors, QueryPathway
 
 
-class SPNet(nn.Module):
+class SPNet(nn.Module, HubMixin):
     """Backbone, features, embedders, and for each step a bridge, a logit and a box head.
 
     Step 0 works on anchors, steps 1..n on the boxes of the step before.
@@ -32,6 +33,7 @@ class SPNet(nn.Module):
         super().__init__()
         check_model_config(config)
         self.config = config
+        self.trained_pathway: PathwayName = "object"  # what is saved with the weights
         steps = range(config.cascade_steps + 1)
         self.backbone = Backbone(config.backbone, with_classifier)
         self.fpn = FeaturePyramid(self.backbone.channels)

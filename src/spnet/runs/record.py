@@ -21,7 +21,7 @@ import spnet
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import read_json, write_json
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.models.checkpoints import find_weights
 
 RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
@@ -118,10 +118,9 @@ def source_fingerprint(config: RunConfig) -> str | None:
     """Digest of the weights a run starts from: what a run depends on stands for its weights."""
     if config.weights.init_from is None:
         return None
-    source = Path(config.weights.init_from)
-    if source.is_dir() and (record := read_record(source)):
+    if record := read_record(Path(config.weights.init_from)):
         return record.fingerprint
-    return file_digest(source / WEIGHTS_NAME if source.is_dir() else source)
+    return file_digest(find_weights(config.weights.init_from))
 
 
 def annotations_digest(file: Path) -> str:

@@ -34,6 +34,7 @@ from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial
 from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
+from spnet.models.hub import pin
 from spnet.models.pretrained import first_line
 from spnet.runs.folder import (
     CONFIG_NAME,
@@ -80,6 +81,8 @@ def fit(config: RunConfig, output: Path, resume: bool = False) -> Path:
     """
     check(config)
     check_logger(config.logger)
+    if config.weights.init_from is not None:
+        config = replace(config, weights=replace(config.weights, init_from=pin(config.weights.init_from)))
     follows = distributed.follows(config.trainer.processes)  # the folder is the first process's
     if not follows:
         _check_output(output, resume)

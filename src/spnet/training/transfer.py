@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 from spnet.config.schema import ModelConfig, RunConfig, WeightsConfig
 from spnet.models.checkpoints import CLASSIFIER, Weights, load_state, read_weights
@@ -29,7 +28,7 @@ def build_network(config: RunConfig) -> tuple[SPNet, str]:
     backbone = model.backbone if needs_backbone else replace(model.backbone, weights="none")
     network = SPNet(replace(model, backbone=backbone), with_classifier=lwf)
     network.config = model
-    return network, transfer(network, read_weights(Path(config.weights.init_from)), config.weights)
+    return network, transfer(network, read_weights(config.weights.init_from), config.weights)
 
 
 def transfer(network: SPNet, weights: Weights, config: WeightsConfig) -> str:

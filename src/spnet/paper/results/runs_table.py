@@ -14,6 +14,7 @@ from spnet.evaluation.metrics_file import EvaluatorMismatch, measured_protocols,
 from spnet.evaluation.runner import METRICS as METRICS_NAME
 from spnet.files import atomic_write
 from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.models.hub import parse_hub_name
 from spnet.paper.results.metrics import METRICS, format_metric
 from spnet.runs.folder import CONFIG_NAME, CURVES
 from spnet.runs.index import Run, RunIndex, RunState
@@ -195,6 +196,8 @@ def _started_from(config: RunConfig, folder: Path) -> str:
     backbone = config.model.backbone.weights
     if config.weights.init_from is None and not Path(backbone).is_file():
         return {"none": "random weights", "imagenet": "ImageNet classifier"}.get(backbone, backbone)
+    if parse_hub_name(config.weights.init_from or backbone):
+        return str(config.weights.init_from)
     source, root = Path(config.weights.init_from or backbone).resolve(), folder.resolve()
     return source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
 
