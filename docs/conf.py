@@ -21,7 +21,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["dollarmath", "attrs_inline"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3  # links such as evaluation.md#the-two-modes
 
 default_role = "literal"  # docstrings write code in single backticks

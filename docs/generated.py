@@ -12,15 +12,13 @@ from spnet import RunConfig, get_preset
 from spnet.config.io import to_plain, describe_keys
 
 
-def key_tables() -> Iterator[str]:
-    """Yield the lines of a table for each group of keys, with the values of SPNet-S."""
+def key_lists() -> Iterator[str]:
+    """Yield the lines of a definition list for each group of keys, with the values of SPNet-S."""
     rows = sorted(describe_keys(RunConfig), key=lambda row: row[0].rpartition(".")[0])
     for group, keys in groupby(rows, lambda row: row[0].rpartition(".")[0]):
-        yield from (f"## {group or 'run'}", "", "| key | spnet-s | |", "| --- | --- | --- |")
+        yield from (f"## {group or 'run'}", "")
         for key, kind, description in keys:
-            text = f"{description} ({kind})".replace("|", "\\|")
-            yield f"| `{key}` | `{value_of(key)}` | {text} |"
-        yield ""
+            yield from (f"`{key}` = `{value_of(key)}`", f": {description} ({kind})", "")
 
 
 def value_of(key: str) -> str:
@@ -37,7 +35,7 @@ def fill_in(app: Sphinx, name: str, source: list[str]) -> None:
         listed = {"index", *re.findall(r"^[\w/]+$", source[0], re.MULTILINE)}
         source[0] = source[0].replace("EVERY OTHER PAGE", "\n".join(sorted(app.env.found_docs - listed)))
     elif name == "configuration":
-        source[0] = source[0].replace("EVERY KEY", "\n".join(key_tables()))
+        source[0] = source[0].replace("EVERY KEY", "\n".join(key_lists()))
 
 
 def setup(app: Sphinx) -> None:

@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 OWN_TEST = {  # pages whose blocks run elsewhere
     "evaluation.md": "tests/evaluation/test_evaluation_guide.py",
     "extending.md": "tests/test_extending.py",
-    "search.md": "tests/gallery/test_search_guide.py",
+    "searching.md": "tests/gallery/test_search_guide.py",
 }
 UNMARKED = {  # blocks that all run, and commands that say how values came about that were measured once
     "evaluation.md", "extending.md", "results.md",
@@ -88,6 +88,10 @@ def test_pages_with_a_test_of_their_own_are_named_there(name: str) -> None:
 def test_the_reference_has_every_public_name() -> None:
     listed = re.findall(r"^\.\. auto(?:class|function|exception):: (\w+)$", PAGES["api.md"].read_text(), re.MULTILINE)
     assert sorted(listed) == spnet.__all__
+
+
+def test_no_page_has_the_name_of_one_that_sphinx_makes() -> None:
+    assert {"search.md", "genindex.md"}.isdisjoint(PAGES)
 
 
 @pytest.mark.parametrize("file", [path.relative_to(DOCS).as_posix() for path in (DOCS / "images").iterdir()])

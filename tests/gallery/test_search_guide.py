@@ -1,4 +1,4 @@
-"""The commands and the Python of docs/search.md run."""
+"""The commands and the Python of docs/searching.md run."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ from PIL import Image
 from footage import render, write_walk
 from marked_blocks import marked_blocks
 
-GUIDE = Path(__file__).parents[2] / "docs" / "search.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "searching.md"
 
 
 def test_marked_commands_run(weights: Path, tmp_path: Path) -> None:
