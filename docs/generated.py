@@ -9,7 +9,7 @@ import yaml
 from sphinx.application import Sphinx
 
 from spnet import RunConfig, get_preset
-from spnet.config.io import to_plain, describe_keys
+from spnet.config.io import describe_keys, to_plain
 
 
 def key_lists() -> Iterator[str]:

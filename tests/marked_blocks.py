@@ -1,4 +1,4 @@
-"""Code that pages show: blocks after a line `<!-- test -->` are run, one after a line `<!-- not run: WHY -->` is not."""
+"""Code that pages show: blocks after a line `<!-- test -->` are run, one after `<!-- not run: WHY -->` is not."""
 
 import os
 import re

@@ -27,9 +27,8 @@ PAGES = {page.relative_to(DOCS).as_posix(): page for page in sorted(DOCS.rglob("
 RUN_HERE = [name for name in PAGES if name not in OWN_TEST]
 SMALLER = {  # what a page says, and what is run of it: minutes and own video become seconds and what `folder` has
     "--scenes 300 --identities 50": "--scenes 12 --identities 4",
-    "spnet train spnet-tiny --data data/street --output runs/street": (
-        "spnet train spnet-tiny --data data/street --output runs/street"
-        " --optimizer.epochs 1 --data.augmentation.crop_size 96"
+    "--output runs/street --optimizer.epochs 20": (
+        "--output runs/street --optimizer.epochs 1 --data.augmentation.crop_size 96"
     ),
     '"--seed", "1"': '"--optimizer.epochs", "1", "--data.augmentation.crop_size", "64"',
     "--every 30": "--every 1",
