@@ -5,7 +5,7 @@ from pathlib import Path
 
 import spnet
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the last three extensions
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))  # the last three
 
 project = "spnet"
 copyright = "the authors of spnet, MIT"
@@ -19,7 +19,7 @@ extensions = [
     "docstrings",
     "generated",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build"]  # where `make docs` writes
 
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3  # links such as evaluation.md#the-two-modes
