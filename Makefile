@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test check docs install clean
 
 demo: $(INSTALLED)  ## pre-train, fine-tune, search and report on drawn streets (options: make demo DEMO="--seed 1")
 	$(BIN)/spnet demo $(DEMO)
@@ -17,6 +17,9 @@ check: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(INSTALLED)  ## the site of docs/: docs/_build/index.html
+	$(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky docs docs/_build
+
 install: $(INSTALLED)  ## the virtual environment, with this package in it
 
 # Again only when the package's requirements change. pip is what a half-made environment lacks.
@@ -28,5 +31,5 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:  ## what tools left behind; the environment, data and runs stay
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,23 +1,32 @@
-"""The commands of docs/search.md run."""
+"""The commands and the Python of docs/searching.md run."""
 
-import os
 import re
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
-GUIDE = Path(__file__).parents[2] / "docs" / "search.md"
+from PIL import Image
+
+from footage import render, write_walk
+from marked_blocks import marked_blocks
+
+GUIDE = Path(__file__).parents[2] / "docs" / "searching.md"
 
 
 def test_marked_commands_run(weights: Path, tmp_path: Path) -> None:
-    (block,) = re.findall(r"<!-- test -->\n```bash\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
-    code = block.replace("WEIGHTS", str(weights))
-    command = ["bash", "-euo", "pipefail", "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "choose one of these" not in done.stdout
-    assert re.search(r"deleted \d+ tracklets", done.stdout)
+    block = next(block for block in marked_blocks(GUIDE) if block.language == "bash")
+    printed = replace(block, code=block.code.replace("WEIGHTS", str(weights))).run(tmp_path)
+    assert "choose one of these" not in printed
+    assert re.search(r"deleted \d+ tracklets", printed)
     assert (tmp_path / "hits.html").is_file()
     assert (tmp_path / "detected" / "detections.csv").is_file()
+
+
+def test_marked_python_runs(weights: Path, tmp_path: Path) -> None:
+    block = next(block for block in marked_blocks(GUIDE) if block.language == "python")
+    for folder in ("videos", "stills"):
+        (tmp_path / folder).mkdir()
+    write_walk(tmp_path / "videos" / "gate.mp4")
+    for file in ("stills/0.jpg", "query.jpg"):
+        Image.fromarray(render(1.0)).save(tmp_path / file)
+    code = block.code.replace("runs/mine", str(weights)).replace("[120, 80, 180, 260]", "[12, 12, 28, 56]")
+    replace(block, code=code).run(tmp_path)

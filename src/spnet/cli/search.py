@@ -23,7 +23,7 @@ examples:
   spnet search people.index --query gate.mp4@1:05 --box 120 80 180 260 --camera yard --report hits.html
   spnet search people.index --query gate.mp4@1:05 --person 1 --right ID --wrong ID ID
 
-A similarity is a cosine, -1 to 1: it ranks, and says nothing about identity (docs/search.md).
+A similarity is a cosine, -1 to 1: it ranks, and says nothing about identity (docs/searching.md).
 """
 
 

@@ -21,17 +21,17 @@ class EvaluationArrays:
     The rows of a table may stand in any order. Made or read, the arrays are checked: see `check_arrays`.
     """
 
-    image_ids: npt.NDArray[np.int64]  # (S,) unique
-    gt_image: npt.NDArray[np.int64]  # (G,) id of the scene
-    gt_box: npt.NDArray[np.floating]  # (G, 4)
-    gt_person: npt.NDArray[np.int64]  # (G,) the same number for the same person; unknown persons have their own
-    gt_annotation: npt.NDArray[np.int64]  # (G,) unique; protocols name queries by it
-    gt_iou_thresh: npt.NDArray[np.floating]  # (G,) overlap from which a detection can be this person
-    gt_emb: npt.NDArray[np.floating]  # (G, E) of the annotated boxes; need not be normalized
-    det_image: npt.NDArray[np.int64]  # (N,) id of the scene
-    det_box: npt.NDArray[np.floating]  # (N, 4)
-    det_score: npt.NDArray[np.floating]  # (N,)
-    det_emb: npt.NDArray[np.floating]  # (N, E)
+    image_ids: npt.NDArray[np.int64]  #: (S,) unique
+    gt_image: npt.NDArray[np.int64]  #: (G,) id of the scene
+    gt_box: npt.NDArray[np.floating]  #: (G, 4)
+    gt_person: npt.NDArray[np.int64]  #: (G,) the same number for the same person; unknown persons have their own
+    gt_annotation: npt.NDArray[np.int64]  #: (G,) unique; protocols name queries by it
+    gt_iou_thresh: npt.NDArray[np.floating]  #: (G,) overlap from which a detection can be this person
+    gt_emb: npt.NDArray[np.floating]  #: (G, E) of the annotated boxes; need not be normalized
+    det_image: npt.NDArray[np.int64]  #: (N,) id of the scene
+    det_box: npt.NDArray[np.floating]  #: (N, 4)
+    det_score: npt.NDArray[np.floating]  #: (N,)
+    det_emb: npt.NDArray[np.floating]  #: (N, E)
 
     def __post_init__(self) -> None:
         check_arrays(self)

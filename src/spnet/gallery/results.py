@@ -34,17 +34,17 @@ class Hit:
     id: str
     camera: str
     file: str
-    first: float  # seconds from the file's beginning
+    first: float  #: seconds from the file's beginning
     last: float
-    clock_first: float | None  # seconds since 1970 UTC
+    clock_first: float | None  #: seconds since 1970 UTC
     clock_last: float | None
-    frames: int  # in which the person was detected
-    score: float  # of the detections, mean
-    similarity: float  # cosine to the query, -1..1
-    probability: float | None  # that it is the same person; None: uncalibrated
-    boxes: npt.NDArray[np.float32] = field(repr=False)  # (n, 4) pixels xyxy
-    times: Sequence[float] = field(repr=False)  # of the boxes, seconds
-    thumbnails: Sequence[bytes] = field(repr=False)  # of the boxes, JPEG
+    frames: int  #: in which the person was detected
+    score: float  #: of the detections, mean
+    similarity: float  #: cosine to the query, -1..1
+    probability: float | None  #: that it is the same person; None: uncalibrated
+    boxes: npt.NDArray[np.float32] = field(repr=False)  #: (n, 4) pixels xyxy
+    times: Sequence[float] = field(repr=False)  #: of the boxes, seconds
+    thumbnails: Sequence[bytes] = field(repr=False)  #: of the boxes, JPEG
     found_by: FoundBy = "index"
 
     @property
@@ -83,12 +83,12 @@ class SearchResult:
     """Hits, most similar first, with what is needed to search again."""
 
     hits: Sequence[Hit]
-    query: npt.NDArray[np.float32] = field(repr=False)  # (E,) as given, normalized
-    direction: npt.NDArray[np.float32] = field(repr=False)  # (E,) as searched: after feedback
+    query: npt.NDArray[np.float32] = field(repr=False)  #: (E,) as given, normalized
+    direction: npt.NDArray[np.float32] = field(repr=False)  #: (E,) as searched: after feedback
     top: int
     where: Filter
     limits: Mapping[str, float | None] = field(default_factory=dict)
-    right: frozenset[str] = frozenset()  # marked
+    right: frozenset[str] = frozenset()  #: marked
     wrong: frozenset[str] = frozenset()
     calibrated: bool = False
 

@@ -26,19 +26,19 @@ Boxes = Tensor | Sequence[Sequence[float]]  # (n, 4) pixels xyxy
 class ImageDetections:
     """The people of one image, best first; boxes are pixels xyxy of that image."""
 
-    boxes: Tensor  # (n, 4)
-    scores: Tensor  # (n,) in 0..1
-    embeddings: Tensor  # (n, E) re-id, not normalized
+    boxes: Tensor  #: (n, 4)
+    scores: Tensor  #: (n,) in 0..1
+    embeddings: Tensor  #: (n, E) re-id, not normalized
 
 
 @dataclass(frozen=True)
 class Ranking:
     """The people of all images, most similar to one query first."""
 
-    image: Tensor  # (n,) int64, index into the images
-    boxes: Tensor  # (n, 4) pixels xyxy of that image
-    scores: Tensor  # (n,) detection scores
-    similarity: Tensor  # (n,) cosine to the query, -1..1
+    image: Tensor  #: (n,) int64, index into the images
+    boxes: Tensor  #: (n, 4) pixels xyxy of that image
+    scores: Tensor  #: (n,) detection scores
+    similarity: Tensor  #: (n,) cosine to the query, -1..1
 
 
 class Searcher:

@@ -1,0 +1,51 @@
+"""Code that pages show: blocks after a line `<!-- test -->` are run, one after `<!-- not run: WHY -->` is not."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+README = Path(__file__).parents[1] / "README.md"
+TEST = "test"
+BLOCK = re.compile(
+    r"(?:^ *<!-- (?P<marker>test|not run: [^>]+) -->\n)?^ *```(?P<language>bash|python)\b[^\n]*\n(?P<code>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of commands or Python."""
+
+    page: Path
+    marker: str  # empty: it has none
+    language: str
+    code: str
+
+    def run(self, folder: Path) -> str:
+        """Run it in `folder`; it must end with status 0. Returns what it printed."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+        start = [sys.executable, "-c"] if self.language == "python" else ["bash", "-euo", "pipefail", "-c"]
+        done = subprocess.run(
+            [*start, self.code], cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
+        )
+        assert done.returncode == 0, f"{self.page}\n{self.code}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """All blocks of a page, in its order."""
+    for match in BLOCK.finditer(page.read_text()):
+        yield Block(page, match["marker"] or "", match["language"], dedent(match["code"]))
+
+
+def marked_blocks(page: Path) -> list[Block]:
+    """The blocks that are to be run."""
+    blocks = [block for block in blocks_of(page) if block.marker == TEST]
+    assert len(blocks) == page.read_text().count("<!-- test -->"), f"{page}: a marker without a block"
+    return blocks
