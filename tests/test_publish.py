@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,6 @@ from miniature import make_network
 from spnet.cli.main import main
 from spnet.models.checkpoints import load_network, save_weights
 from spnet.publish import push_run, write_model_folder
-from test_readme import MARKED
-
-DOCUMENTATION = Path(__file__).parents[1] / "docs" / "hub.md"
 
 RECORD = {
     "state": "finished",
@@ -128,17 +124,3 @@ def test_mistakes_are_one_line(
         assert said.err.count("\n") == 1
     assert hub.models == {}
     assert not (tmp_path / "new").exists()
-
-
-def test_the_documentation_does_what_it_says(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "runs").symlink_to(run.parent)
-    monkeypatch.chdir(tmp_path)
-    blocks = MARKED.findall(DOCUMENTATION.read_text())
-    assert [language for language, _ in blocks] == ["bash", "python"]
-    for language, code in blocks:
-        if language == "python":
-            exec(code, {})
-        else:
-            assert main(shlex.split(code, comments=True)[1:]) == 0
