@@ -91,8 +91,8 @@ class Indexer:
             for frame in batch.frames:
                 tracker = Tracker(frame.source, self._fingerprint, self._linking)
                 tracker.add(frame.time, frame.people)
-                size = {"width": frame.width, "height": frame.height}
-                pending.append((replace(frame.source, frames=1, done=True, parts=1, **size), tracker))
+                done = replace(frame.source, frames=1, done=True, parts=1, width=frame.width, height=frame.height)
+                pending.append((done, tracker))
             self._report(batch)
             if monotonic() - written >= self._commit_seconds:
                 self._write_images(pending)
@@ -121,8 +121,8 @@ class Indexer:
         for batch in batches:
             for frame in batch.frames:
                 tracker.add(frame.time, frame.people)
-                place, size = next_tick(frame.time, source.fps), {"width": frame.width, "height": frame.height}
-                source = replace(source, next_time=place, frames=source.frames + 1, **size)
+                place, seen = next_tick(frame.time, source.fps), source.frames + 1
+                source = replace(source, next_time=place, frames=seen, width=frame.width, height=frame.height)
             self._report(batch)
             if unreadable := bool(batch.unreadable):
                 break
