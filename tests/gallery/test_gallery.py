@@ -340,23 +340,6 @@ def test_the_approximate_index_finds_the_same(own: Gallery, tmp_path: Path) -> N
     assert len(own.search(np.ones(8, np.float32), 5)) == 5
 
 
-def test_pandas(index: Path) -> None:
-    frame = Gallery.open(index).search(np.ones(8, np.float32), 5).to_pandas()
-    assert len(frame) == 5
-    assert list(frame.columns[:4]) == ["id", "camera", "file", "first"]
-
-
-def test_supervision_is_named_where_it_is_missing(index: Path) -> None:
-    result = Gallery.open(index).search(np.ones(8, np.float32), 5)
-    try:
-        import supervision  # noqa: F401
-    except ImportError:
-        with pytest.raises(UserError, match="supervision is not installed: pip install supervision"):
-            result.to_supervision()
-    else:
-        assert result.to_supervision().xyxy.shape == (5, 4)
-
-
 def test_nobody_anywhere(video: Path, tmp_path: Path) -> None:
     """A network that finds nobody makes an index that answers."""
     weights = tmp_path / "nobody.safetensors"
