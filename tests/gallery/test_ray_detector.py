@@ -137,11 +137,19 @@ def test_an_index_of_a_ray_cluster_is_that_of_one_machine(
         ray.shutdown()
 
 
-@pytest.mark.full
-def test_no_cluster_is_one_line_and_writes_nothing(sources: Path, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:9", "Connection refused"),
+        ("nonsense", "Invalid address format: nonsense"),
+    ],
+)
+def test_no_cluster_is_one_line_and_writes_nothing(
+    address: str, reason: str, sources: Path, weights: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
-    with pytest.raises(UserError, match=r"--ray auto: .*; `local` starts a cluster on this machine"):
-        Gallery.open(tmp_path / "index", weights, create=True).add(sources, ray="auto")
+    with pytest.raises(UserError, match=f"^--ray {address}: {reason}; `local` starts a cluster on this machine$"):
+        Gallery.open(tmp_path / "index", weights, create=True).add(sources, ray=address)
     assert not (tmp_path / "index").exists()
 
 

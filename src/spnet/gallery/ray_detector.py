@@ -7,6 +7,7 @@ what comes back for a frame are boxes, scores, embeddings and thumbnails.
 import logging
 import os
 import pickle
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from spnet.inference.searcher import Searcher
 from spnet.models.spnet import SPNet
 
 FRAMES = 300  # of a chunk: the decoder goes back to a key frame at its beginning, and its results wait in memory
+PATIENCE = 5.0  # seconds for a cluster to answer
 RATE = 25.0  # frames a second, assumed where all are read
 
 
@@ -126,10 +128,13 @@ def split(chunk: Chunk, frames: int) -> list[Chunk]:
 def _connect(ray: Any, address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     options = {"include_dashboard": False} if address == "local" else {}
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host.removeprefix("ray://"), int(port)), PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error).splitlines()[0]).partition(". ")[0]
         raise UserError(f"--ray {address}: {reason}; `local` starts a cluster on this machine") from None
 
 
