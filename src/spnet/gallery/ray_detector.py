@@ -133,7 +133,7 @@ def _connect(ray: Any, address: str) -> None:
         if host and port.isdecimal():  # Ray itself would try for minutes
             socket.create_connection((host.removeprefix("ray://"), int(port)), PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises it plainly, too, where its processes do not start in time
         reason = (getattr(error, "strerror", None) or str(error).splitlines()[0]).partition(". ")[0]
         raise UserError(f"--ray {address}: {reason}; `local` starts a cluster on this machine") from None
 
