@@ -127,6 +127,7 @@ def split(chunk: Chunk, frames: int) -> list[Chunk]:
 
 def _connect(ray: Any, address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors come as exceptions
     options = {"include_dashboard": False} if address == "local" else {}
     host, _, port = address.rpartition(":")
     try:
