@@ -296,10 +296,15 @@ def test_unreadable_videos_stop_nothing(video: Path, weights: Path, tmp_path: Pa
     shutil.copy(video, folder / "c.mp4")
     (folder / "a.mp4").write_bytes(b"")
     (folder / "b.mp4").write_bytes(video.read_bytes()[:3000])
+    data = bytearray(video.read_bytes())
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    (folder / "d.mp4").write_bytes(data)  # a header, and no frame that can be decoded
     gallery = Gallery.open(tmp_path / "index", weights, create=True)
     report = gallery.add(folder, fps=1)
     assert (report.files, report.frames) == (1, 4)
-    assert len(report.unreadable) == 2
+    assert len(report.unreadable) == 3
+    assert "no frame of it can be decoded" in report.unreadable[2]
     assert [Path(source.file).name for source in gallery.sources()] == ["c.mp4"]
 
 
