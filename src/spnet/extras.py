@@ -5,7 +5,7 @@ from types import ModuleType
 
 from spnet.errors import UserError
 
-EXTRAS = {"av": "video", "fastapi": "app", "lancedb": "search", "pyarrow": "search", "uvicorn": "app"}
+EXTRAS = {"av": "video", "fastapi": "app", "lancedb": "search", "pyarrow": "search", "ray": "ray", "uvicorn": "app"}
 
 
 def import_extra(package: str) -> ModuleType:

@@ -296,10 +296,15 @@ def test_unreadable_videos_stop_nothing(video: Path, weights: Path, tmp_path: Pa
     shutil.copy(video, folder / "c.mp4")
     (folder / "a.mp4").write_bytes(b"")
     (folder / "b.mp4").write_bytes(video.read_bytes()[:3000])
+    data = bytearray(video.read_bytes())
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    (folder / "d.mp4").write_bytes(data)  # a header, and no frame that can be decoded
     gallery = Gallery.open(tmp_path / "index", weights, create=True)
     report = gallery.add(folder, fps=1)
     assert (report.files, report.frames) == (1, 4)
-    assert len(report.unreadable) == 2
+    assert len(report.unreadable) == 3
+    assert "no frame of it can be decoded" in report.unreadable[2]
     assert [Path(source.file).name for source in gallery.sources()] == ["c.mp4"]
 
 
@@ -338,23 +343,6 @@ def test_the_approximate_index_finds_the_same(own: Gallery, tmp_path: Path) -> N
     assert [hit.similarity for hit in close.hits] == pytest.approx([hit.similarity for hit in exact.hits], abs=1e-3)
     own.delete(persons=[rows[0]["id"]])
     assert len(own.search(np.ones(8, np.float32), 5)) == 5
-
-
-def test_pandas(index: Path) -> None:
-    frame = Gallery.open(index).search(np.ones(8, np.float32), 5).to_pandas()
-    assert len(frame) == 5
-    assert list(frame.columns[:4]) == ["id", "camera", "file", "first"]
-
-
-def test_supervision_is_named_where_it_is_missing(index: Path) -> None:
-    result = Gallery.open(index).search(np.ones(8, np.float32), 5)
-    try:
-        import supervision  # noqa: F401
-    except ImportError:
-        with pytest.raises(UserError, match="supervision is not installed: pip install supervision"):
-            result.to_supervision()
-    else:
-        assert result.to_supervision().xyxy.shape == (5, 4)
 
 
 def test_nobody_anywhere(video: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def run_and_kill(index: Path, weights: Path, videos: Path, after: float) -> bool
         return "done" in process.stdout.read()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=[pytest.mark.full, pytest.mark.timeout(7200)])])
 def test_killed_while_indexing(kills: int, weights: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()

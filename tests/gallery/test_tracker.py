@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spnet.gallery.schema import SourceRow
+from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.tracker import People, Row, Tracker
 from spnet.gallery.tracklets import LinkingConfig, normalized
 
@@ -28,12 +29,13 @@ def people_at(frame: int) -> People:
     left = np.array([[5 + 4 * frame, 10, 25 + 4 * frame, 80], [150 - 3 * frame, 20, 175 - 3 * frame, 110]], np.float32)
     embeddings = normalized((np.eye(2, 6) + 0.1 * random.normal(size=(2, 6))).astype(np.float32))
     rounded = embeddings.astype(np.float16).astype(np.float32)
-    return People(left[rows], random.uniform(0.5, 1, 2).astype(np.float32)[rows], rounded[rows])
+    boxes, scores = left[rows], random.uniform(0.5, 1, 2).astype(np.float32)[rows]
+    return People(boxes, scores, rounded[rows], lambda row: encode(crop(PIXELS, boxes[row])))
 
 
 def run(tracker: Tracker, frames: range) -> None:
     for frame in frames:
-        tracker.add(frame / 5, people_at(frame), PIXELS)
+        tracker.add(frame / 5, people_at(frame))
 
 
 def test_rows_of_a_walk() -> None:
@@ -108,6 +110,6 @@ def test_no_clock() -> None:
 
 def test_nobody() -> None:
     tracker = Tracker(make_source(), "print", CONFIG)
-    nobody = People(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 6), np.float32))
-    tracker.add(0.0, nobody, PIXELS)
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 6), np.float32)
+    tracker.add(0.0, People(*empty, lambda row: b""))
     assert tracker.take(0, last=True) == ([], [])

@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--approximate", action="store_true", help="build an approximate index too, for a million tracklets and more"
     )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="work on a Ray cluster: `auto` or HOST:PORT joins one, `local` starts one here"
+    )
     add_network_options(parser)
 
 
@@ -96,6 +99,7 @@ def add_with_progress(gallery: "Gallery", arguments: argparse.Namespace) -> "Ind
             start=arguments.start,
             tracks=not arguments.no_tracks,
             progress=show,
+            ray=arguments.ray,
         )
 
 

@@ -60,11 +60,11 @@ def read_info(path: Path) -> VideoInfo:
         return VideoInfo(duration, _creation_time({**container.metadata, **stream.metadata}))
 
 
-def read_frames(path: Path, fps: float | None, begin: float = 0.0) -> Iterator[Frame]:
-    """Frames of a video from `begin` seconds on, about `fps` a second; all of them without `fps`.
+def read_frames(path: Path, fps: float | None, begin: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+    """Frames of a video from `begin` seconds on, and before `end`, about `fps` a second; all of them without `fps`.
 
     The first frame at or after each tick k / fps is taken. Which these are does not depend on `begin`, so reading may
-    go on where it stopped. Damaged packets are skipped.
+    go on where it stopped, and spans that follow one another have the frames of the whole. Damaged packets are skipped.
 
     Raises:
         UserError: a file that is missing, no video, or without any frame that can be decoded.
@@ -76,6 +76,8 @@ def read_frames(path: Path, fps: float | None, begin: float = 0.0) -> Iterator[F
         anything = False
         for time, frame in _decode(container, stream, path):
             anything = True
+            if end is not None and time >= end - SLACK:
+                return
             if time < (tick / fps if fps else begin) - SLACK:
                 continue
             tick = floor((time + SLACK) * fps) + 1 if fps else 0

@@ -1,6 +1,7 @@
 """`Gallery`: one's own images and videos, indexed once, searched for people."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import spnet
 from spnet.errors import UserError
 from spnet.gallery import corrections, filters
 from spnet.gallery.calibration import Calibration, read_calibration
+from spnet.gallery.frames import Detector, detect_chunk
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
 from spnet.gallery.results import Filter, Hit, SearchResult
@@ -122,6 +124,7 @@ class Gallery:
         linking: LinkingConfig = LINKING,
         progress: Callable[[Progress], None] | None = None,
         commit_seconds: float = COMMIT_SECONDS,
+        ray: str | None = None,
     ) -> IndexReport:
         """Index images, videos, folders and patterns; what is indexed is not done again, what was interrupted goes on.
 
@@ -135,28 +138,40 @@ class Gallery:
             linking: how.
             progress: called after every batch of frames.
             commit_seconds: how often what is found is written.
+            ray: address of a Ray cluster whose machines detect and embed; `local` starts one on this machine.
 
         Raises:
-            UserError: a name that stands for nothing; nothing is written then.
+            UserError: a name that stands for nothing, no cluster there; nothing is written then.
         """
         begin = parse_clock(start, "--start") if isinstance(start, str) else start
         if fps is not None and not 0 < fps <= 1000:
             raise UserError(f"--fps {fps:g}: must be above 0 and at most 1000")
         files = find_files(sources)
-        searcher = self.searcher
-        store = self._store or Store.create(self.uri, searcher.network.config.reid_dim, self._about())
-        self._store = store
-        with store.lock():
-            store.recover()
-            wanted, unreadable = self._known_or_new(files, lambda file: make_source(file, fps, camera, begin, tracks))
-            open_ones = list({row.id: row for row in wanted if not row.done}.values())
-            indexer = Indexer(store, searcher, self.fingerprint, linking, commit_seconds, progress)
-            if open_ones:
-                indexer.run(open_ones)
+        with self._detector(ray) as detector:
+            dims = self.searcher.network.config.reid_dim
+            store = self._store = self._store or Store.create(self.uri, dims, self._about())
+            with store.lock():
+                store.recover()
+                wanted, unreadable = self._known_or_new(
+                    files, lambda file: make_source(file, fps, camera, begin, tracks)
+                )
+                open_ones = list({row.id: row for row in wanted if not row.done}.values())
+                indexer = Indexer(store, detector, self.fingerprint, linking, commit_seconds, progress)
+                if open_ones:
+                    indexer.run(open_ones)
         failed = (*unreadable, *indexer.unreadable)
         return IndexReport(
             len(open_ones) - len(indexer.unreadable), indexer.frames, len(wanted) - len(open_ones), failed
         )
+
+    def _detector(self, ray: str | None) -> AbstractContextManager[Detector]:
+        """Finds people on this machine, or on a Ray cluster."""
+        searcher = self.searcher
+        if ray is None:
+            return nullcontext(lambda chunks: (detect_chunk(searcher, chunk) for chunk in chunks))
+        from spnet.gallery.ray_detector import ray_detector
+
+        return ray_detector(ray, searcher.network, self._device, self._batch_size)
 
     def _known_or_new(
         self, files: Sequence[Path], make: Callable[[Path], SourceRow]

@@ -1,29 +1,18 @@
-"""Indexes files: decode, detect and embed, link, write. Decoding runs ahead in another thread."""
+"""Indexes files: a detector finds the people of their frames, here they are linked and written."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
 from time import monotonic
-from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-from torch.nn.functional import normalize
-
-from spnet.data.video import Frame, next_tick, read_frames
-from spnet.errors import UserError
-from spnet.gallery.prefetch import prefetch
+from spnet.data.video import next_tick
+from spnet.gallery.frames import Batch, Chunk, Detector
 from spnet.gallery.schema import DETECTIONS, TRACKLETS, SourceRow
 from spnet.gallery.store import Store, one_of, quote
-from spnet.gallery.tracker import People, Row, Tracker
+from spnet.gallery.tracker import Row, Tracker
 from spnet.gallery.tracklets import LinkingConfig
-from spnet.inference.images import read_pixels
-from spnet.inference.searcher import ImageDetections, Searcher
 
-AHEAD = 3  # batches that are decoded in advance
 PARTS_BETWEEN_COMPACTIONS = 200
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -46,12 +35,12 @@ class IndexReport:
 
 
 class Indexer:
-    """Indexes files into a store, with one network.
+    """Indexes files into a store, with one network. Frames of a video arrive in their order, so this is one process.
 
     Args:
         store: where to; the caller holds its lock.
-        searcher: the network.
-        fingerprint: of the network.
+        detector: finds the people.
+        fingerprint: of its network.
         linking: how detections become tracklets.
         commit_seconds: after how long what is found is written.
         progress: called after every batch; it may raise KeyboardInterrupt to stop.
@@ -60,13 +49,13 @@ class Indexer:
     def __init__(
         self,
         store: Store,
-        searcher: Searcher,
+        detector: Detector,
         fingerprint: str,
         linking: LinkingConfig,
         commit_seconds: float,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._store, self._searcher, self._fingerprint = store, searcher, fingerprint
+        self._store, self._detector, self._fingerprint = store, detector, fingerprint
         self._linking, self._commit_seconds, self._progress = linking, commit_seconds, progress
         self._frames = self._expected = self._parts = 0
         self._unreadable: list[str] = []
@@ -75,10 +64,14 @@ class Indexer:
         """Index files that are not done, or the rest of them; what cannot be read is listed in `unreadable`."""
         self._expected = sum(map(expected_frames, sources))
         images = [source for source in sources if source.kind == "image"]
-        self._index_images(images)
-        for source in sources:
-            if source.kind == "video":
-                self._index_video(source)
+        videos = [source for source in sources if source.kind == "video"]
+        chunks = [*([Chunk(images)] if images else []), *(Chunk([video], video.next_time) for video in videos)]
+        with closing(self._detector(chunks)) as found:
+            for chunk, batches in zip(chunks, found, strict=True):
+                if chunk.sources[0].kind == "image":
+                    self._index_images(batches)
+                else:
+                    self._index_video(chunk.sources[0], batches)
         self._store.compact()
 
     @property
@@ -91,29 +84,20 @@ class Indexer:
         """Files that could not be read, one line each."""
         return tuple(self._unreadable)
 
-    def _index_images(self, sources: Sequence[SourceRow]) -> None:
+    def _index_images(self, batches: Iterator[Batch]) -> None:
         pending: list[tuple[SourceRow, Tracker]] = []
         written = monotonic()
-        for batch in prefetch(_batches(self._readable(sources), self._searcher.batch_size), AHEAD):
-            found = self._searcher.detect([pixels for _, pixels in batch])
-            for (source, pixels), people in zip(batch, found, strict=True):
-                height, width, _ = pixels.shape
-                tracker = Tracker(source, self._fingerprint, self._linking)
-                tracker.add(0.0, rounded(people), pixels)
-                done = replace(source, frames=1, done=True, parts=1, width=width, height=height)
+        for batch in batches:
+            for frame in batch.frames:
+                tracker = Tracker(frame.source, self._fingerprint, self._linking)
+                tracker.add(frame.time, frame.people)
+                done = replace(frame.source, frames=1, done=True, parts=1, width=frame.width, height=frame.height)
                 pending.append((done, tracker))
-            self._report(batch[-1][0], len(batch))
+            self._report(batch)
             if monotonic() - written >= self._commit_seconds:
                 self._write_images(pending)
                 pending, written = [], monotonic()
         self._write_images(pending)
-
-    def _readable(self, sources: Iterable[SourceRow]) -> Iterator[tuple[SourceRow, npt.NDArray[np.uint8]]]:
-        for source in sources:
-            try:
-                yield source, read_pixels(source.file)
-            except UserError as error:
-                self._unreadable.append(str(error))
 
     def _write_images(self, pending: Sequence[tuple[SourceRow, Tracker]]) -> None:
         if not pending:
@@ -127,29 +111,27 @@ class Indexer:
         self._store.announce([replace(source, done=False, parts=0) for source, _ in pending])
         self._store.write_part([source for source, _ in pending], tracklets, detections)
 
-    def _index_video(self, source: SourceRow) -> None:
+    def _index_video(self, source: SourceRow, batches: Iterator[Batch]) -> None:
         tracker = Tracker(source, self._fingerprint, self._linking)
         if source.parts:
             self._restore(tracker)
         else:
             self._store.announce([source])
-        written = monotonic()
-        try:
-            for batch in prefetch(_batches(_frames(source), self._searcher.batch_size), AHEAD):
-                for frame, people in zip(batch, self._searcher.detect([one.pixels for one in batch]), strict=True):
-                    tracker.add(frame.time, rounded(people), frame.pixels)
-                height, width, _ = batch[-1].pixels.shape
-                place = next_tick(batch[-1].time, source.fps)
-                source = replace(source, next_time=place, frames=source.frames + len(batch), width=width, height=height)
-                self._report(source, len(batch))
-                if monotonic() - written >= self._commit_seconds:
-                    source, written = self._write_video(source, tracker, last=False), monotonic()
-        except UserError as error:
-            self._unreadable.append(str(error))
-            if not source.frames:
-                self._store.forget([source.id])
-                return
-        self._write_video(source, tracker, last=True)
+        written, unreadable = monotonic(), False
+        for batch in batches:
+            for frame in batch.frames:
+                tracker.add(frame.time, frame.people)
+                place, seen = next_tick(frame.time, source.fps), source.frames + 1
+                source = replace(source, next_time=place, frames=seen, width=frame.width, height=frame.height)
+            self._report(batch)
+            if unreadable := bool(batch.unreadable):
+                break
+            if monotonic() - written >= self._commit_seconds:
+                source, written = self._write_video(source, tracker, last=False), monotonic()
+        if unreadable and not source.frames:
+            self._store.forget([source.id])
+        else:
+            self._write_video(source, tracker, last=True)
 
     def _write_video(self, source: SourceRow, tracker: Tracker, last: bool) -> SourceRow:
         tracklets, detections = tracker.take(source.parts, last)
@@ -168,10 +150,12 @@ class Indexer:
         rows = self._store.rows(DETECTIONS, one_of("tracklet", sorted(ids - ended))) if ids - ended else []
         tracker.restore(ids, sorted(rows, key=lambda row: row["time"]))
 
-    def _report(self, source: SourceRow, frames: int) -> None:
-        self._frames += frames
-        if self._progress:
-            self._progress(Progress(source.file, self._frames, max(self._expected, self._frames)))
+    def _report(self, batch: Batch) -> None:
+        self._unreadable += batch.unreadable
+        self._frames += len(batch.frames)
+        if batch.frames and self._progress:
+            file = batch.frames[-1].source.file
+            self._progress(Progress(file, self._frames, max(self._expected, self._frames)))
 
 
 def expected_frames(source: SourceRow) -> int:
@@ -180,19 +164,3 @@ def expected_frames(source: SourceRow) -> int:
         return 1
     left = max((source.duration or 0.0) - source.next_time, 0.0)
     return max(1, round(left * (source.fps or 25.0)))
-
-
-def rounded(people: ImageDetections) -> People:
-    """What the network found, as it is stored: normalized embeddings in float16, boxes in float32."""
-    embeddings = normalize(people.embeddings.float(), dim=1).half().float()
-    return People(people.boxes.float().numpy(), people.scores.float().numpy(), embeddings.numpy())
-
-
-def _frames(source: SourceRow) -> Iterator[Frame]:
-    return read_frames(Path(source.file), source.fps, source.next_time)
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 TRACKLETS, DETECTIONS, SOURCES, ABOUT = "tracklets", "detections", "sources", "about"
+WRITER = "writer"  # of an index on an object store: who writes (`claim.py`)
 
 
 @dataclass(frozen=True)

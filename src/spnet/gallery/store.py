@@ -6,9 +6,11 @@ are removed before anything else is written.
 """
 
 import json
+import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +23,8 @@ from spnet.errors import UserError
 from spnet.extras import import_extra
 from spnet.files import exclusive_lock
 from spnet.gallery import schema
-from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, SourceRow
+from spnet.gallery.claim import ERRORS, NOBODY, Claim
+from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, WRITER, SourceRow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,6 +35,8 @@ PROBES, FILTERED_PROBES = (
     40,
     160,
 )  # cells of the approximate index that are looked into: a filter leaves few rows in each
+# where an object store's error says what is wrong
+REASON = re.compile(r'<Message>(.+?)</Message>|message: "(.+?)"|(Failed to get AWS credentials)')
 REFINE = 10  # times as many candidates of the approximate index are compared exactly
 
 
@@ -41,12 +46,14 @@ class Store:
     def __init__(self, uri: str, connection: Any) -> None:
         self.uri = uri
         self._connection = connection
+        self._claim: Claim | None = None
         self._tables: dict[str, Any] = {}  # Any: lancedb's own types name neither queries nor results fully
 
     @staticmethod
     def is_there(uri: str) -> bool:
-        """Whether there is an index."""
-        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, _connect(uri)).exists()
+        """Whether there is an index. Raises UserError where an object store cannot be read."""
+        with _named(uri, "cannot be read", errors=ERRORS):
+            return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, _connect(uri)).exists()
 
     @classmethod
     def open(cls, uri: str) -> "Store":
@@ -69,7 +76,7 @@ class Store:
                 SOURCES: schema.source_schema(),
                 ABOUT: schema.about_schema(),  # the last one: with it the index exists
             }
-            with _writing(uri):
+            with store._writing():
                 for name, columns in tables.items():
                     store._connection.create_table(name, schema=columns, exist_ok=True)
             store.set_about(**about)
@@ -81,9 +88,28 @@ class Store:
         return {TRACKLETS, DETECTIONS, SOURCES, ABOUT} <= names and "fingerprint" in self.about()
 
     def lock(self) -> AbstractContextManager[None]:
-        """Keep other writers out. On an object store there is no lock: let one process write there at a time."""
+        """Keep other writers out. Raises UserError where another process writes."""
         folder = local_folder(self.uri)
-        return exclusive_lock(folder) if folder is not None else nullcontext()
+        return exclusive_lock(folder) if folder is not None else self._hold_claim()
+
+    @contextmanager
+    def _hold_claim(self) -> Iterator[None]:
+        with self._writing():
+            claim = Claim(self._connection.create_table(WRITER, data=NOBODY, exist_ok=True), self.uri)
+        with claim.hold():
+            self._claim = claim
+            try:
+                yield
+            finally:
+                self._claim = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
+        if self._claim is not None:
+            self._claim.check()
+        with _named(self.uri, "cannot be written", "; what was acknowledged is kept"):
+            yield
 
     def table(self, name: str) -> Any:
         """A table as it is now."""
@@ -115,20 +141,22 @@ class Store:
         """Write a part of one or more files, then acknowledge it by their rows."""
         for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
             if rows:
-                with _writing(self.uri):
+                with self._writing():
                     self.table(name).add(self.as_arrow(name, rows))
         self.upsert(SOURCES, "id", [asdict(source) for source in sources])
 
     def forget(self, sources: Sequence[str]) -> None:
         """Remove files of which nothing was written."""
-        self.table(SOURCES).delete(one_of("id", sources))
+        with self._writing():
+            self.table(SOURCES).delete(one_of("id", sources))
 
     def recover(self) -> None:
         """Remove what was written of parts that nobody acknowledged."""
         for source in self.sources():
             if not source.done:
                 for name in (TRACKLETS, DETECTIONS):
-                    self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+                    with self._writing():
+                        self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
@@ -179,12 +207,12 @@ class Store:
         if rows:
             table = self.table(name)
             merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
-            with _writing(self.uri):
+            with self._writing():
                 merge.execute(self.as_arrow(name, rows))
 
     def update(self, name: str, where: str, **values: object) -> None:
         """Set columns of the rows that fulfil a SQL condition."""
-        with _writing(self.uri):
+        with self._writing():
             self.table(name).update(where=where, values=values)
 
     def delete(self, where: Mapping[str, str]) -> int:
@@ -192,7 +220,7 @@ class Store:
         removed = 0
         for name, condition in where.items():
             if count := self.count(name, condition):
-                with _writing(self.uri):
+                with self._writing():
                     self.table(name).delete(condition)
                     self._rewrite(name)
                 removed += count
@@ -201,7 +229,7 @@ class Store:
     def compact(self) -> None:
         """Join small files, and drop the versions of more than an hour ago."""
         for name in (TRACKLETS, DETECTIONS, SOURCES, ABOUT):
-            with _writing(self.uri):
+            with self._writing():
                 self.table(name).optimize(cleanup_older_than=timedelta(hours=1))
 
     @property
@@ -238,13 +266,18 @@ class Store:
 
 
 @contextmanager
-def _writing(uri: str) -> Iterator[None]:
-    """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
+def _named(
+    uri: str, what: str, also: str = "", errors: tuple[type[Exception], ...] = (RuntimeError, OSError)
+) -> Iterator[None]:
+    """Raise UserError naming the index for what LanceDB raises, without the place in its source."""
     try:
         yield
-    except (RuntimeError, OSError) as error:
-        reason = str(error).split(", /")[0].splitlines()[0]  # without the place in Lance's source
-        raise UserError(f"index {uri}: cannot be written: {reason}; what was acknowledged is kept") from None
+    except UserError:
+        raise
+    except errors as error:
+        said = REASON.search(str(error))
+        reason = next(filter(None, said.groups())) if said else str(error).split(", /")[0].splitlines()[0]
+        raise UserError(f"index {uri}: {what}: {reason}{also}") from None
 
 
 def quote(text: str) -> str:
@@ -263,7 +296,12 @@ def local_folder(uri: str) -> Path | None:
 
 
 def _connect(uri: str) -> Any:
-    return import_extra("lancedb").connect(uri)
+    lancedb = import_extra("lancedb")
+    if local_folder(uri) is not None:
+        return lancedb.connect(uri)
+    # all else of the store, Lance's own object store reads from the environment
+    plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
+    return lancedb.connect(uri, storage_options={"allow_http": "true"} if plain else None)
 
 
 def _as_arrow(rows: Sequence[Row], columns: "pyarrow.Schema") -> "pyarrow.Table":

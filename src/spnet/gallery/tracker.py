@@ -1,14 +1,13 @@
 """Turns the people of a file's frames into the rows of its tracklets and detections."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from spnet.gallery.schema import SourceRow
-from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.tracklets import Array, Linker, LinkingConfig, normalized
 
 BEST = 3  # boxes of a tracklet that are shown
@@ -23,6 +22,11 @@ class People:
     boxes: Array  # (n, 4) pixels xyxy
     scores: Array  # (n,)
     embeddings: Array  # (n, E) normalized, rounded to float16 as they are stored
+    thumbnail: Callable[[int], bytes]  # JPEG of the person of a row; made when it is asked for
+
+    def with_thumbnails(self) -> Self:
+        """The same with all thumbnails made, so that it does without the frame and can be sent to a process."""
+        return replace(self, thumbnail=[self.thumbnail(row) for row in range(len(self.boxes))].__getitem__)
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ class Tracker:
             self.linker.update(number, row["time"], row["box"], row["embedding"])
             self._enter(number, row)
 
-    def add(self, time: float, people: People, pixels: npt.NDArray[np.uint8]) -> None:
-        """Take in the people of a frame (H, W, 3)."""
+    def add(self, time: float, people: People) -> None:
+        """Take in the people of a frame."""
         self._end(self.linker.close(time))
         if self.source.tracks:
             numbers = self.linker.assign(time, people.boxes, people.embeddings)
@@ -97,7 +101,7 @@ class Tracker:
             numbers = list(range(self.linker.next_number, self.linker.next_number + len(people.boxes)))
             self.linker.next_number += len(numbers)
         columns = (numbers, people.boxes, people.scores, people.embeddings)
-        for number, box, score, embedding in zip(*columns, strict=True):
+        for place, (number, box, score, embedding) in enumerate(zip(*columns, strict=True)):
             row: Row = {
                 "tracklet": f"{self.source.id}-{number}",
                 "source": self.source.id,
@@ -109,7 +113,7 @@ class Tracker:
                 "thumbnail": None,
             }
             if self._enter(number, row):
-                row["thumbnail"] = encode(crop(pixels, box))
+                row["thumbnail"] = people.thumbnail(place)
             self._detections.append(row)
         if not self.source.tracks:
             self._end(numbers)
