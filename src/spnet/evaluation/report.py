@@ -99,7 +99,7 @@ def as_table(report: Report) -> Table:
         others = [settings.get(setting) for setting in SETTINGS if setting != "detected"]
         table.add_row(name, *_cells(settings["detected"]), *(_percent_mean(result) for result in others))
         for reranking in report.rerankings:
-            table.add_row(f"  {reranking}", *_cells(settings[reranked(reranking)]))
+            table.add_row(f"+ {reranking}", *_cells(settings[reranked(reranking)]))
     return table
 
 
