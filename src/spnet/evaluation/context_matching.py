@@ -80,4 +80,5 @@ def _match(graphs: Graphs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float6
     owner = np.repeat(np.arange(len(graphs.left)), graphs.left)
     of_query = matched[np.searchsorted(matched_row, row_start)]
     partner = np.where(of_query < columns, of_query - column_start, -1)
-    return partner, np.bincount(owner[matched_row], gained, minlength=len(graphs.left))
+    total: npt.NDArray[np.float64] = np.bincount(owner[matched_row], gained, minlength=len(graphs.left))
+    return partner.astype(np.int64), total

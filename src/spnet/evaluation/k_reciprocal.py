@@ -118,7 +118,8 @@ def _jaccard_to_first(vectors: sparse.csr_array, size: int) -> npt.NDArray[np.fl
     minimum = np.minimum(pairs.data, firsts[query, pairs.col % size])
     shared = np.bincount(pairs.row, minimum, minlength=vectors.shape[0]).reshape(-1, size)
     union = total + total[:, :1] - shared
-    return np.divide(shared, union, where=union > 0, out=np.zeros_like(union)).astype(np.float32)
+    index: npt.NDArray[np.float64] = np.divide(shared, union, where=union > 0, out=np.zeros(union.shape))
+    return index.astype(np.float32)
 
 
 def _first_rows(vectors: sparse.csr_array, size: int) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from spnet.errors import UserError
 from spnet.evaluation.context_matching import ContextMatching
@@ -52,7 +53,7 @@ def _default(name: str, scores: GalleryFilter | None) -> Reranking:
 
 def _with_parameters(way: Reranking, text: str) -> Reranking:
     known = parameters_of(way)
-    values: dict[str, float] = {}
+    values: dict[str, Any] = {}
     for part in text.split(",") if text else []:
         key, _, value = part.partition("=")
         if key not in known:
