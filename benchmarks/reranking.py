@@ -19,7 +19,7 @@ from evaluator import CASES, make_search, megabytes_above_now
 from spnet.evaluation.rerank_options import describe_reranking, parse_rerankings
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
 
-WAYS = ("k-reciprocal:depth=250", "k-reciprocal:depth=500", "k-reciprocal", "k-reciprocal:depth=2000", "cbgm")
+WAYS = ("k-reciprocal:depth=250", "k-reciprocal", "cbgm")
 
 
 def main() -> None:

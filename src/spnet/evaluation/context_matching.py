@@ -80,5 +80,5 @@ def _match(graphs: Graphs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float6
     owner = np.repeat(np.arange(len(graphs.left)), graphs.left)
     of_query = matched[np.searchsorted(matched_row, row_start)]
     partner = np.where(of_query < columns, of_query - column_start, -1)
-    total: npt.NDArray[np.float64] = np.bincount(owner[matched_row], gained, minlength=len(graphs.left))
+    total = np.bincount(owner[matched_row], gained, minlength=len(graphs.left)).astype(np.float64)
     return partner.astype(np.int64), total

@@ -100,7 +100,8 @@ class KReciprocalReranker(Reranker):
         flat = np.arange(len(columns))[:, None] * self._similarity.width + columns
         segment = (np.searchsorted(segments.start, flat, side="right") - 1).clip(min=0)
         place = (flat - segments.start[segment]).clip(0, segments.count[segment] - 1)
-        return self._detections[self._starts[segments.scene[segment]] + place]
+        detection: Indices = self._detections[self._starts[segments.scene[segment]] + place]
+        return detection
 
 
 class ContextReranker(Reranker):
@@ -117,7 +118,8 @@ class ContextReranker(Reranker):
 
     def queries_at_once(self, chunk: int) -> int:
         edges = self._how.k1 * (self._how.k2 + 1) * int(self._counts.max(initial=1))
-        return max(1, min(chunk // (edges * self._arrays.det_emb.shape[1]), self._similarity.queries_at_once(chunk)))
+        held = edges * int(self._arrays.det_emb.shape[1])
+        return max(1, min(chunk // held, self._similarity.queries_at_once(chunk)))
 
     def rerank(self, rows: Tensor, first: int, last: int) -> Tensor:
         values = rows.cpu().numpy().reshape(-1)

@@ -128,7 +128,8 @@ def _numbers(raw: Any, dtype: _Dtype, shape: Any, order: str = "C") -> npt.NDArr
     if not isinstance(content, bytes | bytearray):
         raise UserError("an array has no bytes")
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    return np.frombuffer(content, dtype.checked()).reshape(sizes, order=order).copy()  # type: ignore[call-overload]
+    numbers: npt.NDArray[Any] = np.frombuffer(content, dtype.checked())
+    return numbers.reshape(sizes, order="F" if order == "F" else "C").copy()
 
 
 def _scalar(dtype: _Dtype, raw: Any) -> object:
