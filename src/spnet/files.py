@@ -86,6 +86,16 @@ def read_json(path: Path, unique_keys: bool = False) -> Any:
         raise UserError(f"{path}: not JSON: {error}") from None
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises UserError where it is missing, unreadable or no text."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not text") from None
+
+
 def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     content = dict(pairs)
     if len(content) < len(pairs):

@@ -13,6 +13,7 @@ from miniature import make_network
 from spnet.cli.main import main
 from spnet.config.schema import InferenceConfig
 from spnet.data.schema import Annotations, read_annotations
+from spnet.errors import UserError
 from spnet.evaluation.extract import ExtractionConfig, extract_arrays
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
@@ -68,6 +69,24 @@ def test_saved_detections_give_the_same_metrics(small_run: Path, small_data: Pat
     assert metrics(tmp_path / "second" / "metrics.json") == expected
     assert metrics(tmp_path / "score.json") == expected
     assert not (tmp_path / "second" / DETECTIONS).exists()
+
+
+def test_reranked_metrics_stand_beside_the_plain_ones(small_run: Path, small_data: Path, tmp_path: Path) -> None:
+    plain = evaluate_weights(small_run, output=tmp_path / "plain")
+    rerank = ["k-reciprocal:k1=5", "cbgm"]
+    evaluate_weights(small_run, rerank=rerank, output=tmp_path / "both")
+    written, expected = metrics(tmp_path / "both" / "metrics.json"), metrics(tmp_path / "plain" / "metrics.json")
+    assert list(written["rerankings"]) == ["detected_k_reciprocal", "detected_cbgm"]
+    both, alone = written["protocols"]["test"], expected["protocols"]["test"]
+    assert both["detected_cbgm"]["mAP"] > 0
+    assert {name: both[name] for name in alone if name != "per_query"} == {
+        name: alone[name] for name in alone if name != "per_query"
+    }
+    assert "rerankings" not in expected
+    with pytest.raises(UserError, match="no scores of a gallery filter"):
+        evaluate_weights(small_run, rerank=["gallery-filter"], detections=plain.folder / DETECTIONS)
+    with pytest.raises(UserError, match="--rerank needs --pathway object"):
+        evaluate_weights(small_run, rerank=["cbgm"], pathway="query")
 
 
 def test_detections_are_in_the_pixels_of_the_files(small_run: Path, annotations: Annotations) -> None:

@@ -15,6 +15,8 @@ SUMMARY = "evaluate a run or a weights file: recall, AP, mAP, top-k, GT mAP"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet evaluate`."""
+    from spnet.cli.score import add_rerank_option
+
     parser.add_argument(
         "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
     )
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where metrics and detections go (default RUN/evaluation/DATA-SPLIT-PATHWAY)",
     )
+    add_rerank_option(parser)
     parser.add_argument("--report", action="store_true", help="write report.html there too: searches in images")
     parser.add_argument("--latency", action="store_true", help="measure the time of a scene too (latency.json)")
     parser.add_argument("--batch-size", type=int, default=4, help="scenes at once (default %(default)s)")
@@ -76,6 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
         min_size=arguments.min_size,
         max_size=arguments.max_size,
         detections=arguments.detections,
+        rerank=arguments.rerank,
         output=arguments.output,
         batch_size=arguments.batch_size,
         num_workers=arguments.num_workers,

@@ -1,20 +1,44 @@
 """`spnet score`: the published metrics for any model's saved detections."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from spnet.errors import UserError
 from spnet.evaluation.matching import Mode
+
+if TYPE_CHECKING:
+    from spnet.evaluation.arrays import EvaluationArrays
+    from spnet.evaluation.gallery_filter import GalleryFilter
+    from spnet.evaluation.protocols import Protocol
 
 SUMMARY = "score saved detections of any model: recall, AP, mAP, top-k"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("arrays", type=Path, metavar="ARRAYS.npz", help="detections file (docs/evaluation.md)")
+    parser.add_argument(
+        "arrays",
+        type=Path,
+        metavar="DETECTIONS",
+        help="detections file (.npz), or lists as SeqNet, COAT and GFN save them: a pickle, a file of torch.save, JSON",
+    )
     parser.add_argument(
         "--protocols", type=Path, required=True, metavar="PROTOCOLS.json", help="one retrieval protocol or named ones"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="with lists: the prepared data set they are of")
+    parser.add_argument("--split", default="test", help="with lists: of that data set (default %(default)s)")
+    parser.add_argument(
+        "--keys",
+        dest="their_keys",
+        nargs="+",
+        default=[],
+        metavar="NAME=ITS_NAME",
+        help="with lists: what the file calls them",
+    )
+    parser.add_argument(
+        "--image-names", type=Path, metavar="FILE.txt", help="with lists: their images' names in order, one a line"
     )
     parser.add_argument("--protocol", metavar="NAME", help="score only this one of them")
     parser.add_argument(
@@ -28,8 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="also score galleries cut to so many scenes: those with the person, then the first of the list",
     )
+    add_rerank_option(parser)
     parser.add_argument("--output", type=Path, metavar="OUT.json", help="write all metrics, per query too")
     parser.add_argument("--device", default="cpu", help="where similarities are computed: cpu (default), cuda")
+
+
+def add_rerank_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--rerank`, for `spnet evaluate` too."""
+    parser.add_argument(
+        "--rerank",
+        action="append",
+        default=[],
+        metavar="NAME[:KEY=VALUE,...]",
+        help="report a re-ranked search too: k-reciprocal, cbgm or gallery-filter; repeatable (docs/evaluation.md)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -41,9 +77,9 @@ def run(arguments: argparse.Namespace) -> None:
     # torch takes a second to load, and `spnet --help` needs only the summary
     from rich.console import Console
 
-    from spnet.evaluation.arrays import read_arrays
     from spnet.evaluation.protocols import limit_galleries, read_protocols
     from spnet.evaluation.report import as_table, as_text, measure, write_report
+    from spnet.evaluation.rerank_options import parse_rerankings
 
     protocols = read_protocols(arguments.protocols)
     if arguments.protocol is not None:
@@ -51,15 +87,46 @@ def run(arguments: argparse.Namespace) -> None:
             choices = ", ".join(protocols)
             raise UserError(f"--protocol {arguments.protocol}: {arguments.protocols} has {choices}")
         protocols = {arguments.protocol: protocols[arguments.protocol]}
-    arrays = read_arrays(arguments.arrays)
+    arrays, scores, is_own = read_any(arguments, protocols)
+    rerankings = parse_rerankings(arguments.rerank, scores)
     wanted = dict(protocols)
     for name, protocol in protocols.items():
         wanted |= {f"{name}@{size}": limit_galleries(protocol, arrays, size) for size in sizes}
-    report = measure(arrays, wanted, mode=arguments.mode, device=arguments.device)
+    report = measure(
+        arrays, wanted, mode=arguments.mode, rerankings=rerankings, ground_truth=is_own, device=arguments.device
+    )
     if arguments.output is not None:
         write_report(arguments.output, report)
     Console().print(as_table(report))
     print(as_text(report))
+
+
+def read_any(
+    arguments: argparse.Namespace, protocols: "Mapping[str, Protocol]"
+) -> "tuple[EvaluationArrays, GalleryFilter | None, bool]":
+    """The detections, a gallery filter's scores if there are any, and whether all annotated boxes have an embedding.
+
+    Raises UserError.
+    """
+    from spnet.evaluation.arrays import read_arrays
+    from spnet.evaluation.gallery_filter import read_gallery_filter
+
+    if arguments.arrays.suffix == ".npz":
+        if arguments.data or arguments.their_keys or arguments.image_names:
+            raise UserError("--data, --keys and --image-names belong to lists, not to a detections file (.npz)")
+        return read_arrays(arguments.arrays), read_gallery_filter(arguments.arrays), True
+    if arguments.data is None:
+        raise UserError(f"{arguments.arrays}: not a detections file (.npz); of lists, say which --data they are of")
+    from spnet.data.schema import read_annotations
+    from spnet.evaluation.saved_lists import parse_keys, read_detections, same_queries
+    from spnet.files import read_lines
+    from spnet.runs.folder import split_file
+
+    annotations = read_annotations(split_file(arguments.data, arguments.split))
+    names = None if arguments.image_names is None else read_lines(arguments.image_names)
+    keys = parse_keys(arguments.their_keys)
+    saved = read_detections(arguments.arrays, annotations, same_queries(protocols), keys, names)
+    return saved.arrays, saved.gallery_filter, False
 
 
 def parse_sizes(text: str | None) -> list[int]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from spnet.gallery.gallery import Gallery
     from spnet.gallery.query import Box
+    from spnet.gallery.reranking import HitReranking
     from spnet.gallery.results import Filter, SearchResult
 
 SUMMARY = "search an index for a person: hits by similarity, with camera, file and time"
@@ -76,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="object",
         help="query: look through the images of --camera, --from, --to again, for the query (default %(default)s)",
     )
+    parser.add_argument(
+        "--rerank",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="rank by shared neighbours (k-reciprocal) or by the people around the query (cbgm) (docs/evaluation.md)",
+    )
     parser.add_argument("--exact", action="store_true", help="compare with every row, approximate index or not")
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a page of the hits, one file")
@@ -113,6 +119,8 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise UserError(f"{len(arguments.query)} --query but {given} --box and --person: give one for each")
     if arguments.box and arguments.person:
         raise UserError("--box and --person: choose one of them")
+    if arguments.rerank and arguments.pathway == "query":
+        raise UserError("--rerank: hits of --pathway query have no embeddings to re-rank by")
     if arguments.blur and not arguments.clips:
         raise UserError("--blur: belongs to --clips DIR")
 
@@ -150,11 +158,23 @@ def read_filter(arguments: argparse.Namespace) -> "Filter":
     return Filter(arguments.camera, (), first, last)
 
 
+def read_reranking(text: str | None) -> "HitReranking | None":
+    """The way to re-rank. Raises UserError, for a gallery filter too: an index has no scores of one."""
+    from spnet.evaluation.gallery_filter import GalleryFilter
+    from spnet.evaluation.rerank_options import parse_rerankings
+
+    for how in parse_rerankings([text] if text is not None else []).values():
+        if not isinstance(how, GalleryFilter):
+            return how
+    return None
+
+
 def search(gallery: "Gallery", queries: "list[tuple[str, Box]]", arguments: argparse.Namespace) -> "SearchResult":
     """Search, and once more with the marks. Raises UserError."""
     exact = True if arguments.exact else None
     limits = (arguments.min_similarity, arguments.min_probability)
-    result = gallery.search(queries, arguments.top, read_filter(arguments), *limits, exact)
+    rerank = read_reranking(arguments.rerank)
+    result = gallery.search(queries, arguments.top, read_filter(arguments), *limits, exact, rerank)
     if arguments.right or arguments.wrong:
         result = gallery.feedback(result, arguments.right, arguments.wrong, exact)
     if arguments.pathway == "query":
@@ -197,8 +217,10 @@ def hit_table(result: "SearchResult") -> "Table":
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-    right = {"similarity", "probability", "images"}
+    right = {"re-ranked", "similarity", "probability", "images"}
+    is_reranked = result.reranking is not None
     for name in (
+        "re-ranked",
         "similarity",
         "probability",
         "camera",
@@ -209,10 +231,11 @@ def hit_table(result: "SearchResult") -> "Table":
         "file",
         "id",
     ):
-        if name != "probability" or result.calibrated:
+        if {"re-ranked": is_reranked, "probability": result.calibrated}.get(name, True):
             table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for hit in result.hits:
-        cells = [f"{hit.similarity:.3f}"]
+        cells = [f"{hit.reranked:.3f}"] if hit.reranked is not None else []
+        cells += [f"{hit.similarity:.3f}"]
         cells += [f"{hit.probability:.0%}"] if hit.probability is not None else []
         cells += [hit.camera, hit.place, hit.clock, str(hit.frames), hit.found_by, Path(hit.file).name, hit.id]
         table.add_row(*map(Text, cells))

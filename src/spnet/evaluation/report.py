@@ -1,7 +1,7 @@
 """All metrics of an evaluation as a table, as the block of text that tools parse, and as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +14,7 @@ from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import Protocol
+from spnet.evaluation.rerank_options import Reranking, describe_reranking, parameters_of
 from spnet.evaluation.retrieval import CHUNK, RetrievalResult, evaluate
 from spnet.files import write_json
 
@@ -26,6 +27,7 @@ class Flags(TypedDict, total=False):
 
     confidence_weighted: bool
     ground_truth: bool
+    reranking: Reranking
 
 
 SETTINGS: dict[str, Flags] = {
@@ -42,7 +44,13 @@ class Report:
     mode: Mode
     score_threshold: float
     detection: DetectionResult
-    searches: dict[str, dict[str, RetrievalResult]]  # by protocol, then by setting (keys of SETTINGS)
+    searches: dict[str, dict[str, RetrievalResult]]  # by protocol, then by setting (of SETTINGS, or `reranked`)
+    rerankings: Mapping[str, Reranking] = field(default_factory=dict)
+
+
+def reranked(name: str) -> str:
+    """The setting in which the detections are re-ranked, by its name in `--rerank`."""
+    return f"detected_{name.replace('-', '_')}"
 
 
 def measure(
@@ -50,14 +58,20 @@ def measure(
     protocols: Mapping[str, Protocol],
     *,
     mode: Mode = "published",
+    rerankings: Mapping[str, Reranking] | None = None,
+    ground_truth: bool = True,
     score_threshold: float = 0.5,
     chunk: int = CHUNK,
     device: torch.device | str = "cpu",
 ) -> Report:
     """Compute all metrics (docs/method.md, "Evaluation"): detection, and each protocol's search in all SETTINGS.
 
-    Raises UserError naming the protocol that asks for what `arrays` lacks.
+    Each of the `rerankings` is one setting more. Without `ground_truth`, GT mAP is left out: it needs the embeddings of
+    all annotated boxes. Raises UserError naming the protocol that asks for what `arrays` lacks.
     """
+    rerankings = rerankings or {}
+    settings = {name: flags for name, flags in SETTINGS.items() if ground_truth or not flags.get("ground_truth")}
+    settings |= {reranked(name): {"reranking": how} for name, how in rerankings.items()}
     searches: dict[str, dict[str, RetrievalResult]] = {}
     for name, protocol in protocols.items():
         try:
@@ -65,11 +79,12 @@ def measure(
                 setting: evaluate(
                     arrays, protocol, mode=mode, score_threshold=score_threshold, chunk=chunk, device=device, **flags
                 )
-                for setting, flags in SETTINGS.items()
+                for setting, flags in settings.items()
             }
         except UserError as error:
             raise UserError(f"protocol {name!r}: {error}") from None
-    return Report(mode, score_threshold, evaluate_detection(arrays, score_threshold=score_threshold), searches)
+    detection = evaluate_detection(arrays, score_threshold=score_threshold)
+    return Report(mode, score_threshold, detection, searches, rerankings)
 
 
 def as_table(report: Report) -> Table:
@@ -81,10 +96,10 @@ def as_table(report: Report) -> Table:
     for heading in ("queries", "mAP", *(f"top-{k}" for k in TOP_K), "weighted mAP", "GT mAP"):
         table.add_column(heading, justify="right")
     for name, settings in report.searches.items():
-        detected, weighted, perfect = (settings[setting] for setting in SETTINGS)
-        metrics = [detected.mean_average_precision, *(detected.top(k) for k in TOP_K)]
-        metrics += [weighted.mean_average_precision, perfect.mean_average_precision]
-        table.add_row(name, str(len(detected.queries)), *(f"{value:.2%}" for value in metrics))
+        others = [settings.get(setting) for setting in SETTINGS if setting != "detected"]
+        table.add_row(name, *_cells(settings["detected"]), *(_percent_mean(result) for result in others))
+        for reranking in report.rerankings:
+            table.add_row(f"+ {reranking}", *_cells(settings[reranked(reranking)]))
     return table
 
 
@@ -92,25 +107,28 @@ def as_text(report: Report) -> str:
     """The block of text that evaluation scripts of person search print, one for each protocol, in percent."""
     lines = []
     for name, settings in report.searches.items():
-        result = settings["detected"]
         lines += [
             f"protocol {name}",
             "all detection:",
             f"  recall = {report.detection.recall:.2%}",
             f"  ap = {report.detection.average_precision:.2%}",
             "search ranking:",
-            f"  mAP = {result.mean_average_precision:.2%}",
-            *(f"  top-{k:2d} = {result.top(k):.2%}" for k in TOP_K),
+            *_ranking_lines(settings["detected"]),
         ]
+        for reranking, how in report.rerankings.items():
+            lines.append(f"search ranking, re-ranked by {describe_reranking(reranking, how)}:")
+            lines += _ranking_lines(settings[reranked(reranking)])
     return "\n".join(lines)
 
 
 def as_document(report: Report) -> dict[str, Any]:
     """Everything, per query too, as JSON values; metrics are fractions of 1."""
+    parameters = {reranked(name): parameters_of(how) for name, how in report.rerankings.items()}
     return {
         "evaluator_version": EVALUATOR_VERSION,
         "mode": report.mode,
         "score_threshold": report.score_threshold,
+        **({"rerankings": parameters} if parameters else {}),
         "protocols": {name: _search_document(report, settings) for name, settings in report.searches.items()},
     }
 
@@ -118,6 +136,22 @@ def as_document(report: Report) -> dict[str, Any]:
 def write_report(path: Path, report: Report, about: Mapping[str, object] | None = None) -> None:
     """Write `as_document` as a JSON file, with what else is known `about` it. Raises UserError where that cannot be."""
     write_json(path, as_document(report) | ({"about": dict(about)} if about else {}))
+
+
+def _cells(result: RetrievalResult) -> list[str]:
+    metrics = result.mean_average_precision, *(result.top(k) for k in TOP_K)
+    return [str(len(result.queries)), *(f"{value:.2%}" for value in metrics)]
+
+
+def _percent_mean(result: RetrievalResult | None) -> str:
+    return "-" if result is None else f"{result.mean_average_precision:.2%}"
+
+
+def _ranking_lines(result: RetrievalResult) -> list[str]:
+    return [
+        f"  mAP = {result.mean_average_precision:.2%}",
+        *(f"  top-{k:2d} = {result.top(k):.2%}" for k in TOP_K),
+    ]
 
 
 def _search_document(report: Report, settings: Mapping[str, RetrievalResult]) -> dict[str, object]:

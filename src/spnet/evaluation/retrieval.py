@@ -15,6 +15,8 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, ground_truth_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
 from spnet.evaluation.protocols import Protocol, resolve_protocol
+from spnet.evaluation.rerank_options import Reranking
+from spnet.evaluation.reranking import make_reranker
 from spnet.evaluation.similarity import GallerySimilarity
 
 _NEVER = np.iinfo(np.int64).max
@@ -49,6 +51,7 @@ def evaluate(
     mode: Mode = "published",
     ground_truth: bool = False,
     confidence_weighted: bool = False,
+    reranking: Reranking | None = None,
     score_threshold: float = 0.5,
     chunk: int = CHUNK,
     device: torch.device | str = "cpu",
@@ -56,11 +59,14 @@ def evaluate(
     """Rank the detections of every query's gallery and score the rankings (docs/method.md, "Evaluation").
 
     `ground_truth` takes the annotated boxes as detections; `confidence_weighted` multiplies similarities by scores;
+    `reranking` changes similarities before they are scored (docs/evaluation.md, "Re-ranking");
     detections below `score_threshold` are left out; about `chunk` similarities are held at a time, on `device`.
     Raises UserError where the protocol names what `arrays` lacks, or for an unknown mode.
     """
     if chunk < 1:
         raise UserError(f"chunk is {chunk}: at least one similarity must be held")
+    if reranking is not None and confidence_weighted:
+        raise UserError("reranking and confidence_weighted: choose one of them")
     arrays = ground_truth_detections(arrays) if ground_truth else confident_detections(arrays, score_threshold)
     galleries = resolve_protocol(protocol, arrays)
     appearances = OccurrenceIndex(arrays, mode)
@@ -68,10 +74,16 @@ def evaluate(
     total = len(protocol.queries)
     precisions, ranks = np.zeros(total), np.zeros(total, np.int64)
     step = similarity.queries_at_once(chunk)
+    reranker = None
+    if reranking is not None:
+        reranker = make_reranker(reranking, arrays, galleries, similarity)
+        step = min(step, reranker.queries_at_once(chunk))
     for first in range(0, total, step):
         last = min(total, first + step)
         candidates = appearances.candidates(galleries, first, last)
         rows = similarity.rows(first, last)
+        if reranker is not None:
+            rows = reranker.rerank(rows, first, last)
         values = _take(rows, candidates.query, similarity.columns(candidates.entry, candidates.detection))
         matches = best_matches(candidates, values)
         scored = score_matches(rows, candidates.query[matches], values[matches], candidates.num_relevant)

@@ -5,6 +5,7 @@ OUTPUT/detections.npz     what was found (object-centric), to be scored again by
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from spnet.data.schema import Annotations, check_images_exist, read_annotations
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, read_arrays, write_arrays
 from spnet.evaluation.extract import ExtractionConfig, default_device, extract_arrays
+from spnet.evaluation.gallery_filter import read_gallery_filter
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure, write_report
+from spnet.evaluation.rerank_options import Reranking, parse_rerankings
 from spnet.models.checkpoints import load_network
 from spnet.models.hub import parse_hub_name
 from spnet.models.spnet import SPNet
@@ -47,6 +50,7 @@ def evaluate_weights(
     min_size: int | None = None,
     max_size: int | None = None,
     detections: Path | None = None,
+    rerank: Sequence[str] = (),
     output: Path | None = None,
     batch_size: int = 4,
     num_workers: int = 0,
@@ -63,6 +67,7 @@ def evaluate_weights(
         min_size: shortest side of scenes in pixels; the network's if not given.
         max_size: largest longest side of scenes in pixels; the network's if not given.
         detections: saved detections to measure instead of running the network.
+        rerank: ways to re-rank, each reported apart, as `NAME:KEY=VALUE,...` (docs/evaluation.md).
         output: folder for the results.
         batch_size: scenes at once.
         num_workers: processes that read images.
@@ -72,7 +77,9 @@ def evaluate_weights(
         UserError: anything that is missing or does not fit, by name.
     """
     started = time.monotonic()
-    _refuse(weights, pathway, detections)
+    _refuse(weights, pathway, detections, rerank)
+    scores = read_gallery_filter(detections) if detections is not None else None
+    rerankings = parse_rerankings(rerank, scores)
     root = data or _own_data(weights)
     file = split_file(root, split)
     annotations = read_annotations(file)
@@ -81,12 +88,12 @@ def evaluate_weights(
     arrays = None
     if detections is not None:
         arrays = read_arrays(detections)
-        report = measure(arrays, chosen)
+        report = measure(arrays, chosen, rerankings=rerankings)
     else:
         check_images_exist(annotations)
         network = load_network(weights)
         how = extraction_config(network, min_size, max_size, device, batch_size, num_workers)
-        report, arrays = _run(network, annotations, chosen, how, pathway, folder)
+        report, arrays = _run(network, annotations, chosen, how, pathway, folder, rerankings)
     folder.mkdir(parents=True, exist_ok=True)
     about: dict[str, object] = {"annotations": annotations_digest(file), "pathway": pathway}
     about |= {"hardware": hardware(), "date": now(), "seconds": round(time.monotonic() - started, 1)}
@@ -110,8 +117,10 @@ def extraction_config(
     )
 
 
-def _refuse(weights: Path, pathway: PathwayName, detections: Path | None) -> None:
+def _refuse(weights: Path, pathway: PathwayName, detections: Path | None, rerank: Sequence[str]) -> None:
     """Raise UserError for what does not go together."""
+    if rerank and pathway == "query":
+        raise UserError("--rerank needs --pathway object: along --pathway query no embeddings are kept")
     if detections is not None and pathway == "query":
         raise UserError("--detections are of everyone in a scene: they cannot be measured along --pathway query")
     if not weights.exists() and not parse_hub_name(weights):
@@ -138,11 +147,12 @@ def _run(
     how: ExtractionConfig,
     pathway: PathwayName,
     folder: Path,
+    rerankings: Mapping[str, Reranking],
 ) -> tuple[Report, EvaluationArrays | None]:
     if pathway == "query":
         return evaluate_query_pathway(network, annotations, protocols, how), None
     arrays = extract_arrays(network, annotations, how)
-    report = measure(arrays, protocols)
+    report = measure(arrays, protocols, rerankings=rerankings)
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / DETECTIONS, arrays)
     return report, arrays

@@ -17,6 +17,7 @@ from spnet.gallery.calibration import Calibration, read_calibration
 from spnet.gallery.frames import Detector, detect_chunk
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
+from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
 from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.second_look import look_again
@@ -208,6 +209,7 @@ class Gallery:
         min_similarity: float | None = None,
         min_probability: float | None = None,
         exact: bool | None = None,
+        rerank: HitReranking | None = None,
     ) -> SearchResult:
         """Tracklets of the people most similar to a query.
 
@@ -219,13 +221,16 @@ class Gallery:
             min_similarity: lowest cosine, -1..1.
             min_probability: lowest probability of a calibrated network.
             exact: compare with every row; not given: unless there is an approximate index.
+            rerank: rank hits by more than their similarity (docs/evaluation.md, "Re-ranking").
 
         Raises:
-            UserError: a query without a person, an unknown camera or file, `min_probability` without calibration.
+            UserError: a query without a person, an unknown camera or file, `min_probability` without calibration,
+                re-ranking by context matching without a query's image.
         """
         direction = fuse([self.embed(query) for query in _as_list(queries)])
+        reranking = None if rerank is None else prepare_reranking(rerank, _as_list(queries), self.people)
         limits = {"min_similarity": min_similarity, "min_probability": min_probability}
-        result = SearchResult([], direction, direction, top, where, limits)
+        result = SearchResult([], direction, direction, top, where, limits, reranking=reranking)
         return self._run(result, exact)
 
     def feedback(
@@ -257,6 +262,8 @@ class Gallery:
         Raises:
             UserError: nothing to look through, or a file that cannot be read any more.
         """
+        if result.reranking is not None:
+            raise UserError("--rerank: hits of --pathway query have no embeddings to re-rank by")
         located = [one_person((image, box), self.people) for image, box in queries]
         spans = [span for source in self.sources() if (span := filters.span(source, result.where)) is not None]
         if not spans:
@@ -369,12 +376,17 @@ class Gallery:
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
         calibration = self.calibration
         least = self._least(result, calibration)
-        rows = self.store.nearest(
-            TRACKLETS, result.direction, result.top, filters.condition(result.where, self.sources()), HIT_COLUMNS, exact
-        )
-        hits = [_hit(row, calibration) for row in rows]
+        reranking, where = result.reranking, filters.condition(result.where, self.sources())
+        if reranking is None:
+            rows = self.store.nearest(TRACKLETS, result.direction, result.top, where, HIT_COLUMNS, exact)
+            hits = [_hit(row, calibration) for row in rows]
+        else:
+            columns, depth = (*HIT_COLUMNS, *COLUMNS), reranking.depth(result.top)
+            rows = self.store.nearest(TRACKLETS, result.direction, depth, where, columns, exact)
+            scores = reranking.scores(rows, result.direction, self.store)
+            hits = [_hit(rows[row], calibration, float(scores[row])) for row in np.argsort(-scores, kind="stable")]
         kept = [hit for hit in hits if least is None or hit.similarity >= least]
-        return replace(result, hits=kept, calibrated=calibration is not None)
+        return replace(result, hits=kept[: result.top], calibrated=calibration is not None)
 
     def _least(self, result: SearchResult, calibration: Calibration | None) -> float | None:
         """The lowest similarity that counts. Raises UserError for a probability without calibration."""
@@ -421,8 +433,9 @@ def _as_list(queries: QueryLike | Sequence[QueryLike]) -> list[Any]:
     return list(queries) if isinstance(queries, list) else [queries]
 
 
-def _hit(row: dict[str, Any], calibration: Calibration | None) -> Hit:
+def _hit(row: dict[str, Any], calibration: Calibration | None, reranked: float | None = None) -> Hit:
+    row = {name: value for name, value in row.items() if name not in COLUMNS}
     similarity = 1 - float(row.pop("_distance"))
     probability = None if calibration is None else calibration.probability(similarity)
     boxes = np.array(row.pop("boxes"), np.float32).reshape(-1, 4)
-    return Hit(**row, boxes=boxes, similarity=similarity, probability=probability)
+    return Hit(**row, boxes=boxes, similarity=similarity, probability=probability, reranked=reranked)

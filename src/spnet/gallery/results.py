@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.extras import import_extra
+from spnet.gallery.reranking import Reranked
 from spnet.gallery.times import Moment, show_clock, show_place
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Hit:
     times: Sequence[float] = field(repr=False)  #: of the boxes, seconds
     thumbnails: Sequence[bytes] = field(repr=False)  #: of the boxes, JPEG
     found_by: FoundBy = "index"
+    reranked: float | None = None  # what it is ranked by after re-ranking; None: by its similarity
 
     @property
     def place(self) -> str:
@@ -61,7 +63,7 @@ class Hit:
 
     def as_record(self) -> dict[str, Any]:
         """What there is to write down of it: no image, no embedding."""
-        return {
+        record = {
             "id": self.id,
             "camera": self.camera,
             "file": self.file,
@@ -76,11 +78,12 @@ class Hit:
             "probability": None if self.probability is None else round(self.probability, 4),
             "found_by": self.found_by,
         }
+        return record if self.reranked is None else record | {"reranked": round(self.reranked, 4)}
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, most similar first, with what is needed to search again."""
+    """Hits, best first, with what is needed to search again."""
 
     hits: Sequence[Hit]
     query: npt.NDArray[np.float32] = field(repr=False)  #: (E,) as given, normalized
@@ -91,6 +94,7 @@ class SearchResult:
     right: frozenset[str] = frozenset()  #: marked
     wrong: frozenset[str] = frozenset()
     calibrated: bool = False
+    reranking: Reranked | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.hits)
