@@ -19,6 +19,7 @@ from .gallery.results import Filter as Filter
 from .gallery.results import Hit as Hit
 from .gallery.results import SearchResult as SearchResult
 from .inference.searcher import ImageDetections as ImageDetections
+from .inference.searcher import Prediction as Prediction
 from .inference.searcher import Ranking as Ranking
 from .inference.searcher import Searcher as Searcher
 from .losses.oim import OIM as OIM

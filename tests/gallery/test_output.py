@@ -1,8 +1,5 @@
-"""What a search writes: a page, clips, and detections of files; and the thread that decodes ahead."""
+"""What a search writes: a page, clips, and detections of files."""
 
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,6 @@ from spnet.errors import UserError
 from spnet.gallery.clips import interpolate, mark, write_clips
 from spnet.gallery.detect import detect_files
 from spnet.gallery.page import time_line, write_search_page
-from spnet.gallery.prefetch import prefetch
 
 
 @pytest.fixture(scope="module")
@@ -100,38 +96,3 @@ def test_detections_of_files(gallery: Gallery, video: Path, tmp_path: Path) -> N
     assert len(lines) == people + 1
     assert lines[0] == "file,time,left,top,right,bottom,score"
     assert len(list(read_frames(tmp_path / "out" / "0000_gate.mp4", None))) == 8
-
-
-def test_work_ahead_is_bounded_and_in_order() -> None:
-    made: list[int] = []
-
-    def items() -> Iterator[int]:
-        for number in range(20):
-            made.append(number)
-            yield number
-
-    taken = []
-    for number in prefetch(items(), 3):
-        time.sleep(0.002)
-        taken.append(number)
-        assert len(made) <= len(taken) + 5
-    assert taken == list(range(20))
-
-
-def test_what_goes_wrong_there_is_raised_here() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise UserError("broken")
-
-    ahead = prefetch(items(), 2)
-    assert next(ahead) == 1
-    with pytest.raises(UserError, match="broken"):
-        next(ahead)
-
-
-def test_who_stops_early_leaves_no_thread() -> None:
-    before = threading.active_count()
-    ahead = prefetch(iter(range(10**9)), 2)
-    next(ahead)
-    ahead.close()  # type: ignore[attr-defined]  # it is a generator
-    assert threading.active_count() == before

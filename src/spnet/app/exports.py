@@ -10,13 +10,13 @@ from zipfile import ZIP_STORED, ZipFile
 
 from spnet.app.jobs import Job
 from spnet.app.state import AppState, Search
+from spnet.data.sources import kind_of
 from spnet.errors import UserError
 from spnet.gallery.clips import write_clip
 from spnet.gallery.indexer import Progress
 from spnet.gallery.page import write_search_page
 from spnet.gallery.query import one_person
 from spnet.gallery.results import Hit, SearchResult
-from spnet.gallery.sources import kind_of
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Detect, and print where the results are. Raises UserError."""
     from spnet.cli.index import check_network_options
+    from spnet.data.sources import find_files
     from spnet.gallery.detect import detect_files
     from spnet.gallery.gallery import Gallery
-    from spnet.gallery.sources import find_files
     from spnet.models.checkpoints import find_weights
 
     check_network_options(arguments)

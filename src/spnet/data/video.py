@@ -1,16 +1,20 @@
-"""Video files as frames with their times, and frames as video files; PyAV (FFmpeg) decodes and encodes.
+"""Videos as frames with their times, and frames as video files; PyAV (FFmpeg) decodes and encodes.
+
+A video is a file, or the address of one or of a live stream (`rtsp://camera/stream`).
 
 Times are seconds from a stream's first frame, by its time stamps, so a variable frame rate is no special case. Frames
 are turned as the file says, as players do.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, floor
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +35,10 @@ VIDEO_SUFFIXES = frozenset(
 ASSUMED_RATE = 25.0  # frames a second, of a stream that has neither time stamps nor a rate
 SLACK = 1e-6  # seconds: time stamps are rounded
 SEEK_MARGIN = 1.0  # seconds: some containers land a little late
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp"))  # protocols that wait for nobody
+PATIENCE = 10.0  # seconds without an answer from an address
+MOST_FPS = 1000
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,23 @@ class VideoInfo:
     created: float | None  # seconds since 1970, UTC
 
 
+def is_address(source: str | Path) -> bool:
+    """Whether a source is the address of a stream rather than a file: `PROTOCOL://...`."""
+    return isinstance(source, str) and ADDRESS.match(source) is not None
+
+
+def is_live(source: str | Path) -> bool:
+    """Whether an address is that of a live stream, whose frames do not wait until they are read."""
+    found = ADDRESS.match(source) if isinstance(source, str) else None
+    return found is not None and found[1].lower() in LIVE
+
+
+def check_fps(fps: float | None) -> None:
+    """Raise UserError for frames a second that cannot be read."""
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise UserError(f"--fps {fps:g}: must be above 0 and at most {MOST_FPS}")
+
+
 def read_info(path: Path) -> VideoInfo:
     """Read a video's header. Raises UserError for a file that is missing or no video."""
     with _open(path) as (container, stream):
@@ -60,21 +85,23 @@ def read_info(path: Path) -> VideoInfo:
         return VideoInfo(duration, _creation_time({**container.metadata, **stream.metadata}))
 
 
-def read_frames(path: Path, fps: float | None, begin: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+def read_frames(path: str | Path, fps: float | None, begin: float = 0.0, end: float | None = None) -> Iterator[Frame]:
     """Frames of a video from `begin` seconds on, and before `end`, about `fps` a second; all of them without `fps`.
 
     The first frame at or after each tick k / fps is taken. Which these are does not depend on `begin`, so reading may
-    go on where it stopped, and spans that follow one another have the frames of the whole. Damaged packets are skipped.
+    go on where it stopped, and spans that follow one another have the frames of the whole. Damaged packets are skipped;
+    a live stream ends when its connection does, or after ten seconds without a frame.
 
     Raises:
-        UserError: a file that is missing, no video, or without any frame that can be decoded.
+        UserError: a file that is missing, no video, or without any frame that can be decoded; an address that does not
+            answer within ten seconds.
     """
     with _open(path) as (container, stream):
         if begin > SEEK_MARGIN:
             _seek(container, stream, begin - SEEK_MARGIN)
         tick = ceil(begin * fps - SLACK * fps) if fps else 0
         anything = False
-        for time, frame in _decode(container, stream, path):
+        for time, frame in _decode(container, stream, _shown(path)):
             anything = True
             if end is not None and time >= end - SLACK:
                 return
@@ -83,7 +110,7 @@ def read_frames(path: Path, fps: float | None, begin: float = 0.0, end: float | 
             tick = floor((time + SLACK) * fps) + 1 if fps else 0
             yield Frame(time, _upright(frame))
         if not anything and begin == 0:
-            raise UserError(f"video {path} cannot be read: no frame of it can be decoded")
+            raise UserError(f"video {_shown(path)} cannot be read: no frame of it can be decoded")
 
 
 def next_tick(time: float, fps: float | None) -> float:
@@ -144,26 +171,37 @@ class VideoWriter:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+def _open(path: str | Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     av = import_extra("av")
     logging.getLogger("libav").setLevel(logging.CRITICAL)
+    # over TCP no packet of RTSP is lost; other protocols do not know the option
+    remote = {"timeout": PATIENCE, "options": {"rtsp_transport": "tcp"}} if is_address(path) else {}
+    begun = monotonic()
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), **remote)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f"video {path} cannot be read: {_reason(error)}") from None
+        late = is_address(path) and monotonic() - begun >= PATIENCE  # FFmpeg gives another reason for each protocol
+        reason = f"no answer in {PATIENCE:g} seconds" if late else _reason(error)
+        raise UserError(f"video {_shown(path)} cannot be read: {reason}") from None
     with container:
         if not container.streams.video:
-            raise UserError(f"video {path} cannot be read: there is no video stream in it")
+            raise UserError(f"video {_shown(path)} cannot be read: there is no video stream in it")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         yield container, stream
 
 
+def _shown(path: str | Path) -> str:
+    """What messages say: addresses without a password."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", str(path))
+
+
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).splitlines()[0]
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return _shown(reason.splitlines()[0])
 
 
-def _decode(container: "InputContainer", stream: "VideoStream", path: Path) -> Iterator[tuple[float, "VideoFrame"]]:
+def _decode(container: "InputContainer", stream: "VideoStream", name: str) -> Iterator[tuple[float, "VideoFrame"]]:
     """Frames that can be decoded, with their seconds from the stream's start."""
     av = import_extra("av")
     rate, count = float(stream.average_rate or ASSUMED_RATE), 0
@@ -173,7 +211,7 @@ def _decode(container: "InputContainer", stream: "VideoStream", path: Path) -> I
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            logging.getLogger(__name__).warning("video %s ends early: %s", path, _reason(error))
+            logging.getLogger(__name__).warning("video %s ends early: %s", name, _reason(error))
             return
         if packet is None:
             return

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from spnet.data.sources import kind_of
 from spnet.data.video import Frame, VideoWriter, read_frames
 from spnet.errors import UserError
 from spnet.files import atomic_directory
 from spnet.gallery.results import Hit
-from spnet.gallery.sources import kind_of
 from spnet.gallery.tracklets import Array
 
 AROUND = 1.0  # seconds before and after a hit

@@ -1,18 +1,16 @@
 """Finds the people of files frame by frame, in batches. Decoding runs ahead in another thread."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch.nn.functional import normalize
 
+from spnet.data.prefetch import batches, prefetch
 from spnet.data.video import read_frames
 from spnet.errors import UserError
-from spnet.gallery.prefetch import prefetch
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.tracker import People
@@ -20,7 +18,6 @@ from spnet.inference.images import read_pixels
 from spnet.inference.searcher import ImageDetections, Searcher
 
 AHEAD = 3  # batches that are decoded in advance
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ Detector = Callable[[Sequence[Chunk]], Generator[Iterator[Batch], None, None]]
 def detect_chunk(searcher: Searcher, chunk: Chunk) -> Iterator[Batch]:
     """Detect and embed everyone in a chunk's frames, by time; what cannot be read is listed by the last batch."""
     unreadable: list[str] = []
-    for batch in prefetch(_batches(_frames(chunk, unreadable), searcher.batch_size), AHEAD):
+    for batch in prefetch(batches(_frames(chunk, unreadable), searcher.batch_size), AHEAD):
         found = searcher.detect([pixels for _, _, pixels in batch])
         yield Batch([_people(*frame, people) for frame, people in zip(batch, found, strict=True)])
     if unreadable:
@@ -84,9 +81,3 @@ def _people(source: SourceRow, time: float, pixels: npt.NDArray[np.uint8], found
     people = People(boxes, found.scores.float().numpy(), embeddings, lambda row: encode(crop(pixels, boxes[row])))
     height, width, _ = pixels.shape
     return FramePeople(source, time, width, height, people)
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 import spnet
+from spnet.data.sources import find_files
+from spnet.data.video import check_fps
 from spnet.errors import UserError
 from spnet.gallery import corrections, filters
 from spnet.gallery.calibration import Calibration, read_calibration
@@ -21,7 +23,7 @@ from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
 from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.second_look import look_again
-from spnet.gallery.sources import find_files, make_source
+from spnet.gallery.sources import make_source
 from spnet.gallery.store import Store, one_of, quote
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
@@ -145,8 +147,7 @@ class Gallery:
             UserError: a name that stands for nothing, no cluster there; nothing is written then.
         """
         begin = parse_clock(start, "--start") if isinstance(start, str) else start
-        if fps is not None and not 0 < fps <= 1000:
-            raise UserError(f"--fps {fps:g}: must be above 0 and at most 1000")
+        check_fps(fps)
         files = find_files(sources)
         with self._detector(ray) as detector:
             dims = self.searcher.network.config.reid_dim

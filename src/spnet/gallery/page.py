@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from spnet.data.sources import kind_of
 from spnet.data.video import read_frame
 from spnet.errors import UserError
 from spnet.files import atomic_write
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit, SearchResult
-from spnet.gallery.sources import kind_of
 from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.times import show_clock, show_place
 from spnet.inference.images import read_pixels

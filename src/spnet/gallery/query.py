@@ -8,9 +8,9 @@ import numpy.typing as npt
 from torch import Tensor
 from typing_extensions import TypeIs
 
+from spnet.data.sources import kind_of
 from spnet.data.video import read_frame
 from spnet.errors import UserError
-from spnet.gallery.sources import kind_of
 from spnet.gallery.times import parse_place
 from spnet.gallery.tracklets import Array, normalized
 from spnet.inference.images import ImageLike, read_pixels

@@ -1,38 +1,18 @@
-"""Images, folders, patterns and videos that a person names, as the files to index."""
+"""A file to index as the row that its index keeps of it: camera, clock time, and the digest of its content."""
 
-import glob
 import hashlib
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image
 
-from spnet.data.video import VIDEO_SUFFIXES, read_info
+from spnet.data.sources import kind_of
+from spnet.data.video import read_info
 from spnet.errors import UserError
 from spnet.gallery.schema import SourceRow
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
 SAMPLE, SAMPLES = 2**18, 16  # bytes, places: what is hashed of a large video
 EXIF, TAKEN, CHANGED = 0x8769, 0x9003, 0x0132
-Kind = Literal["image", "video"]
-
-
-def find_files(given: Sequence[str | Path]) -> list[Path]:
-    """The images and videos that files, folders (at any depth) and patterns name, each once, in the order given.
-
-    Raises:
-        UserError: a name that stands for nothing, a folder without images and videos, a file that is neither.
-    """
-    files = [file for name in given for file in _expand(str(name))]
-    return list(dict.fromkeys(file.absolute() for file in files))
-
-
-def kind_of(file: Path) -> Kind | None:
-    """What a file is by its name, None if neither an image nor a video."""
-    suffix = file.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
 def make_source(file: Path, fps: float | None, camera: str | None, start: float | None, tracks: bool) -> SourceRow:
@@ -83,29 +63,6 @@ def content_digest(file: Path) -> str:
             return digest.hexdigest()[:16]
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
-
-
-def _expand(name: str) -> Iterator[Path]:
-    path = Path(name)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if kind_of(file) and _is_shown(file, path) and file.is_file())
-        if not files:
-            raise UserError(f"folder {name}: there are no images and no videos in it")
-        yield from files
-    elif path.exists():
-        if kind_of(path) is None:
-            known = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-            raise UserError(f"{name}: neither an image nor a video; known are {known}")
-        yield path
-    else:
-        files = [Path(found) for found in sorted(glob.glob(name, recursive=True)) if kind_of(Path(found))]
-        if not files:
-            raise UserError(f"{name}: no such file, folder or pattern of images and videos")
-        yield from files
-
-
-def _is_shown(file: Path, folder: Path) -> bool:
-    return not any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _time_taken(file: Path) -> float | None:

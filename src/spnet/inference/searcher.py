@@ -5,13 +5,18 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from spnet.config.schema import ModelConfig, PathwayName
 from spnet.data.dataloader import collate, padded_size
+from spnet.data.prefetch import batches, prefetch
+from spnet.data.video import check_fps, is_live
 from spnet.errors import UserError
+from spnet.inference.frames import Source, list_sources, read_sources
 from spnet.inference.images import ImageLike, make_image_sample, read_pixels
 from spnet.models.checkpoints import load_network, save_weights
 from spnet.models.fpn import FeatureMaps
@@ -19,6 +24,7 @@ from spnet.models.inference import RegionHead, detect_all, embed_regions, iter_q
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 
+AHEAD = 3  # batches that are decoded in advance
 Boxes = Tensor | Sequence[Sequence[float]]  # (n, 4) pixels xyxy
 
 
@@ -29,6 +35,15 @@ class ImageDetections:
     boxes: Tensor  #: (n, 4)
     scores: Tensor  #: (n,) in 0..1
     embeddings: Tensor  #: (n, E) re-id, not normalized
+
+
+@dataclass(frozen=True)
+class Prediction(ImageDetections):
+    """The people of one image or one frame of a video, best first, and where it comes from."""
+
+    file: str | None  # a file's absolute path, or an address; None of pixels that were given as such
+    time: float  # seconds from the video's first frame; 0 of an image
+    pixels: npt.NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,8 @@ class Searcher:
     Example:
         >>> searcher = Searcher.load("runs/prw")
         >>> people = searcher.detect(["street.jpg"])[0]
+        >>> for frame in searcher.predict("gate.mp4", fps=2):
+        ...     print(frame.time, frame.boxes, frame.scores)
         >>> ranking = searcher.find(gallery, queries=[("street.jpg", people.boxes[0])])[0]
     """
 
@@ -77,6 +94,38 @@ class Searcher:
             table = _to_file_pixels(detect_all(self.network, features), batch)
             found += [_rows(table, table.scene == scene) for scene in range(len(batch.images))]
         return found
+
+    def predict(
+        self, source: Source, fps: float | None = None, on_error: Callable[[UserError], None] | None = None
+    ) -> Iterator[Prediction]:
+        """Everyone in each image and frame of a source, one after the other as they are asked for (object-centric).
+
+        No video is held in memory: a few batches of frames are decoded ahead in another thread. Of a live stream
+        (`rtsp://...`) those frames are left out that come while the network is at work, so that a prediction is of now.
+
+        Args:
+            source: an image or a video by its path, a folder (at any depth), a pattern, the address of a video or of a
+                live stream, a PIL image, an array (H, W, 3), a tensor (3, H, W), or a list of these.
+            fps: frames a second that are read of a video; None: all.
+            on_error: called with what is wrong with a file that cannot be read; the next ones are read then.
+
+        Raises:
+            UserError: at once for a name that stands for nothing; while iterating, for a file that cannot be read if
+                there is no `on_error`.
+        """
+        check_fps(fps)
+        return self._predict(list_sources(source), fps, on_error)
+
+    def _predict(
+        self, sources: Iterable[ImageLike], fps: float | None, on_error: Callable[[UserError], None] | None
+    ) -> Iterator[Prediction]:
+        for live, group in groupby(sources, lambda source: isinstance(source, str) and is_live(source)):
+            size = 1 if live else self.batch_size
+            frames = prefetch(read_sources(list(group), fps, on_error), 1 if live else AHEAD * size, newest=live)
+            for batch in batches(frames, size):
+                found = self.detect([frame.pixels for frame in batch])
+                for frame, people in zip(batch, found, strict=True):
+                    yield Prediction(**vars(people), **vars(frame))
 
     @torch.no_grad()
     def embed(self, images: Sequence[ImageLike], boxes: Sequence[Boxes]) -> list[Tensor]:

@@ -1,0 +1,70 @@
+"""The frames of whatever a person names or holds: images, folders, patterns, videos, addresses of streams."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from spnet.data.sources import find_files, kind_of
+from spnet.data.video import is_address, read_frames
+from spnet.errors import UserError
+from spnet.inference.images import ImageLike, read_pixels
+
+Source = ImageLike | Sequence[ImageLike]
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """An image, or a frame of a video, and where it comes from."""
+
+    file: str | None  # a file's absolute path, or an address; None of pixels that were given as such
+    time: float  # seconds from the first frame; 0 of an image
+    pixels: npt.NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+def list_sources(source: Source) -> list[ImageLike]:
+    """What a source stands for, one by one: names as addresses or as the files that `find_files` finds.
+
+    Raises:
+        UserError: a name that stands for nothing, a folder without images and videos, a file that is neither.
+    """
+    if isinstance(source, (str, Path)):
+        return [source] if is_address(source) else [*find_files([source])]
+    if isinstance(source, (list, tuple)):
+        return [one for part in source for one in list_sources(part)]
+    return [cast(ImageLike, source)]  # what is no image is refused when it is read
+
+
+def read_sources(
+    sources: Iterable[ImageLike], fps: float | None, on_error: Callable[[UserError], None] | None = None
+) -> Iterator[SourceFrame]:
+    """The frames of listed sources, one after the other; of videos about `fps` a second, all of them without.
+
+    Args:
+        sources: made by `list_sources`.
+        fps: see `spnet.data.video.read_frames`.
+        on_error: called with what is wrong with a source that cannot be read; the next ones are read then.
+
+    Raises:
+        UserError: a source that cannot be read, if there is no `on_error`.
+    """
+    for source in sources:
+        try:
+            yield from _read(source, fps)
+        except UserError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+
+
+def _read(source: ImageLike, fps: float | None) -> Iterator[SourceFrame]:
+    if not isinstance(source, (str, Path)):
+        yield SourceFrame(None, 0.0, read_pixels(source))
+    elif is_address(source) or kind_of(Path(source)) == "video":
+        for frame in read_frames(source, fps):
+            yield SourceFrame(str(source), frame.time, frame.pixels)
+    else:
+        yield SourceFrame(str(source), 0.0, read_pixels(source))
