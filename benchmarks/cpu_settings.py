@@ -17,8 +17,8 @@ from emit import emit
 from spnet.config.presets import get_preset
 from spnet.synthetic import prepare_synthetic
 from spnet.training.cpu import flush_denormals, keep_freed_memory
-from spnet.training.fit import make_training_loader, precision_of
 from spnet.training.module import TrainingModule
+from spnet.training.trainer import make_training_loader, precision_of
 from spnet.training.transfer import build_network
 from spnet.types import SceneBatch
 

@@ -24,10 +24,10 @@ from spnet.config.schema import RunConfig
 from spnet.losses.reid import Places
 from spnet.models.spnet import SPNet
 from spnet.training.cpu import flush_denormals, keep_freed_memory
-from spnet.training.fit import precision_of
 from spnet.training.objective import SPNetLoss, compile_parts
 from spnet.training.optimizer import make_optimizer
 from spnet.training.teacher import Teacher
+from spnet.training.trainer import precision_of
 from spnet.types import SceneBatch, Targets
 from timing import median_seconds
 

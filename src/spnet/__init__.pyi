@@ -29,7 +29,9 @@ from .models.hub import list_models as list_models
 from .models.spnet import SPNet as SPNet
 from .publish import push_run as push_run
 from .training.fit import fit as fit
+from .training.module import TrainingModule as TrainingModule
 from .training.objective import SPNetLoss as SPNetLoss
+from .training.trainer import build_trainer as build_trainer
 
 __version__: str
 __all__: list[str]

@@ -24,8 +24,8 @@ from spnet.paper.datasets import USER_WEIGHTS, synthetic_sources
 from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.paper_table import Scale
 from spnet.paper.plan import Training, make_plan
-from spnet.training.fit import make_training_loader
 from spnet.training.module import TrainingModule
+from spnet.training.trainer import make_training_loader
 from spnet.training.transfer import build_network
 
 TRAININGS = 62  # different ones over all tables with one seed, 23 of them pre-trainings

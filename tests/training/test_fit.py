@@ -21,8 +21,8 @@ from spnet.models.spnet import SPNet
 from spnet.runs.folder import CONFIG_NAME, CURVES, LAST, PREVIOUS, read_run_config
 from spnet.runs.record import RECORD_NAME, read_record
 from spnet.training.curves import LossCurves
-from spnet.training.fit import precision_of
 from spnet.training.objective import SPNetLoss
+from spnet.training.trainer import precision_of
 from spnet.training.transfer import build_network
 from spnet.types import SceneBatch
 

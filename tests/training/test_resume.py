@@ -16,7 +16,7 @@ from spnet.cli.main import main
 from spnet.files import exclusive_lock
 from spnet.runs.folder import CURVES, LAST
 from spnet.runs.record import RunRecord, write_record
-from spnet.training import fit as fit_module
+from spnet.training import trainer as trainer_module
 from spnet.training.module import TrainingModule
 from spnet.types import SceneBatch
 
@@ -301,9 +301,9 @@ def test_a_run_that_ended_there_in_the_meantime_is_kept(
 ) -> None:
     """Another process trained into the folder while this one read its data."""
     run = tmp_path / "run"
-    make = fit_module.make_training_loader
+    make = trainer_module.make_training_loader
     monkeypatch.setattr(
-        fit_module, "make_training_loader", lambda config: (shutil.copytree(uninterrupted, run), make(config))[1]
+        trainer_module, "make_training_loader", lambda config: (shutil.copytree(uninterrupted, run), make(config))[1]
     )
     assert main(command(small_data, run)) == 2
     assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()

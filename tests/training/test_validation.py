@@ -204,7 +204,7 @@ def set_metrics(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     def measure(config: RunConfig) -> Any:
         return lambda module: {"mAP": values[module.global_step // EPOCH_STEPS - 1], "top1": 0.5}
 
-    monkeypatch.setattr("spnet.training.fit.make_measure", measure)
+    monkeypatch.setattr("spnet.training.trainer.make_measure", measure)
 
 
 @pytest.mark.parametrize(("patience", "last"), [(0, 6), (1, 3), (2, 6), (3, 6)])

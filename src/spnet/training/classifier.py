@@ -29,7 +29,7 @@ from spnet.files import atomic_write
 from spnet.models.backbone import Backbone
 from spnet.synthetic.objects import CLASSES, object_images
 from spnet.synthetic.scenario import TEST, TRAIN
-from spnet.training.fit import precision_of
+from spnet.training.trainer import precision_of
 
 NUM_IMAGES, HELD_OUT = 4000, 30 * len(CLASSES)
 BATCH_SIZE = 32

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from spnet import distributed
@@ -100,6 +101,7 @@ class EndOfEpoch(Callback):
         self.table.keep_until(trainer.global_step - 1)  # killed after the last validation, this one is its repetition
         self.table.append(trainer.global_step, metrics)
         self.progress.show(metrics)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in as_tags(metrics).items()})
         for logger in trainer.loggers:
             logger.log_metrics(as_tags(metrics), trainer.global_step)
 

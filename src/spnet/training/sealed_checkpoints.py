@@ -40,10 +40,13 @@ class SealedCheckpoints(CheckpointIO):
         Raises UserError where it cannot be written, TrainingDiverged where numbers of it are not finite; the
         checkpoints there were are left as they are.
         """
-        if name := first_non_finite(_named_tensors(checkpoint)):
+        learned = {
+            key: value for key, value in checkpoint.items() if key != "callbacks"
+        }  # theirs may start at infinity
+        if name := first_non_finite(_named_tensors(learned)):
             raise TrainingDiverged(f"training diverged: at step {checkpoint['global_step']} {name} is not finite")
         file = Path(path)
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file, previous=file.with_name(PREVIOUS.name)) as stream:
             _save(checkpoint, stream)
 
