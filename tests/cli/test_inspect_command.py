@@ -71,7 +71,7 @@ def test_mistakes_are_one_line(arguments: list[str], capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("source", ["mot", "synthetic", "cocopersons", "cuhk-sysu", "prw"])
+@pytest.mark.parametrize("source", ["mot", "coco", "yolo", "crops", "synthetic", "cocopersons", "cuhk-sysu", "prw"])
 def test_every_source_explains_itself(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["prepare", source, "--help"])

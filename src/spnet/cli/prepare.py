@@ -7,11 +7,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from spnet.data.converters.coco import IDENTITIES, prepare_coco
 from spnet.data.converters.cocopersons import prepare_cocopersons
+from spnet.data.converters.crops import prepare_crops
 from spnet.data.converters.cuhk_sysu import prepare_cuhk_sysu
 from spnet.data.converters.mot import prepare_mot
 from spnet.data.converters.prw import prepare_prw
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
+from spnet.data.converters.yolo import prepare_yolo
 from spnet.data.schema import ProtocolRecord, Split, write_dataset
 from spnet.files import check_output_is_free
 
@@ -32,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command for each source."""
     sources = parser.add_subparsers(dest="source_name", required=True, metavar="SOURCE")
     add_mot(sources.add_parser("mot", help="MOTChallenge sequences: each track is an identity"))
+    add_coco(sources.add_parser("coco", help=f"your own COCO file with {' or '.join(IDENTITIES)}"))
+    add_yolo(sources.add_parser("yolo", help="your own images with YOLO labels that end in an id"))
+    add_crops(sources.add_parser("crops", help="crops named as Market-1501's, with their scenes and boxes.csv"))
     add_synthetic(sources.add_parser("synthetic", help="rendered street scenes, no download"))
     for name, (convert, summary) in RELEASES.items():
         add_release(sources.add_parser(name, help=summary, description=f"{summary}. {COMMON}"), convert)
@@ -59,6 +65,56 @@ def add_mot(parser: argparse.ArgumentParser) -> None:
 def convert_mot(arguments: argparse.Namespace) -> ConvertedDataset:
     """Convert and write MOTChallenge sequences."""
     return write(prepare_mot(arguments.train, arguments.test, arguments.every), arguments.output)
+
+
+def add_coco(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet prepare coco`."""
+    parser.description = (
+        f"Convert a COCO file whose annotations say who it is ({' or '.join(IDENTITIES)}, in the annotation or its "
+        "attributes), as CVAT and FiftyOne export it. Without --test the last third of the images is the test part."
+    )
+    parser.add_argument("--train", type=Path, required=True, metavar="FILE", help="the COCO file to train on")
+    parser.add_argument("--test", type=Path, metavar="FILE", help="the COCO file to test on")
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="the folder of the images (default: looked for around the file)"
+    )
+    parser.add_argument("--category", default="person", metavar="NAME", help="of people (default %(default)s)")
+    add_output(parser)
+    parser.set_defaults(
+        prepare=lambda given: write(prepare_coco(given.train, given.test, given.images, given.category), given.output)
+    )
+
+
+def add_yolo(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet prepare yolo`."""
+    parser.description = (
+        "Convert folders of images with YOLO labels, lines `class cx cy w h [confidence] [id]` in text files beside "
+        "the images or below labels/ instead of images/. Each folder is a camera. Without --test the last third of the "
+        "images of each is the test part."
+    )
+    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="DIR", help="folders to train on")
+    parser.add_argument("--test", type=Path, nargs="+", default=[], metavar="DIR", help="folders to test on")
+    parser.add_argument("--class", type=int, default=0, dest="person_class", metavar="N", help="of people (default 0)")
+    parser.add_argument(
+        "--same-ids", action="store_true", help="an id is the same person in all folders (default: in its own alone)"
+    )
+    add_output(parser)
+    parser.set_defaults(
+        prepare=lambda given: write(
+            prepare_yolo(given.train, given.test, given.person_class, given.same_ids), given.output
+        )
+    )
+
+
+def add_crops(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet prepare crops`."""
+    parser.description = (
+        "Convert crops named as Market-1501's (0001_c1s1_000151_01.jpg) with the scenes they were cut from: "
+        "DIR/scenes/c1s1_000151.jpg and DIR/boxes.csv with a line `crop,x,y,width,height` for each."
+    )
+    parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder with boxes.csv")
+    add_output(parser)
+    parser.set_defaults(prepare=lambda given: write(prepare_crops(given.source), given.output))
 
 
 def add_synthetic(parser: argparse.ArgumentParser) -> None:

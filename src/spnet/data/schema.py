@@ -141,7 +141,7 @@ def parse_annotations(document: Any, path: Path) -> Annotations:
         sizes=np.stack([images.integers("width", 1), images.integers("height", 1)], axis=1),
         cameras=images.integers("cam_id", -1, default=-1),
         box_ids=persons.unique_integers("id"),
-        box_scene=_rows_of(persons, "image_id", scene_ids),
+        box_scene=persons.rows_of("image_id", scene_ids),
         boxes=persons.boxes("bbox"),
         person_ids=persons.integers("person_id", 0),
         is_known=persons.booleans("is_known"),
@@ -157,17 +157,6 @@ def _image_root(document: Any, path: Path) -> Path:
     if not isinstance(root, str) or not root:
         raise UserError(f"{path}: info.image_root is missing: it says where the images are")
     return path.parent.parent / root
-
-
-def _rows_of(records: Records, key: str, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Field `key` of every record as rows into the unique `ids`, int64 (N,)."""
-    wanted = records.integers(key, 0)
-    order = np.argsort(ids)
-    rows: npt.NDArray[np.int64] = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
-    unknown = ids[rows] != wanted
-    if unknown.any():
-        records.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
-    return rows
 
 
 def _check_persons(annotations: Annotations, records: Records) -> None:

@@ -76,6 +76,21 @@ class Records:
         self.refuse(repeated, f"another {self.kind} has the same {key}")
         return values
 
+    def rows_of(self, key: str, image_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Field `key` as rows int64 (N,) into the unique ids (S,) of the images, each of which must be there."""
+        wanted = self.integers(key, 0)
+        if not len(image_ids):
+            self.refuse(wanted >= 0, f"{key} is the id of no image")
+            return wanted
+        order = np.argsort(image_ids)
+        rows: npt.NDArray[np.int64] = order[
+            np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
+        ]
+        unknown = image_ids[rows] != wanted
+        if unknown.any():
+            self.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
+        return rows
+
     def numbers(self, key: str, default: float | None = None) -> npt.NDArray[np.float64]:
         """Field `key` as finite float64 (N,)."""
         values = self.values(key, default)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from releases import copy_release, edit_lines, edit_mat, truncate
+from releases import arguments_of, copy_release, edit_json, edit_lines, edit_mat, truncate
 
 from spnet.cli.main import main
 
@@ -33,6 +33,10 @@ def text(file: str, edit: Callable[[list[str]], Any]) -> Damage:
     return lambda root: edit_lines(root / file, edit)
 
 
+def json_file(file: str, edit: Callable[[Any], Any]) -> Damage:
+    return lambda root: edit_json(root / file, edit)
+
+
 def rename(old: str, new: str) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.update({new: content.pop(old)})
 
@@ -49,8 +53,7 @@ def check_refusal(source: str, damage: Damage, message: str, folder: Path, capsy
 
 
 def refused(source: str, root: Path, output: Path, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    option = "--train" if source == "mot" else "--source"
-    assert main(["prepare", source, option, str(root), "--output", str(output)]) == 2
+    assert main([*arguments_of(source, root), "--output", str(output)]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert printed.out == ""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from releases import SOURCES, make_sequence
+from releases import SOURCES, arguments_of, copy_release
 
 from spnet.cli.main import main
 
@@ -31,24 +31,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def prepare(source: str, root: Path, output: Path, hash_seed: str) -> dict[str, bytes]:
-    option = "--train" if source == "mot" else "--source"
-    command = [sys.executable, "-m", "spnet.cli.main", "prepare", source, option, str(root), "--output", str(output)]
+    command = [sys.executable, "-m", "spnet.cli.main", *arguments_of(source, root), "--output", str(output)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": hash_seed})
     return contents(output)
 
 
-@pytest.mark.parametrize("source", ["mot", "cuhk-sysu", "prw", "cocopersons"])
+@pytest.mark.parametrize("source", ["mot", "coco", "yolo", "crops", "cuhk-sysu", "prw", "cocopersons"])
 def test_hash_seed_and_directory_order_do_not_matter(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = make_sequence(tmp_path / "street") if source == "mot" else SOURCES[source]
+    root = SOURCES.get(source) or copy_release(source, tmp_path / "release")
     first = prepare(source, root, tmp_path / "first", "1")
     assert len(first) >= 3
     assert prepare(source, root, tmp_path / "second", "2") == first
     listing = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda folder: iter(sorted(listing(folder), reverse=True)))
-    option = "--train" if source == "mot" else "--source"
-    assert main(["prepare", source, option, str(root), "--output", str(tmp_path / "third")]) == 0
+    assert main([*arguments_of(source, root), "--output", str(tmp_path / "third")]) == 0
     assert contents(tmp_path / "third") == first
 
 

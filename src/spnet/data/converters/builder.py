@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from spnet.data.schema import MAX_BOXES_PER_PERSON, Split, image_record, person_record
@@ -61,6 +62,7 @@ class DatasetBuilder:
 def check_inside(box: Sequence[float], size: tuple[int, int], context: str) -> None:
     """Raise UserError if [x, y, width, height] has no area or lies outside an image of `size` (width, height)."""
     x, y, width, height = box
-    if width <= 0 or height <= 0 or x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+    inside = x < size[0] and y < size[1] and x + width > 0 and y + height > 0
+    if not (inside and width > 0 and height > 0 and all(map(isfinite, box))):
         shown = ", ".join(f"{value:g}" for value in box)
         raise UserError(f"{context}: box [{shown}] (x, y, width, height) is not in its {size[0]}x{size[1]} image")

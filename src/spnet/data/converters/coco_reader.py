@@ -32,9 +32,7 @@ def add_persons(builder: DatasetBuilder, path: Path, image_folder: Path, dropped
     row_of = {image: row for row, image in enumerate(images.unique_integers("id").tolist())}
     names = images.texts("file_name")
     persons = _persons(Records.of(document, "annotations", "annotation", path), dropped)
-    for row, image in enumerate(persons.integers("image_id", 0).tolist()):
-        if image not in row_of:
-            persons.fail(row, f"image_id {image} is the id of no image")
+    persons.rows_of("image_id", images.unique_integers("id"))
     if not persons.rows:
         raise UserError(f"{path}: it holds no person (category {_PERSON_CATEGORY}, not a crowd)")
     with_persons = {record["image_id"] for record in persons.rows}
