@@ -34,8 +34,8 @@ def test_search_images(small_run: Path, small_data: Path) -> None:
 
 
 def test_train_in_python(small_data: Path, tmp_path: Path) -> None:
-    printed = run("train_in_python.py", str(small_data), str(tmp_path / "run"), *options())
+    printed = run("train_in_python.py", str(small_data), str(tmp_path / "run"), *options(optimizer__epochs=4))
     assert "mAP" in printed
-    assert "epoch 1: loss " in printed
+    assert "epoch 4: loss " in printed
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     assert (tmp_path / "run" / "logs" / "csv" / "version_0" / "metrics.csv").is_file()

@@ -149,6 +149,10 @@ BAD_COCO: dict[str, tuple[Damage, str]] = {
     "image unknown": (box(image_id=99), r"annotation 4 .*image_id 99 is the id of no image"),
     "box of words": (box(bbox=["a", 1, 2, 3]), r"annotation 4 .*not four finite numbers"),
     "box outside": (box(bbox=[70, 1, 5, 5]), r"labels\.json: annotation 4: box \[70, 1, 5, 5\].*64x48 image"),
+    "no id": (
+        json_file("labels.json", lambda document: document["annotations"][4].pop("id")),
+        "annotation 4: has no 'id'",
+    ),
     "image twice": (json_file("labels.json", lambda document: document["images"][1].update(id=0)), "has the same id"),
     "image missing": (remove("data/5.jpg"), r"5\.jpg: no such image"),
     "image broken": (fill("data/5.jpg", b"no image"), r"5\.jpg: not an image"),

@@ -62,7 +62,7 @@ def _read(path: Path, images: Path | None, category: str, dropped: Counter[str])
     boxes: list[list[LabeledBox]] = [[] for _ in files]
     for row, (record, scene) in enumerate(zip(people.rows, people.rows_of("image_id", identifiers), strict=True)):
         who = _identity(people, row, scenes.rows[scene].get("video_id"))
-        context = f"{path}: annotation {record.get('id', row)}"
+        context = f"{path}: annotation {record['id']}"
         boxes[scene].append(LabeledBox(record["bbox"], who, context))
     cameras = [_camera(record) for record in scenes.rows]
     return [LabeledScene(*scene) for scene in zip(files, sizes, cameras, boxes, strict=True)]
@@ -71,6 +71,7 @@ def _read(path: Path, images: Path | None, category: str, dropped: Counter[str])
 def _people(document: Any, path: Path, category: str, dropped: Counter[str]) -> Records:
     """The annotations of one category that are single persons with an area."""
     annotations = Records.of(document, "annotations", "annotation", path)
+    annotations.unique_integers("id")
     categories = Records.of(document, "categories", "category", path)
     names = dict(zip(categories.integers("id", 0).tolist(), categories.texts("name"), strict=True))
     wanted = {number for number, name in names.items() if name.lower() == category.lower()}
