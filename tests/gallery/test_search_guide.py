@@ -22,11 +22,12 @@ def test_marked_commands_run(weights: Path, tmp_path: Path) -> None:
 
 
 def test_marked_python_runs(weights: Path, tmp_path: Path) -> None:
-    block = next(block for block in marked_blocks(GUIDE) if block.language == "python")
+    blocks = [block for block in marked_blocks(GUIDE) if block.language == "python"]
     for folder in ("videos", "stills"):
         (tmp_path / folder).mkdir()
     write_walk(tmp_path / "videos" / "gate.mp4")
     for file in ("stills/0.jpg", "query.jpg"):
         Image.fromarray(render(1.0)).save(tmp_path / file)
-    code = block.code.replace("runs/mine", str(weights)).replace("[120, 80, 180, 260]", "[12, 12, 28, 56]")
-    replace(block, code=code).run(tmp_path)
+    code = "".join(block.code for block in blocks).replace("runs/mine", str(weights))
+    code = code.replace("[120, 80, 180, 260]", "[12, 12, 28, 56]")
+    replace(blocks[0], code=code).run(tmp_path)
