@@ -102,14 +102,18 @@ class Handler(BaseHTTPRequestHandler):
         if file not in self.hub.models[repo][commit]:
             return self.answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
         content = self.hub.models[repo][commit][file]
-        headers = {"X_Repo_Commit": commit, "ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept_Ranges": "bytes"}
+        headers: dict[str, Any] = {
+            "X_Repo_Commit": commit,
+            "ETag": f'"{hashlib.sha1(content).hexdigest()}"',
+            "Accept_Ranges": "bytes",
+        }
         if is_large(file):
             headers |= {"X_Linked_Etag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Linked_Size": str(len(content))}
         if self.command == "HEAD":
             return self.answer(200, Content_Length=str(len(content)), **headers)
         return self.send_file(content, is_large(file), headers)
 
-    def send_file(self, content: bytes, large: bool, headers: dict[str, str]) -> None:
+    def send_file(self, content: bytes, large: bool, headers: dict[str, Any]) -> None:
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         status = 206 if start else 200
         if large and self.hub.damaged:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -64,7 +65,7 @@ def test_the_card_is_written_from_the_run(run: Path, tmp_path: Path) -> None:
     ):
         assert f"\n{line}" in text, text
     assert str(run.parent) not in text
-    about = ModelCard(text).data
+    about: Any = ModelCard(text).data
     assert (about.license, about.library_name) == ("cc-by-nc-4.0", "spnet")
     first = about.eval_results[0]
     assert (first.dataset_name, first.metric_type, first.metric_value) == ("prw-test-object", "mAP", 63.7)

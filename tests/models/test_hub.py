@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 
 from hub_server import Files, Hub, serve_hub, use_hub
 from miniature import make_network
@@ -105,16 +106,13 @@ def test_revisions(hub: Hub, files: Files, other_files: Files) -> None:
 
 def test_files_of_one_commit(hub: Hub, files: Files, other_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """A branch that moves between two files mixes nothing."""
-    from spnet.models import hub as module
 
-    fetch = module.hf_hub_download
-
-    def fetch_then_move(*arguments: str, **options: str) -> str:
-        fetched = fetch(*arguments, **options)
+    def fetch_then_move(*arguments: Any, **options: Any) -> Any:
+        fetched = hf_hub_download(*arguments, **options)
         hub.commit(NAME, other_files)
         return fetched
 
-    monkeypatch.setattr(module, "hf_hub_download", fetch_then_move)
+    monkeypatch.setattr("spnet.models.hub.hf_hub_download", fetch_then_move)
     assert find_weights(f"hf:{NAME}").read_bytes() == files["model.safetensors"]
 
 

@@ -12,8 +12,9 @@ from spnet.config.io import Content, to_plain
 from spnet.config.presets import PRESETS, as_released, get_preset
 from spnet.config.schema import PathwayName, RunConfig
 
-PATHS = ("data.root", "weights.init_from", "model.backbone.weights")  # shown by their last part: where it lies says
-SHORT = {"data.root": "data", "weights.init_from": "weights"}  # nothing on another machine
+# shown by their last part: where they lie says nothing on another machine
+PATHS = ("data.root", "weights.init_from", "model.backbone.weights")
+SHORT = {"data.root": "data", "weights.init_from": "weights"}
 
 
 def training_command(config: RunConfig) -> str:
@@ -28,14 +29,15 @@ def training_command(config: RunConfig) -> str:
         changed = [pair for pair, before in zip(wanted, given, strict=True) if pair != before]
         options = [word for key, value in changed for word in (f"--{SHORT.get(key, key)}", _as_option(key, value))]
         commands.append([*words, *options])
-    return shlex.join(min(commands, key=len))
+    shortest: list[str] = min(commands, key=len)
+    return shlex.join(shortest)
 
 
 def _flat(content: Content, schema: type = RunConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values, group after group; a free table is one value."""
     kinds = get_type_hints(schema)
     for name, value in content.items():
-        if is_dataclass(kind := kinds[name]):
+        if isinstance(kind := kinds[name], type) and is_dataclass(kind):
             yield from _flat(value, kind, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
