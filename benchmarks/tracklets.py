@@ -3,8 +3,8 @@
     python benchmarks/tracklets.py --weights RUN --sequence PETS09-S2L1 --sequence MOT16-11
 
 Makes a video of each MOTChallenge folder (a camera each), indexes them, and searches for every person of the ground
-truth once, with the first box. Ranked are boxes: detections by their own similarity, or tracklets, of which each gives
-its detections in the order of time. A box is right where it overlaps the person's by an IoU of 0.5, once a frame; the
+truth once, with the first box. Ranked are boxes: detections by their own similarity, or tracklets by theirs, of which
+each gives its detections, most similar to the query first. A box is right where it overlaps the person's by an IoU of 0.5, once a frame; the
 frame of the query does not count. recall@10 is the share of the person's frames that the ten best hits cover. Feedback
 is that of a person who looks at the ten best tracklets and marks each as right (most of its boxes are the person's) or
 wrong, three times. Tracks are judged by motmetrics.
@@ -141,7 +141,8 @@ def judge(table: Table, people: Sequence[Person], queries: Sequence[Array]) -> d
     for person, query in zip(people, queries, strict=True):
         right = right_boxes(table, person)
         counted = table.frame != person.query_frame
-        order = np.argsort(-(table.embeddings @ query), kind="stable")
+        own = table.embeddings @ query
+        order = np.argsort(-own, kind="stable")
         order = order[counted[order]]
         measured["detections"].append(measure(order, np.arange(len(order)), right, table.frame, len(person.boxes)))
         share = np.bincount(table.tracklet, right, len(table.directions)) / np.bincount(table.tracklet)
@@ -153,7 +154,7 @@ def judge(table: Table, people: Sequence[Person], queries: Sequence[Array]) -> d
             rank = np.empty(len(ranked), np.int64)
             rank[ranked] = np.arange(len(ranked))
             rows = np.flatnonzero(counted)
-            order = rows[np.lexsort((table.frame[rows], rank[table.tracklet[rows]]))]
+            order = rows[np.lexsort((-own[rows], rank[table.tracklet[rows]]))]
             hit = rank[table.tracklet[order]]
             measured[name].append(measure(order, hit, right, table.frame, len(person.boxes)))
             for tracklet in ranked[:TOP].tolist():

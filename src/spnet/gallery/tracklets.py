@@ -25,8 +25,9 @@ class LinkingConfig:
     max_length: float = 120.0  # seconds after which a track is cut: a hit should show where to look
     min_overlap: float = 0.1  # buffered IoU
     buffer: float = 0.3  # share of its width and height a box is enlarged by on each side
-    min_similarity: float = 0.4  # cosine
-    similarity_weight: float = 0.5  # the rest is the overlap's
+    # chosen by benchmarks/tracklets.py on real video: a track cut in two costs a search less than one of two people
+    min_similarity: float = 0.7  # cosine
+    similarity_weight: float = 0.7  # the rest is the overlap's
     memory: float = 0.8  # share the running mean keeps at each detection
     smoothing: float = 0.5  # share of the measured velocity
 
