@@ -12,10 +12,12 @@ demo: $(INSTALLED)  ## pre-train, fine-tune, search and report on drawn streets 
 test: $(INSTALLED)  ## all tests (options: make test TEST="-k oim")
 	$(BIN)/python -m pytest $(TEST)
 
-check: $(INSTALLED)  ## style and types
+check: $(INSTALLED)  ## style, types, unused code and dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/vulture
+	$(BIN)/deptry src
 
 docs: $(INSTALLED)  ## the site of docs/: docs/_build/index.html
 	$(BIN)/python -m sphinx -b html --fail-on-warning --keep-going --nitpicky docs docs/_build

@@ -5,13 +5,28 @@ from types import ModuleType
 
 from spnet.errors import UserError
 
-EXTRAS = {"av": "video", "fastapi": "app", "lancedb": "search", "pyarrow": "search", "ray": "ray", "uvicorn": "app"}
+EXTRAS = {
+    "av": "video",
+    "fastapi": "app",
+    "lancedb": "search",
+    "pyarrow": "search",
+    "ray": "ray",
+    "scipy": "data",  # and search has it
+    "submitit": "slurm",
+    "tensorboard": "tensorboard",
+    "uvicorn": "app",
+}
 
 
-def import_extra(package: str) -> ModuleType:
-    """Import a package of an extra. Raises UserError with the command that installs it where it is missing."""
+def import_extra(module: str) -> ModuleType:
+    """Import a module of an extra. Raises UserError with the command that installs it where it is missing."""
     try:
-        return importlib.import_module(package)
+        return importlib.import_module(module)
     except ImportError:
-        wanted = f"'spnet[{EXTRAS[package]}]'" if package in EXTRAS else package
-        raise UserError(f"{package} is not installed: pip install {wanted}") from None
+        package = module.partition(".")[0]
+        raise UserError(f"{package} is not installed: {install_command(package)}") from None
+
+
+def install_command(package: str) -> str:
+    """Name the command that installs a package: by its extra where it has one."""
+    return f"pip install 'spnet[{EXTRAS[package]}]'" if package in EXTRAS else f"pip install {package}"

@@ -76,7 +76,7 @@ def assert_refused(folder: Path, message: str, **options: str) -> None:
 
 def test_without_submitit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
-    assert_refused(tmp_path, "--slurm needs submitit: pip install 'spnet[slurm]'")
+    assert_refused(tmp_path, "submitit is not installed: pip install 'spnet[slurm]'")
 
 
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,14 +39,21 @@ def test_lightnings_csv_has_the_losses_too(small_data: Path, tmp_path: Path) -> 
     assert float(row["loss/total"]) == pytest.approx(float(own[0]["loss/total"]), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("tensorboard", "'spnet[tensorboard]'"), ("wandb", "wandb"), ("mlflow", "mlflow")]
+)
 def test_a_package_that_is_missing_is_named(
-    name: str, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    wanted: str,
+    small_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(loggers, "find_spec", lambda package: None)
     assert train(small_data, tmp_path / "run", name) == 2
     assert (
-        capsys.readouterr().err == f"spnet train: error: logger {name} needs the package {name}: pip install {name}\n"
+        capsys.readouterr().err == f"spnet train: error: logger {name} needs the package {name}: pip install {wanted}\n"
     )
     assert not (tmp_path / "run").exists()
 

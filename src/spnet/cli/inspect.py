@@ -1,20 +1,9 @@
 """`spnet inspect DIR`: what a prepared data set holds, what it looks like, and what is wrong with it."""
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-
-from spnet.data import inspection
-from spnet.data.contact_sheet import save_contact_sheet
-from spnet.data.schema import Annotations
 from spnet.errors import UserError
-from spnet.evaluation.protocols import read_protocols
 
 SUMMARY = "show counts, a contact sheet and the problems of a prepared data set"
 
@@ -41,76 +30,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Print counts and problems, render the sheet. Raises UserError where there are problems, after listing all."""
     if arguments.num_workers is not None and arguments.num_workers < 1:
         raise UserError(f"--num-workers {arguments.num_workers}: must be at least 1")
-    console = Console(highlight=False, soft_wrap=True)
-    splits, problems = inspection.read_splits(arguments.folder)
-    counts = {name: inspection.count(annotations) for name, annotations in splits.items()}
-    console.print(_counts_table(counts))
-    console.print(_sizes_table(counts))
-    problems += inspection.find_id_conflicts(splits)
-    problems += _check_protocols(arguments.folder, splits, console)
-    problems += _check_images(arguments, splits, console)
-    for problem in problems:
-        console.print(f"problem: {problem}", markup=False)
-    if problems:
-        raise UserError(f"{arguments.folder}: {len(problems)} problems, listed above")
-    console.print("no problems found" + ("" if arguments.decode else " (images not read: see --decode)"))
+    from spnet.cli.inspect_summary import print_inspection
 
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right", no_wrap=True)
-    return table
-
-
-def _counts_table(counts: Mapping[str, inspection.Counts]) -> Table:
-    table = _table("split", "scenes", "empty", "cameras", "boxes", "known", "identities", "seen once")
-    for name, row in counts.items():
-        numbers = (row.scenes, row.empty_scenes, row.cameras, row.boxes, row.known_boxes, row.identities, row.singles)
-        table.add_row(name, *(f"{number:,}" for number in numbers))
-    return table
-
-
-def _sizes_table(counts: Mapping[str, inspection.Counts]) -> Table:
-    table = _table("boxes, pixels", "width 5 %", "50 %", "95 %", "height 5 %", "50 %", "95 %", "over the edge")
-    for name, row in counts.items():
-        table.add_row(name, *(f"{size:.0f}" for size in (*row.widths, *row.heights)), f"{row.over_the_edge:,}")
-    return table
-
-
-def _check_protocols(folder: Path, splits: Mapping[str, Annotations], console: Console) -> list[str]:
-    problems = []
-    for path in sorted((folder / "retrieval").glob("*.json")):
-        try:
-            protocols = read_protocols(path)
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        for name, protocol in protocols.items():
-            lists = protocol.galleries or ((protocol.images,) if protocol.images is not None else ())
-            scenes = np.unique(np.concatenate([np.empty(0, np.int64), *lists]))
-            console.print(f"protocol {name}: {len(protocol.queries):,} queries, {len(scenes):,} scenes")
-            problems += inspection.find_invalid_queries(name, protocol.queries, scenes, splits)
-    return problems
-
-
-def _check_images(arguments: argparse.Namespace, splits: Mapping[str, Annotations], console: Console) -> Sequence[str]:
-    missing = inspection.find_missing(splits)
-    if missing or not splits:
-        return missing
-    problems = _read_all(splits, arguments.num_workers or os.cpu_count() or 1) if arguments.decode else []
-    sheet = arguments.contact_sheet or arguments.folder / "contact_sheet.jpg"
-    try:
-        save_contact_sheet(splits, sheet)
-        console.print(f"wrote {sheet}", markup=False)
-    except UserError as error:
-        problems += [str(error)] if str(error) not in problems else []
-    return problems
-
-
-def _read_all(splits: Mapping[str, Annotations], num_workers: int) -> list[str]:
-    images = inspection.list_images(splits)
-    console = Console(stderr=True)
-    results = inspection.read_images(images, num_workers)
-    reading = track(results, "reading", len(images), console=console, disable=not console.is_terminal)
-    return [problem for problem in reading if problem]
+    print_inspection(arguments)

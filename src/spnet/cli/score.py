@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from spnet.errors import UserError
-from spnet.evaluation.matching import Mode
 
 if TYPE_CHECKING:
     from spnet.evaluation.arrays import EvaluationArrays
@@ -18,6 +17,8 @@ SUMMARY = "score saved detections of any model: recall, AP, mAP, top-k"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    from spnet.evaluation.matching import Mode
+
     parser.add_argument(
         "arrays",
         type=Path,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spnet.errors import UserError
+from spnet.extras import import_extra
 from spnet.paper.process_pool import Job
 
 
@@ -19,10 +20,7 @@ def submit(jobs: Sequence[Job], folder: Path, options: Mapping[str, str], cluste
     Raises:
         UserError: submitit is not installed, there is no cluster, or it refuses an option.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise UserError("--slurm needs submitit: pip install 'spnet[slurm]'") from None
+    submitit = import_extra("submitit")
     parameters = {name: int(value) if value.isdecimal() else value for name, value in options.items()}
     numbers: dict[str, str] = {}
     for job in jobs:

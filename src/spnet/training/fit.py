@@ -7,7 +7,7 @@ RUN/best.safetensors        the network where its validation was best
 RUN/teacher.safetensors     the network with the teacher's weights, if wanted
 RUN/checkpoints/last.ckpt   everything that has state, to resume from; previous.ckpt is the one before
 RUN/checkpoints/epoch_*     the network after some epochs, if wanted
-RUN/logs/                   metrics.csv, validation.csv and what the logger writes (TensorBoard events)
+RUN/logs/                   metrics.csv, validation.csv and what the logger writes
 """
 
 import shutil

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 
 from spnet.config.schema import LoggerName
 from spnet.errors import UserError
+from spnet.extras import install_command
 
 PROJECT = "spnet"  # of Weights & Biases; the experiment of MLflow
 LOGS = "logs"
@@ -22,8 +23,8 @@ MAKERS: Mapping[LoggerName, Callable[[Path], Logger]] = {
 
 def check_logger(name: LoggerName) -> None:
     """Raise UserError with the command to install the package that a logger needs."""
-    if name in ("wandb", "mlflow") and find_spec(name) is None:
-        raise UserError(f"logger {name} needs the package {name}: pip install {name}")
+    if name in ("tensorboard", "wandb", "mlflow") and find_spec(name) is None:
+        raise UserError(f"logger {name} needs the package {name}: {install_command(name)}")
 
 
 def make_logger(name: LoggerName, run: Path) -> Logger | None:

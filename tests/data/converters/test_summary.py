@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spnet.cli.prepare import print_summary
+from spnet.cli.prepare_summary import print_summary
 from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
 from spnet.data.schema import Split, image_record, person_record
 
