@@ -16,9 +16,10 @@ from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.paper import demo as demo_module
 from spnet.paper import demo_video, reproduce
-from spnet.paper.demo import RECORDS, Inputs
+from spnet.paper.demo import RECORDS, Demo, Inputs
 from spnet.paper.process_pool import Job
 from spnet.runs.index import RunIndex
+from spnet.synthetic import check_counts
 
 INPUTS = ("data", "classifier", "walk", "index")
 COUNTS = ["--scenes", "12", "--identities", "4", "--test-scenes", "6", "--test-identities", "4"]
@@ -264,3 +265,27 @@ def test_damaged_records_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / RECORDS).write_text(content, encoding="latin-1")
     with pytest.raises(UserError, match="damaged"):
         Inputs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], Demo(Path("runs/demo"), 900, 150, 150, 50, 0, 1.0)),
+        (["--quick"], Demo(Path("runs/demo-quick"), 180, 30, 40, 12, 0, 0.4)),
+        (["--quick", "--seed", "3", "--scenes", "90"], Demo(Path("runs/demo-quick"), 90, 30, 40, 12, 3, 0.4)),
+    ],
+)
+def test_quick_is_smaller_in_a_folder_of_its_own(
+    options: list[str], expected: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given stays as it is given."""
+    done: list[Demo] = []
+
+    def run_demo(demo: Demo) -> None:
+        check_counts(**demo.counts)
+        done.append(demo)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_module, "run_demo", run_demo)
+    assert main(["demo", *options]) == 130
+    assert done == [expected]

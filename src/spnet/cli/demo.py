@@ -1,9 +1,8 @@
 """`spnet demo`: data, pre-training, fine-tuning, evaluation and a report, in one go."""
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,31 +14,48 @@ DESCRIPTION = (
     "paper's start from ImageNet's), pre-trains spnet-tiny query-centric, fine-tunes it object-centric, fine-tunes "
     "once more without pre-training to compare, searches both for people never seen, then indexes two rendered videos "
     "and searches them too. Writes OUTPUT/metrics.json, report.html, search.html, and weights.safetensors to search "
-    "with. Interrupted, the same command goes on; what is finished is not done again."
+    "with. --quick does the same with less data and fewer epochs. Interrupted, the same command goes on; what is "
+    "finished is not done again."
 )
 
-COUNTS = (
-    ("--scenes", 900, "training scenes, and images to pre-train on"),
-    ("--identities", 150, "people known in training"),
-    ("--test-scenes", 150, "scenes that are searched"),
-    ("--test-identities", 50, "people searched for, others than in training"),
-    ("--seed", 0, "of data and training"),
-)
+
+class Option(NamedTuple):
+    """An option with its default and that of `--quick`."""
+
+    kind: type
+    metavar: str
+    usual: object
+    quick: object
+    what: str
+
+
+OPTIONS = {  # by the field of `Demo`
+    "output": Option(Path, "DIR", Path("runs/demo"), Path("runs/demo-quick"), "the folder of everything"),
+    "scenes": Option(int, "N", 900, 180, "training scenes, and images to pre-train on"),
+    "identities": Option(int, "N", 150, 30, "people known in training"),
+    "test_scenes": Option(int, "N", 150, 40, "scenes that are searched"),
+    "test_identities": Option(int, "N", 50, 12, "people searched for, others than in training"),
+    "seed": Option(int, "N", 0, 0, "of data and training"),
+    "epochs_scale": Option(float, "F", 1.0, 0.4, "share of the usual training, for trials"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet demo`."""
     parser.description = DESCRIPTION
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR", help="(default %(default)s)")
-    for name, count, what in COUNTS:
-        parser.add_argument(name, type=int, default=count, metavar="N", help=f"{what} (default %(default)s)")
-    parser.add_argument(
-        "--epochs-scale",
-        type=float,
-        default=1.0,
-        metavar="F",
-        help="share of the usual training, for trials (default %(default)s)",
-    )
+    parser.add_argument("--quick", action="store_true", help="all of it once, in two minutes of two CPU cores")
+    for name, option in OPTIONS.items():
+        default = f"default {option.usual}" + (f"; --quick: {option.quick}" if option.quick != option.usual else "")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=option.kind, metavar=option.metavar, help=f"{option.what} ({default})"
+        )
+
+
+def resolve(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was given, and the defaults of the rest."""
+    given = {name: getattr(arguments, name) for name in OPTIONS}
+    defaults = {name: option.quick if arguments.quick else option.usual for name, option in OPTIONS.items()}
+    return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -48,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from spnet.paper.demo import Demo, run_demo
 
-    demo = Demo(**{field.name: getattr(arguments, field.name) for field in fields(Demo)})
+    demo = Demo(**resolve(arguments))
     try:
         metrics = run_demo(demo)
     except KeyboardInterrupt:
