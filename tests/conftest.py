@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from footage import INFERENCE, write_walk
-from marked_blocks import README, marked_blocks
+from marked_blocks import run_readme
 from miniature import make_network
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
 from reproducing import command, shrink_small_scale
@@ -65,17 +65,9 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the marked blocks of README.md have been run, for pages that go on from there.
-
-    What begins with the demo's network runs last, with the network of a minute in its place.
-    """
+    """A folder in which the marked blocks of README.md have been run, for pages that go on from there."""
     folder = tmp_path_factory.mktemp("readme")
-    demo = folder / "runs/demo/weights.safetensors"
-    for block in sorted(marked_blocks(README), key=lambda block: "runs/demo/" in block.code):
-        if "runs/demo/" in block.code:
-            demo.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / "runs/street/weights.safetensors", demo)
-        block.run(folder)
+    run_readme(folder)
     return folder
 
 

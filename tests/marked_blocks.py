@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -26,11 +27,11 @@ class Block:
     language: str
     code: str
 
-    def run(self, folder: Path) -> str:
-        """Run it in `folder`; it must end with status 0. Returns what it printed."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
-        start = [sys.executable, "-c"] if self.language == "python" else ["bash", "-euo", "pipefail", "-c"]
+    def run(self, folder: Path, python: str = sys.executable, variables: Mapping[str, str] = os.environ) -> str:
+        """Run it in `folder` with this Python; it must end with status 0. Returns what it printed."""
+        path = os.pathsep.join([str(Path(python).parent), variables["PATH"]])
+        environment = {**variables, "PATH": path, "OMP_NUM_THREADS": "1"}
+        start = [python, "-c"] if self.language == "python" else ["bash", "-euo", "pipefail", "-c"]
         done = subprocess.run(
             [*start, self.code], cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
         )
@@ -49,3 +50,16 @@ def marked_blocks(page: Path) -> list[Block]:
     blocks = [block for block in blocks_of(page) if block.marker == TEST]
     assert len(blocks) == page.read_text().count("<!-- test -->"), f"{page}: a marker without a block"
     return blocks
+
+
+def run_readme(folder: Path, python: str = sys.executable, variables: Mapping[str, str] = os.environ) -> None:
+    """Run the marked blocks of README.md in `folder`.
+
+    What begins with the demo's network runs last, with the network of a minute in its place.
+    """
+    demo = folder / "runs/demo/weights.safetensors"
+    for block in sorted(marked_blocks(README), key=lambda block: "runs/demo/" in block.code):
+        if "runs/demo/" in block.code:
+            demo.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / "runs/street/weights.safetensors", demo)
+        block.run(folder, python, variables)
