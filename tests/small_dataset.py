@@ -10,7 +10,6 @@ from spnet.data.schema import PersonRecord, ProtocolRecord, Split, image_record,
 
 WIDTH, HEIGHT = 96, 64
 TRAIN_SCENES, TEST_SCENES = 12, 6
-MOST_PEOPLE = 3
 
 BACKBONE = {"depths": [1, 1, 1, 1], "dims": [8, 12, 16, 24]}
 

@@ -8,8 +8,6 @@ import pytest
 
 import spnet
 
-STUB = Path(spnet.__file__).with_suffix(".pyi")
-
 REVEALED = {
     "Searcher.load('run').detect(['a.jpg'])[0].boxes": "torch._tensor.Tensor",
     "SPNet(ModelConfig()).features": "spnet.models.fpn.FeatureMaps",

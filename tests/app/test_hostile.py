@@ -17,7 +17,6 @@ from spnet.app.state import decode_upload
 from spnet.errors import UserError
 
 SECRET = b"nobody may read this"
-CHUNKED = {"Transfer_Encoding": "chunked"}
 Request = tuple[str, str, Mapping[str, str], bytes]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from miniature import make_network
 from spnet.config.io import check
-from spnet.config.presets import PRESETS, get_preset
+from spnet.config.presets import PRESETS, get_preset, list_presets
 from spnet.config.schema import Augmentation, BackboneConfig, ModelConfig, PathwayName, RunConfig, Stage
 from spnet.errors import UserError
 from spnet.models.spnet import SPNet
@@ -130,3 +130,9 @@ def test_an_unknown_name_gets_the_choices() -> None:
 def test_the_defaults_are_spnet_s() -> None:
     assert get_preset("spnet-s", "finetune") == RunConfig()
     assert make_network().config != ModelConfig()
+
+
+def test_the_list_of_presets_is_what_get_preset_takes() -> None:
+    assert list_presets() == ["spnet-s", "spnet-l", "spnet-lite", "spnet-tiny"]
+    for name in list_presets():
+        assert get_preset(name, "finetune").stage == "finetune"

@@ -1,7 +1,6 @@
 """An index from start to end: added to, searched, marked, looked through again, deleted from."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.times import Moment
 from spnet.models.checkpoints import save_weights
-
-Stop = Callable[[Progress], None]
 
 
 @pytest.fixture(scope="module")
