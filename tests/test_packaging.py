@@ -1,5 +1,6 @@
 """What is published: the wheel holds the package and no more, installs into an empty environment, and runs there."""
 
+import json
 import os
 import pkgutil
 import resource
@@ -15,9 +16,11 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 import spnet
 from marked_blocks import run_readme
+from spnet.cli.main import build_parser
 
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 1_000_000
@@ -83,6 +86,32 @@ def test_the_first_screen_runs_in_an_environment_of_its_own(wheel: Path, tmp_pat
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, env=ELSEWHERE, check=True, timeout=120)
     run_readme(tmp_path, str(python), ELSEWHERE)
+
+
+def test_the_image_is_made_of_what_is_there() -> None:
+    """No image is built here: what the Dockerfile names exists, and `.dockerignore` lets it through."""
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", "").splitlines()
+    steps = [line.split() for line in lines if line and not line.startswith("#")]
+    passed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {name for word, *words in steps if word == "COPY" for name in words[:-1]}
+    assert copied == passed
+    assert all((ROOT / name).exists() for name in copied)
+    starts = {word: json.loads(" ".join(words)) for word, *words in steps if word in ("ENTRYPOINT", "CMD")}
+    parsed = build_parser(["app"]).parse_args(starts["CMD"])
+    assert (starts["ENTRYPOINT"], parsed.host) == (["spnet"], "127.0.0.1")
+
+
+def test_publishing_waits_for_the_wheel_and_needs_no_password() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text())
+    jobs = workflow["jobs"]
+    assert (jobs["publish"]["needs"], jobs["try"]["needs"]) == ("try", "build")
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read"}
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    pythons = [
+        line.rpartition(" ")[2] for line in classifiers if line.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert jobs["try"]["strategy"]["matrix"]["python"] == pythons
 
 
 def test_every_module_imports_without_a_warning() -> None:
