@@ -1,9 +1,9 @@
 """A package that is missing is named with the command that installs it."""
 
 import ast
+import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from spnet.errors import UserError
 from spnet.extras import EXTRAS, import_extra
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "spnet"
 
 
 @pytest.mark.parametrize(("package", "extra"), EXTRAS.items())
@@ -30,20 +31,28 @@ def test_each_package_is_in_its_extra() -> None:
         assert package not in {Requirement(line).name for line in project["dependencies"]}
 
 
-def top_level_imports(path: Path) -> Iterator[str]:
-    """Packages that a file imports when it is imported itself."""
+def imported_at_the_top(path: Path) -> set[str]:
+    """Modules that a file imports when it is imported itself, and names in them, which may be modules too."""
+    modules: set[str] = set()
     for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.partition(".")[0]
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return modules
 
 
-def test_only_the_app_needs_an_extra_to_be_imported() -> None:
-    """Everything else imports where only the project's dependencies are installed."""
-    source = ROOT / "src" / "spnet"
-    needing = {path for path in source.rglob("*.py") if not EXTRAS.keys().isdisjoint(top_level_imports(path))}
-    assert {path.relative_to(source).parts[0] for path in needing} <= {"app"}
+def test_no_command_and_no_public_name_needs_an_extra_to_be_imported() -> None:
+    """What needs one is imported inside functions, after `import_extra`; the app's own modules may import theirs."""
+    files = {path: imported_at_the_top(path) for path in SOURCE.rglob("*.py")}
+    name_of = {path: ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in files}
+    needing = {name_of[path] for path, names in files.items() if {name.split(".")[0] for name in names} & EXTRAS.keys()}
+    while more := {name_of[path] for path, names in files.items() if names & needing} - needing:
+        needing |= more
+    public = re.findall(r"^from \.([\w.]+) import", (SOURCE / "__init__.pyi").read_text(), re.MULTILINE)
+    assert not needing & {f"spnet.{name}" for name in public}
+    assert not {name for name in needing if name.startswith("spnet.cli.")}
+    assert "spnet.app.server" in needing
 
 
 def test_what_is_there_is_imported() -> None:
