@@ -15,11 +15,12 @@ from golden import assert_golden, rewriting
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = ROOT / "constraints"
+CONTRIBUTORS = ("dev", "docs")  # extras that users do not install
 
 
 def requirements() -> dict[str, Requirement]:
     """What users install, with all extras, by name."""
-    extras = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "dev"}
+    extras = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in CONTRIBUTORS}
     found = [Requirement(line) for lines in (PROJECT["dependencies"], *extras.values()) for line in lines]
     return {one.name: one for one in sorted(found, key=lambda one: one.name.lower()) if one.name != PROJECT["name"]}
 
