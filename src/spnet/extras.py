@@ -11,7 +11,7 @@ EXTRAS = {
     "lancedb": "search",
     "pyarrow": "search",
     "ray": "ray",
-    "scipy": "data",  # and search has it
+    "scipy": "scipy",  # and search has it
     "submitit": "slurm",
     "tensorboard": "tensorboard",
     "uvicorn": "app",
