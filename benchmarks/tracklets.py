@@ -4,10 +4,10 @@
 
 Makes a video of each MOTChallenge folder (a camera each), indexes them, and searches for every person of the ground
 truth once, with the first box. Ranked are boxes: detections by their own similarity, or tracklets by theirs, of which
-each gives its detections, most similar to the query first. A box is right where it overlaps the person's by an IoU of 0.5, once a frame; the
-frame of the query does not count. recall@10 is the share of the person's frames that the ten best hits cover. Feedback
-is that of a person who looks at the ten best tracklets and marks each as right (most of its boxes are the person's) or
-wrong, three times. Tracks are judged by motmetrics.
+each gives its detections, most similar to the query first. A box is right where it overlaps the person's by an IoU of
+0.5, once a frame; the frame of the query does not count. recall@10 is the share of the person's frames that the ten
+best hits cover. Feedback is that of a person who looks at the ten best tracklets and marks each as right (most of its
+boxes are the person's) or wrong, three times. Tracks are judged by motmetrics.
 """
 
 import argparse

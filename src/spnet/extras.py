@@ -11,9 +11,7 @@ EXTRAS = {
     "lancedb": "search",
     "pyarrow": "search",
     "ray": "ray",
-    "scipy": "scipy",  # and search has it
     "submitit": "slurm",
-    "tensorboard": "tensorboard",
     "uvicorn": "app",
 }
 

@@ -1,7 +1,5 @@
 """Re-ranking, against references as slow and plain as possible, and by hand."""
 
-import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
@@ -263,14 +261,6 @@ def test_wrong_options_are_named(text: str, message: str) -> None:
         parse_rerankings([text])
     with pytest.raises(UserError, match="--rerank cbgm: given twice"):
         parse_rerankings(["cbgm", "cbgm"])
-
-
-@pytest.mark.parametrize("name", ["k-reciprocal", "cbgm"])
-def test_without_scipy_it_is_named_before_anything_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    wanted = re.escape(f"--rerank {name}: scipy is not installed: pip install 'spnet[scipy]'")
-    with pytest.raises(UserError, match=wanted):
-        parse_rerankings([name])
 
 
 def test_filters_that_do_not_fit_are_named() -> None:

@@ -156,7 +156,7 @@ def test_curve_tensorboard_and_progress(data: Path, tmp_path: Path, capsys: pyte
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = tmp_path / "run"
-    assert train(data, run, "--logger", "tensorboard") == 0
+    assert train(data, run) == 0
     curve = rows(run)
     assert [row["step"] for row in curve] == [3, 6, 9]
     assert list(curve[0]) == ["step", "recall", "ap", "mAP", "top1"]

@@ -305,7 +305,7 @@ class RunConfig(_Schema):
     validation: ValidationConfig = ValidationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     trainer: TrainerConfig = TrainerConfig()
-    logger: LoggerName = "none"
+    logger: LoggerName = "tensorboard"
     """where metrics go beside `logs/*.csv`: TensorBoard, Lightning's CSV files, Weights & Biases, MLflow or nowhere"""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     """of weights, order and augmentation"""

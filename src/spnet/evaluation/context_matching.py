@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from spnet.errors import UserError
 from spnet.evaluation.ragged import concat_ranges
-from spnet.extras import import_extra
 
 TOGETHER = 64  # graphs matched in one call: SciPy looks at the whole matrix for each row
 
@@ -73,9 +74,8 @@ def _match(graphs: Graphs) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float6
     row = np.concatenate([(row_start[graph] + left)[possible], np.arange(rows)])
     column = np.concatenate([(column_start[graph] + right)[possible], columns + np.arange(rows)])
     weight = np.concatenate([graphs.weight[possible].astype(np.float64) + 1, np.ones(rows)])
-    sparse, csgraph = import_extra("scipy.sparse"), import_extra("scipy.sparse.csgraph")
-    matrix = sparse.csr_array((weight, (row, column)), shape=(rows, columns + rows))
-    matched_row, matched = csgraph.min_weight_full_bipartite_matching(matrix, maximize=True)
+    matrix = csr_array((weight, (row, column)), shape=(rows, columns + rows))
+    matched_row, matched = min_weight_full_bipartite_matching(matrix, maximize=True)
     gained = np.asarray(matrix[matched_row, matched]).reshape(-1) - 1
     owner = np.repeat(np.arange(len(graphs.left)), graphs.left)
     of_query = matched[np.searchsorted(matched_row, row_start)]

@@ -9,18 +9,14 @@ Letters: C queries, M candidates of each, P = C (M + 1) points: each query follo
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
 from spnet.errors import UserError
-from spnet.extras import import_extra
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class _Neighbours:
     cosine: npt.NDArray[np.float32]
     thresholds: npt.NDArray[np.float32]  # (P, k + 1) descending: the cosine of the k-th neighbour, of itself first
 
-    def matrix(self, k: int) -> "csr_array":
+    def matrix(self, k: int) -> csr_array:
         """Ones (P, P) at the k nearest of each point, and at itself."""
         column = min(k, self.thresholds.shape[1] - 1)
         keep = self.cosine >= self.thresholds[self.point, column]
@@ -82,13 +78,13 @@ def _neighbour_lists(cosines: Tensor, how: KReciprocal) -> _Neighbours:
     return _Neighbours(*(part.cpu().numpy() for part in (point, near, cosines[is_near], flat)))
 
 
-def _reciprocal(neighbours: _Neighbours, k: int) -> "csr_array":
+def _reciprocal(neighbours: _Neighbours, k: int) -> csr_array:
     """R(p, k): the k nearest of p that have p among their own k nearest."""
     nearest = neighbours.matrix(k)
     return nearest.multiply(nearest.T).tocsr()
 
 
-def _expand(full: "csr_array", half: "csr_array") -> "csr_array":
+def _expand(full: csr_array, half: csr_array) -> csr_array:
     """R*(p, k1): joins R(q, k1 / 2) of each q in R(p, k1) that shares two thirds of it with R(p, k1)."""
     shared = (full @ half.T).multiply(full).tocoo()
     sizes = half.sum(axis=1)
@@ -97,23 +93,23 @@ def _expand(full: "csr_array", half: "csr_array") -> "csr_array":
     return (full + joined).tocsr()
 
 
-def _encode(members: "csr_array", cosines: Tensor) -> "csr_array":
+def _encode(members: csr_array, cosines: Tensor) -> csr_array:
     """V: exp(-d) where a point is a member of another's set."""
     pairs, size = members.tocoo(), cosines.shape[1]
     query, row = np.divmod(pairs.row.astype(np.int64), size)
     flat = torch.from_numpy((query * size + row) * size + pairs.col % size).to(cosines.device)
     cosine = cosines.reshape(-1)[flat].clamp(max=1).cpu().numpy()
-    return import_extra("scipy.sparse").csr_array((np.exp(cosine - 1), (pairs.row, pairs.col)), shape=pairs.shape)
+    return csr_array((np.exp(cosine - 1), (pairs.row, pairs.col)), shape=pairs.shape)
 
 
-def _mean_of_nearest(vectors: "csr_array", neighbours: _Neighbours, k2: int) -> "csr_array":
+def _mean_of_nearest(vectors: csr_array, neighbours: _Neighbours, k2: int) -> csr_array:
     """Local query expansion: the mean of the vectors of a point and its k2 − 1 nearest."""
     nearest = neighbours.matrix(k2 - 1)
     counts = np.maximum(nearest.sum(axis=1), 1)
-    return (import_extra("scipy.sparse").diags_array(1 / counts) @ nearest @ vectors).tocsr()
+    return (diags_array(1 / counts) @ nearest @ vectors).tocsr()
 
 
-def _jaccard_to_first(vectors: "csr_array", size: int) -> npt.NDArray[np.float32]:
+def _jaccard_to_first(vectors: csr_array, size: int) -> npt.NDArray[np.float32]:
     """Sum of minima over sum of maxima of each vector with the first of its query's `size` points, (C, size)."""
     total = np.asarray(vectors.sum(axis=1)).reshape(-1, size)
     pairs = vectors.tocoo()
@@ -126,7 +122,7 @@ def _jaccard_to_first(vectors: "csr_array", size: int) -> npt.NDArray[np.float32
     return index.astype(np.float32)
 
 
-def _first_rows(vectors: "csr_array", size: int) -> npt.NDArray[np.float32]:
+def _first_rows(vectors: csr_array, size: int) -> npt.NDArray[np.float32]:
     """The first of each query's vectors over its own points, dense (C, size)."""
     firsts = vectors[::size].tocoo()
     dense = np.zeros((vectors.shape[0] // size, size), vectors.dtype)
@@ -134,5 +130,5 @@ def _first_rows(vectors: "csr_array", size: int) -> npt.NDArray[np.float32]:
     return dense
 
 
-def _ones(row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], size: int) -> "csr_array":
-    return import_extra("scipy.sparse").csr_array((np.ones(len(row), np.float32), (row, column)), shape=(size, size))
+def _ones(row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], size: int) -> csr_array:
+    return csr_array((np.ones(len(row), np.float32), (row, column)), shape=(size, size))

@@ -8,11 +8,9 @@ from spnet.errors import UserError
 from spnet.evaluation.context_matching import ContextMatching
 from spnet.evaluation.gallery_filter import GalleryFilter
 from spnet.evaluation.k_reciprocal import KReciprocal
-from spnet.extras import import_extra
 
 Reranking = KReciprocal | ContextMatching | GalleryFilter
 K_RECIPROCAL, CBGM, GALLERY_FILTER = "k-reciprocal", "cbgm", "gallery-filter"
-NEED_SCIPY = (K_RECIPROCAL, CBGM)
 
 
 def parse_rerankings(texts: Sequence[str], scores: GalleryFilter | None = None) -> dict[str, Reranking]:
@@ -46,8 +44,6 @@ def _default(name: str, scores: GalleryFilter | None) -> Reranking:
     ways: dict[str, Reranking | None] = {K_RECIPROCAL: KReciprocal(), CBGM: ContextMatching(), GALLERY_FILTER: scores}
     if name not in ways:
         raise UserError(f"there is no {name!r}; choose one of {', '.join(ways)}")
-    if name in NEED_SCIPY:
-        import_extra("scipy")  # a mistake to be named before anything is read
     way = ways[name]
     if way is None:
         raise UserError("there are no scores of a gallery filter (arrays filter_query, filter_score) to re-rank by")

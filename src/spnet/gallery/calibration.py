@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from spnet.data.schema import Annotations
 from spnet.errors import UserError
-from spnet.extras import import_extra
 from spnet.files import read_json, write_json
 from spnet.gallery.tracklets import normalized
 from spnet.inference.searcher import Searcher
@@ -74,7 +75,7 @@ def fit_calibration(searcher: Searcher, annotations: Annotations, fingerprint: s
     if min(int(same.sum()), int((~same).sum())) < 2:
         raise UserError(f"{data}: {same.sum()} pairs of one person and {(~same).sum()} of two: too few to calibrate by")
     slope, offset = fit_curve(similarity, same)
-    probability = import_extra("scipy.special").expit(slope * similarity + offset)
+    probability = expit(slope * similarity + offset)
     brier = float(((probability - same) ** 2).mean())
     error = expected_calibration_error(probability, same)
     return Calibration(slope, offset, fingerprint, data, len(same), int(same.sum()), brier, error)
@@ -82,7 +83,6 @@ def fit_calibration(searcher: Searcher, annotations: Annotations, fingerprint: s
 
 def fit_curve(similarity: npt.NDArray[np.floating], same: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and offset of Platt's curve for pairs (N,), by maximum likelihood with his smoothed targets."""
-    minimize, expit = import_extra("scipy.optimize").minimize, import_extra("scipy.special").expit
     positive, negative = int(same.sum()), int((~same).sum())
     target = np.where(same, (positive + 1) / (positive + 2), 1 / (negative + 2))
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from spnet.extras import import_extra
+from scipy.optimize import linear_sum_assignment
 
 Array = npt.NDArray[np.float32]
 FORBIDDEN = 1e3  # cost of a pair that must not be linked
@@ -111,8 +110,7 @@ def match(
     similarity = directions @ embeddings.T
     allowed = (overlap >= config.min_overlap) & (similarity >= config.min_similarity)
     cost = config.similarity_weight * (1 - similarity) + (1 - config.similarity_weight) * (1 - overlap)
-    assign = import_extra("scipy.optimize").linear_sum_assignment
-    rows, columns = assign(np.where(allowed, cost, FORBIDDEN))
+    rows, columns = linear_sum_assignment(np.where(allowed, cost, FORBIDDEN))
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]
 
 

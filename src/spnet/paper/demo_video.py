@@ -21,7 +21,7 @@ from spnet.synthetic.walk import Sighting, read_walk
 
 FPS = 5.0  # frames a second that are looked at
 IOU = 0.5  # of a hit's box with the person's
-PACKAGES = ("lancedb", "av", "scipy")
+PACKAGES = ("lancedb", "av")
 
 
 @dataclass(frozen=True)

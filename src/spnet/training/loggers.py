@@ -23,7 +23,7 @@ MAKERS: Mapping[LoggerName, Callable[[Path], Logger]] = {
 
 def check_logger(name: LoggerName) -> None:
     """Raise UserError with the command to install the package that a logger needs."""
-    if name in ("tensorboard", "wandb", "mlflow") and find_spec(name) is None:
+    if name in ("wandb", "mlflow") and find_spec(name) is None:
         raise UserError(f"logger {name} needs the package {name}: {install_command(name)}")
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from spnet.data.converters.queries import search_protocol
 from spnet.data.schema import ProtocolRecord, Split
-from spnet.extras import import_extra
 
 _VAL_SHARE = 0.1  # of the scenes
 _MINI_SCENES = 100
@@ -100,9 +101,8 @@ def _choose_val(
 ) -> npt.NDArray[np.bool_]:
     """Bool (S,): the scenes of val, whole connected components, those with a person to search for first."""
     size = scene_count + int(persons.max(initial=-1)) + 1
-    sparse, graphs = import_extra("scipy.sparse"), import_extra("scipy.sparse.csgraph")
-    links = sparse.coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
-    component: npt.NDArray[np.int32] = graphs.connected_components(links, directed=False)[1][:scene_count]
+    links = coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
+    component: npt.NDArray[np.int32] = connected_components(links, directed=False)[1][:scene_count]
     sizes = np.bincount(component)
     order = np.random.RandomState(0).permutation(len(sizes))
     order = order[np.argsort(sizes[order] < 2, kind="stable")]

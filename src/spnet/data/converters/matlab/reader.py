@@ -8,10 +8,10 @@ from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+import scipy.io
 
 from spnet.data.converters.matlab.layout import check_mat
 from spnet.errors import UserError
-from spnet.extras import import_extra
 
 
 def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.generic]:
@@ -19,11 +19,10 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.
 
     Raises UserError if the file is missing (`directory` is where it should be), damaged, or has none of the keys.
     """
-    load = import_extra("scipy.io").loadmat
     data = read_bytes(path, directory)
     try:
         check_mat(data)
-        content = load(io.BytesIO(data))
+        content = scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # a damaged file trips scipy's parser anywhere: many kinds of exception
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or not a MATLAB file: {reason}") from None

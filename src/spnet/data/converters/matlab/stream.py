@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import scipy.io
 
 from spnet.data.converters.matlab.layout import (
     HEADER,
@@ -21,7 +22,6 @@ from spnet.data.converters.matlab.layout import (
 )
 from spnet.data.converters.matlab.reader import read_bytes
 from spnet.errors import UserError
-from spnet.extras import import_extra
 
 _NAME = b"x"  # scipy takes a variable without a name for something else
 
@@ -78,7 +78,7 @@ def _load(header: bytes, layout: Layout, matrix: Element) -> npt.NDArray[np.gene
     size = len(before) + len(name) + len(unnamed)
     tag = struct.pack(f"{layout.order}II", MATRIX, size)
     file = io.BytesIO(b"".join((header, tag, before, name, unnamed)))
-    loaded: npt.NDArray[np.generic] = import_extra("scipy.io").loadmat(file)[_NAME.decode()]
+    loaded: npt.NDArray[np.generic] = scipy.io.loadmat(file)[_NAME.decode()]
     return loaded
 
 
