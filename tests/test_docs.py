@@ -102,6 +102,7 @@ def test_images_are_small_and_used(file: str) -> None:
     assert any(file in page.read_text() for page in [README, *PAGES.values()])
 
 
+@pytest.mark.full
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     """Every link between pages, name of the reference and formula; nothing in the pages is loaded from elsewhere."""
     pytest.importorskip("sphinx", reason="the site needs the extra [docs]")
