@@ -14,6 +14,7 @@ LEVELS = (  # a room may import from its own level's earlier lines and from ever
     ("synthetic", "runs"),
     ("evaluation",),
     ("training", "inference", "reports", "publish"),
+    ("export",),
     ("gallery",),
     ("app",),
     ("paper",),

@@ -25,14 +25,14 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.gallery.calibration import fit_calibration, write_calibration
     from spnet.gallery.gallery import Gallery
     from spnet.models.checkpoints import find_weights
-    from spnet.runs.record import file_digest
+    from spnet.inference.export_info import network_fingerprint
 
     check_network_options(arguments)
     file = find_weights(arguments.weights)
     annotations = read_annotations(arguments.data / "annotations" / f"{arguments.split}.json")
     searcher = Gallery.load_searcher(file, arguments.device, arguments.batch_size)
     data = f"{arguments.data.resolve().name}/{arguments.split}"
-    fitted = fit_calibration(searcher, annotations, file_digest(file), data)
+    fitted = fit_calibration(searcher, annotations, network_fingerprint(file), data)
     written = write_calibration(file, fitted)
     print(f"{fitted.pairs:,} pairs of {data}, {fitted.same / fitted.pairs:.1%} of them one person")
     print(f"expected calibration error {fitted.expected_error:.1%}, Brier score {fitted.brier:.4f}")

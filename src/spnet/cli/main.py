@@ -13,7 +13,7 @@ from spnet.errors import UserError
 
 COMMANDS = (
     "demo", "prepare", "inspect", "train", "evaluate", "score", "index", "search", "app", "detect",
-    "calibrate", "delete", "convert", "push", "list", "reproduce", "runs",
+    "calibrate", "delete", "convert", "export", "push", "list", "reproduce", "runs",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 from spnet.config.schema import (
     Augmentation,
@@ -149,3 +150,18 @@ def get_preset(name: str, stage: Stage, pathway: PathwayName | None = None) -> R
 def list_presets() -> list[str]:
     """Names of the presets, as `get_preset` and `spnet train` take them."""
     return list(PRESETS)
+
+
+def name_of(model: ModelConfig) -> str:
+    """The preset that has a network of this architecture, `custom` where none has."""
+    for name, preset in PRESETS.items():
+        for stage in get_args(Stage):
+            if _architecture(preset(stage, "object").model) == _architecture(model):
+                return name
+    return "custom"
+
+
+def _architecture(model: ModelConfig) -> ModelConfig:
+    """The same without what changes no shape: initial weights, stochastic depth, test time."""
+    backbone = replace(model.backbone, weights="none", drop_path=0.0, semantic_weight=None)
+    return replace(model, backbone=backbone, box_init="he", inference=InferenceConfig())

@@ -27,10 +27,10 @@ from spnet.gallery.sources import make_source
 from spnet.gallery.store import Store, one_of, quote
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
+from spnet.inference.export_info import network_fingerprint
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import ImageDetections, Searcher
 from spnet.models.checkpoints import find_weights
-from spnet.runs.record import file_digest
 
 FPS = 5.0
 TOP = 20
@@ -96,9 +96,12 @@ class Gallery:
 
     @property
     def searcher(self) -> Searcher:
-        """The network. Raises UserError where its weights are not there any more, or are other ones."""
+        """The network. Raises UserError where its weights are not there any more, or other ones than the index has."""
         if self._searcher is None:
-            self._searcher = self.load_searcher(self._weights_in_use(), self._device, self._batch_size)
+            weights = self._weights_in_use()
+            searcher = self.load_searcher(weights, self._device, self._batch_size)
+            self._compare_window(searcher.window, weights)
+            self._searcher = searcher
         return self._searcher
 
     @staticmethod
@@ -109,7 +112,7 @@ class Gallery:
     @property
     def fingerprint(self) -> str:
         """Digest of the network's weights."""
-        return str(self.store.about()["fingerprint"]) if self._store else file_digest(self._weights_in_use())
+        return str(self.store.about()["fingerprint"]) if self._store else network_fingerprint(self._weights_in_use())
 
     @property
     def calibration(self) -> Calibration | None:
@@ -150,7 +153,7 @@ class Gallery:
         check_fps(fps)
         files = find_files(sources)
         with self._detector(ray) as detector:
-            dims = self.searcher.network.config.reid_dim
+            dims = self.searcher.reid_dim
             store = self._store = self._store or Store.create(self.uri, dims, self._about())
             with store.lock():
                 store.recover()
@@ -405,12 +408,12 @@ class Gallery:
         weights = Path(about["weights"])
         if not weights.is_file():
             raise UserError(f"index {self.uri}: its weights {weights} are not there any more; name them (--weights)")
-        self._compare(file_digest(weights), weights)
+        self._compare(network_fingerprint(weights), weights)
         return weights
 
     def _check_fingerprint(self) -> None:
         if self._weights is not None and self._store is not None:
-            self._compare(file_digest(self._weights), self._weights)
+            self._compare(network_fingerprint(self._weights), self._weights)
 
     def _compare(self, fingerprint: str, weights: Path) -> None:
         made_with = self.store.about()["fingerprint"]
@@ -420,11 +423,21 @@ class Gallery:
                 "their embeddings cannot be compared"
             )
 
+    def _compare_window(self, window: tuple[int, int], weights: Path) -> None:
+        """Raise UserError where the index was made from images of another size; indexes of before do not say."""
+        made_with = self._store.about().get("window") if self._store else None
+        if made_with is not None and tuple(made_with) != window:
+            raise UserError(
+                f"index {self.uri}: made from images within {made_with[0]} x {made_with[1]} pixels, but {weights} takes "
+                f"{window[0]} x {window[1]}; export one with --window {made_with[0]} {made_with[1]}, or make a new index"
+            )
+
     def _about(self) -> dict[str, object]:
         weights = self._weights_in_use()
         return {
-            "fingerprint": file_digest(weights),
+            "fingerprint": network_fingerprint(weights),
             "weights": str(weights.absolute()),
+            "window": self.searcher.window,
             "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
             "spnet": spnet.__version__,
         }

@@ -1,5 +1,7 @@
 """Any image a person may hold, a path, a PIL image, an array or a tensor, as a view the network takes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ from torch import Tensor
 
 from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.augment import sample_view, warp
+from spnet.data.dataloader import collate
 from spnet.data.dataset import Sample
 from spnet.data.decode import check_pixels, open_image
 from spnet.errors import UserError
+from spnet.types import SceneBatch
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 
@@ -62,3 +66,19 @@ def make_image_sample(pixels: npt.NDArray[np.uint8], inference: InferenceConfig)
     scale_x, scale_y = np.abs(plan.affine[0]).tolist()
     none = torch.zeros(0, dtype=torch.int64)
     return Sample(warp(pixels, 1, plan), 0, (scale_x, scale_y), torch.zeros(0, 4), none, none)
+
+
+def fit_window(pixels: Sequence[npt.NDArray[np.uint8]], window: tuple[int, int], antialias: bool) -> SceneBatch:
+    """Images (H, W, 3) resized to fit into a window (height, width) and zero-padded to it, as one batch."""
+    views = [_view_in_window(image, window, antialias) for image in pixels]
+    batch = collate([views])
+    images = torch.zeros(len(views), 3, *window, dtype=torch.uint8)
+    for image, view in zip(images, views, strict=True):
+        image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
+    return replace(batch, images=images)
+
+
+def _view_in_window(pixels: npt.NDArray[np.uint8], window: tuple[int, int], antialias: bool) -> Sample:
+    height, width, _ = pixels.shape
+    upright = (window[0], window[1]) if height <= width else (window[1], window[0])  # limits of the short and long side
+    return make_image_sample(pixels, InferenceConfig(min(upright), upright[1], antialias=antialias))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from spnet.inference.frames import Source, list_sources, read_sources
 from spnet.inference.images import ImageLike, make_image_sample, read_pixels
 from spnet.models.checkpoints import load_network, save_weights
 from spnet.models.fpn import FeatureMaps
-from spnet.models.inference import RegionHead, detect_all, embed_regions, iter_query_detections, with_cosines
+from spnet.models.inference import detect_all, embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 
@@ -73,14 +74,37 @@ class Searcher:
     """
 
     def __init__(self, network: SPNet | ModelConfig, device: torch.device | str = "cpu", batch_size: int = 4) -> None:
-        self.network = (SPNet(network) if isinstance(network, ModelConfig) else network).to(device).eval()
+        self._network = (SPNet(network) if isinstance(network, ModelConfig) else network).to(device).eval()
         self.device = torch.device(device)
         self.batch_size = batch_size
 
     @classmethod
     def load(cls, source: str | Path, device: torch.device | str = "cpu", batch_size: int = 4) -> "Searcher":
-        """From a finished run's folder, a weights file or `hf:org/name`. Raises UserError where none fits."""
+        """From a finished run's folder, a weights file, `hf:org/name`, or an ONNX file of `spnet export`.
+
+        Raises:
+            UserError: there is none, it does not fit, or ONNX Runtime is missing.
+        """
+        if Path(source).suffix == ".onnx":
+            from spnet.inference.onnx_searcher import OnnxSearcher
+
+            return OnnxSearcher.load(source, device, batch_size)
         return cls(load_network(source), device, batch_size)
+
+    @property
+    def network(self) -> SPNet:
+        """The network."""
+        return self._network
+
+    @property
+    def reid_dim(self) -> int:
+        """E, dimensions of an embedding."""
+        return self.network.config.reid_dim
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Largest shortest and longest side an image is resized to, pixels."""
+        return self.network.config.inference.min_size, self.network.config.inference.max_size
 
     def save(self, file: str | Path) -> None:
         """Write weights and configuration as safetensors."""
@@ -90,8 +114,8 @@ class Searcher:
     def detect(self, images: Sequence[ImageLike]) -> list[ImageDetections]:
         """Everyone in each image (object-centric). Raises UserError for a file that is no image."""
         found: list[ImageDetections] = []
-        for batch, features in self._batches(images):
-            table = _to_file_pixels(detect_all(self.network, features), batch)
+        for batch in self._batches(images):
+            table = _to_file_pixels(self._detect(batch), batch)
             found += [_rows(table, table.scene == scene) for scene in range(len(batch.images))]
         return found
 
@@ -130,7 +154,7 @@ class Searcher:
     @torch.no_grad()
     def embed(self, images: Sequence[ImageLike], boxes: Sequence[Boxes]) -> list[Tensor]:
         """Re-id embeddings (n, E) of the boxes (n, 4) of each image, pixels xyxy. Raises UserError."""
-        return self._embed(images, boxes, self.network.embed)
+        return self._embed(images, boxes, self._embed_places)
 
     @torch.no_grad()
     def find(
@@ -157,53 +181,72 @@ class Searcher:
             return []
         directions = normalize(torch.cat(self.embed(query_images, boxes)))
         if pathway == "object":
-            everyone = self._tables(images, lambda features: [detect_all(self.network, features)])
+            everyone = self._tables(images, lambda batch: [self._detect(batch)])
             found = _rows(everyone, torch.arange(len(everyone.boxes)))
             return [_rank(found, everyone.scene, direction) for direction in directions]
-        located = torch.cat(self._embed(query_images, boxes, lambda *places: self.network.location_embed(1, *places)))
+        head = partial(self.network.location_embed, 1)
+        located = torch.cat(
+            self._embed(query_images, boxes, lambda batch, *places: embed_regions(head, self._features(batch), *places))
+        )
         located, own = located.to(self.device), directions.to(self.device)
         table = self._tables(
             images,
-            lambda features: (
-                with_cosines(found, own) for found in iter_query_detections(self.network, features, located)
+            lambda batch: (
+                with_cosines(found, own)
+                for found in iter_query_detections(self.network, self._features(batch), located)
             ),
         )
         return _rank_by_query(table, len(queries))
 
-    def _tables(self, images: Iterable[ImageLike], find: Callable[[FeatureMaps], Iterable[Detections]]) -> Detections:
+    def _features(self, batch: SceneBatch) -> FeatureMaps:
+        return self.network.features(batch.images, batch.sizes)
+
+    def _detect(self, batch: SceneBatch) -> Detections:
+        """Everyone in the scenes of a batch."""
+        return detect_all(self.network, self._features(batch))
+
+    def _embed_places(self, batch: SceneBatch, boxes: Tensor, scene: Tensor) -> Tensor:
+        """Re-id embeddings (R, E) of boxes (R, 4) in scenes (R,) of a batch."""
+        return embed_regions(self.network.embed, self._features(batch), boxes, scene)
+
+    def _tables(self, images: Iterable[ImageLike], find: Callable[[SceneBatch], Iterable[Detections]]) -> Detections:
         """Detections of all images as one table; `scene` is the index of the image."""
         tables, seen = [], 0
-        for batch, features in self._batches(images):
+        for batch in self._batches(images):
             tables += [
                 replace(table, scene=table.scene + seen)
-                for table in (_to_file_pixels(found, batch) for found in find(features))
+                for table in (_to_file_pixels(found, batch) for found in find(batch))
             ]
             seen += len(batch.images)
         if not tables:
             raise UserError("no images are given")
         return Detections(**{name: torch.cat([getattr(table, name) for table in tables]) for name in vars(tables[0])})
 
-    def _embed(self, images: Sequence[ImageLike], boxes: Sequence[Boxes], head: RegionHead) -> list[Tensor]:
+    def _embed(
+        self,
+        images: Sequence[ImageLike],
+        boxes: Sequence[Boxes],
+        embed: Callable[[SceneBatch, Tensor, Tensor], Tensor],
+    ) -> list[Tensor]:
         if len(boxes) != len(images):
             raise UserError(f"{len(images)} images but boxes for {len(boxes)}")
         embedded: list[Tensor] = []
-        for batch, features in self._batches(images):
+        for batch in self._batches(images):
             given = boxes[len(embedded) : len(embedded) + len(batch.images)]
             mine = [torch.as_tensor(part, dtype=torch.float32).reshape(-1, 4) for part in given]
             counts = [len(part) for part in mine]
             scene = torch.arange(len(mine)).repeat_interleave(torch.tensor(counts)).to(self.device)
             placed = torch.cat(mine).to(self.device) * batch.scales[scene].repeat(1, 2)
-            embedded += embed_regions(head, features, placed, scene).cpu().split(counts)
+            embedded += embed(batch, placed, scene).cpu().split(counts)
         return embedded
 
-    def _batches(self, images: Iterable[ImageLike]) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
+    def _batches(self, images: Iterable[ImageLike]) -> Iterator[SceneBatch]:
         """Images in their order; those of a batch have one padded size, so that they do not touch one another."""
         inference = self.network.config.inference
         views = (make_image_sample(read_pixels(image), inference) for image in images)
         for _, alike in groupby(views, lambda view: padded_size(view.image.shape)):
             while part := list(islice(alike, self.batch_size)):
-                batch = collate([part]).to(self.device)
-                yield batch, self.network.features(batch.images, batch.sizes)
+                yield collate([part]).to(self.device)
 
 
 def _to_file_pixels(table: Detections, batch: SceneBatch) -> Detections:

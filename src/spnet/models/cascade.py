@@ -36,7 +36,7 @@ def gather_candidates(
 
     `matches` (G, A) says which target each belongs to; without it, at test time, all are background.
     """
-    group = torch.arange(len(groups.scene), device=index.device)[:, None].expand_as(index).flatten()
+    group = torch.arange(groups.scene.shape[0], device=index.device)[:, None].expand_as(index).flatten()
     anchor, scene, query = index.flatten(), groups.scene[group], groups.query[group]
     match = torch.full_like(anchor, BACKGROUND) if matches is None else matches[group, anchor]
     return Candidates(

@@ -96,7 +96,7 @@ class RegionPooling(nn.Module):
 
         No gradient reaches the boxes. Whatever the precision of the features, boxes stay float32: half a pixel counts.
         """
-        count = len(boxes)
+        count = boxes.shape[0]
         boxes, scene = self._pad(boxes, scene)
         finest = features.levels[0]
         scale = finest.shape[2] / features.padded_size[0]
@@ -105,7 +105,7 @@ class RegionPooling(nn.Module):
 
     def _pad(self, boxes: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
         """Add empty boxes; what becomes of them is cut off again."""
-        missing = self.region_count(boxes) - len(boxes)
+        missing = self.region_count(boxes) - boxes.shape[0]
         return pad(boxes, (0, 0, 0, missing)), pad(scene, (0, missing))
 
     def region_count(self, boxes: Tensor) -> int:
@@ -115,7 +115,7 @@ class RegionPooling(nn.Module):
         BatchNorm of the stage's own would count empty boxes.
         """
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        return padded_count(len(boxes)) if few_shapes else max(1, len(boxes))
+        return padded_count(len(boxes)) if few_shapes else torch.sym_max(1, boxes.shape[0])
 
 
 class ReidHead(nn.Module):

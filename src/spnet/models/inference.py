@@ -14,9 +14,9 @@ from spnet.models.cascade import gather_candidates
 from spnet.models.fpn import FeatureMaps
 from spnet.models.heads import AnchorTable
 from spnet.models.logits import offset_norm
-from spnet.models.pathways import SwapPathway, query_groups, scene_groups
+from spnet.models.pathways import SwapPathway, pair_groups, query_groups, scene_groups
 from spnet.models.spnet import SPNet
-from spnet.models.suppression import grouped_nms
+from spnet.models.suppression import exportable_nms, grouped_nms
 from spnet.types import Candidates, Detections, Groups
 
 DISTANCES_AT_ONCE = 2**24  # pairs times anchors: 64 MB
@@ -31,11 +31,23 @@ class RegionHead(Protocol):
 
 
 @torch.no_grad()
-def detect_all(network: SPNet, features: FeatureMaps) -> Detections:
-    """Object-centric: every person of every scene; column `query` is 0."""
-    groups = scene_groups(len(features.sizes), features.sizes.device)
+def detect_all(network: SPNet, features: FeatureMaps, score_threshold: Tensor | None = None) -> Detections:
+    """Object-centric: every person of every scene; column `query` is 0. The threshold () is the network's if None."""
+    groups = scene_groups(features.sizes.shape[0], features.sizes.device)
     topk = network.config.inference.object_pre_nms_topk
-    return _detect(network, network.object_pathway(), features, network.anchor_table(features), groups, topk)
+    anchors = network.anchor_table(features)
+    return _detect(network, network.object_pathway(), features, anchors, groups, topk, score_threshold)
+
+
+@torch.no_grad()
+def detect_pairs(
+    network: SPNet, features: FeatureMaps, queries: Tensor, score_threshold: Tensor | None = None
+) -> Detections:
+    """As `detect_queries`, all pairs at once, as torch.export can follow it: distances (B * Q, A) are held."""
+    groups = pair_groups(features.sizes.shape[0], queries)
+    topk = network.config.inference.query_pre_nms_topk
+    anchors = network.anchor_table(features)
+    return _detect(network, network.query_pathway(queries), features, anchors, groups, topk, score_threshold)
 
 
 def detect_queries(network: SPNet, features: FeatureMaps, queries: Tensor) -> Detections:
@@ -78,27 +90,40 @@ def with_cosines(found: Detections, directions: Tensor) -> Detections:
 
 def embed_regions(head: RegionHead, features: FeatureMaps, boxes: Tensor, scene: Tensor) -> Tensor:
     """Embeddings of boxes (R, 4) in scenes (R,), a bounded number a call."""
+    if torch.compiler.is_exporting():  # how many there are is not known
+        return head(features, boxes, scene)
     parts = zip(boxes.split(REGIONS_AT_ONCE), scene.split(REGIONS_AT_ONCE), strict=True)
     return torch.cat([head(features, *part) for part in parts])
 
 
 def _detect(
-    network: SPNet, pathway: SwapPathway, features: FeatureMaps, anchors: AnchorTable, groups: Groups, topk: int
+    network: SPNet,
+    pathway: SwapPathway,
+    features: FeatureMaps,
+    anchors: AnchorTable,
+    groups: Groups,
+    topk: int,
+    score_threshold: Tensor | None = None,
 ) -> Detections:
-    candidates, scores = _best_anchors(network, pathway, anchors, groups, topk)
-    candidates, scores = _refine(network, 0, features, candidates, scores)
+    candidates, scores = _best_anchors(network, pathway, anchors, groups, topk, score_threshold)
+    candidates, scores = _refine(network, 0, features, candidates, scores, groups.scene.shape[0])
     for step in range(1, network.config.cascade_steps + 1):
         head = partial(network.location_embed, step)
         embeddings = embed_regions(head, features, candidates.boxes, candidates.scene)
         candidates = replace(candidates, offsets=pathway.offsets(step, embeddings, candidates.query))
         scores = network.logits[step](offset_norm(candidates.offsets)).sigmoid()
-        candidates, scores = _refine(network, step, features, candidates, scores)
+        candidates, scores = _refine(network, step, features, candidates, scores, groups.scene.shape[0])
     embeddings = embed_regions(network.embed, features, candidates.boxes, candidates.scene)
     return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
 
 
 def _best_anchors(
-    network: SPNet, pathway: SwapPathway, anchors: AnchorTable, groups: Groups, topk: int
+    network: SPNet,
+    pathway: SwapPathway,
+    anchors: AnchorTable,
+    groups: Groups,
+    topk: int,
+    score_threshold: Tensor | None,
 ) -> tuple[Candidates, Tensor]:
     """The anchors of highest logit in each group, above the threshold, and their scores.
 
@@ -109,17 +134,22 @@ def _best_anchors(
     logits = network.logits[0](pathway.distances(anchors, groups))
     highest, index = logits.topk(min(topk, config.max_detections, anchors.count), dim=1)
     scores = highest.sigmoid()
-    candidates = gather_candidates(pathway, anchors, groups, index, scores > config.score_threshold)
+    above = scores > (config.score_threshold if score_threshold is None else score_threshold)
+    candidates = gather_candidates(pathway, anchors, groups, index, above)
     return _select(candidates, candidates.valid), scores.flatten()[candidates.valid]
 
 
 def _refine(
-    network: SPNet, step: int, features: FeatureMaps, candidates: Candidates, scores: Tensor
+    network: SPNet, step: int, features: FeatureMaps, candidates: Candidates, scores: Tensor, groups: int
 ) -> tuple[Candidates, Tensor]:
     """Decode, clip, and drop boxes that overlap a better one of their group, or of which nothing is in the image."""
     deltas = network.boxes[step](candidates.offsets)
     boxes = clip(decode(deltas, candidates.boxes), features.sizes[candidates.scene])
-    kept = grouped_nms(boxes, scores, candidates.group, network.config.inference.nms_iou)
+    config = network.config.inference
+    if torch.compiler.is_exporting():
+        kept = exportable_nms(boxes, scores, candidates.group, config.nms_iou, groups, config.max_detections)
+    else:
+        kept = grouped_nms(boxes, scores, candidates.group, config.nms_iou)
     kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(1)]
     return replace(_select(candidates, kept), boxes=boxes[kept]), scores[kept]
 

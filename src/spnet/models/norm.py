@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
 
 from spnet import distributed
 
@@ -17,12 +16,11 @@ class FP32BatchNorm1d(nn.BatchNorm1d):
     def forward(self, rows: Tensor) -> Tensor:
         """(R, C) -> (R, C) float32."""
         rows = rows.float()
-        if not self.training:
-            return batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        count, mean, variance = _moments(rows, torch.ones_like(rows[:, 0], dtype=torch.bool))
-        self._follow(count, mean, variance)
-        mean = torch.where(count > 1, mean, self.get_buffer("running_mean"))
-        variance = torch.where(count > 1, variance, self.get_buffer("running_var"))
+        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
+        if self.training:
+            count, own_mean, own_variance = _moments(rows, torch.ones_like(rows[:, 0], dtype=torch.bool))
+            self._follow(count, own_mean, own_variance)
+            mean, variance = torch.where(count > 1, own_mean, mean), torch.where(count > 1, own_variance, variance)
         normalized = (rows - mean) * (variance + self.eps).rsqrt()
         return normalized * self.weight + self.bias if self.affine else normalized
 

@@ -159,14 +159,23 @@ def query_groups(query: Tensor) -> Groups:
     return Groups(scene=zeros, query=query, target=zeros - 1, valid=torch.ones_like(query, dtype=torch.bool))
 
 
+def pair_groups(scenes: int, queries: Tensor) -> Groups:
+    """One group for each of the queries (Q, D) in each scene, scene by scene."""
+    scene = torch.arange(scenes, device=queries.device)[:, None].expand(-1, queries.shape[0]).flatten()
+    query = torch.arange(queries.shape[0], device=queries.device).expand(scenes, -1).flatten()
+    return Groups(
+        scene=scene, query=query, target=torch.full_like(query, -1), valid=torch.ones_like(query, dtype=torch.bool)
+    )
+
+
 def pair_distances(queries: Tensor, embeddings: Tensor, groups: Groups) -> Tensor:
     """|q - a| by the expanded square: queries (Q, D), embeddings (B, A, D) -> (P, A), never a (P, A, D) tensor."""
-    scenes, (count, dims) = len(embeddings), queries.shape
+    scenes, (count, dims) = embeddings.shape[0], queries.shape
     chosen = queries[groups.query]
     # pairs of one scene side by side, so that each scene takes part in one matrix product
     in_scene = groups.scene == torch.arange(scenes, device=queries.device)[:, None]
     slot = (in_scene.cumsum(1) - 1).gather(0, groups.scene[None])[0]
-    slots = min(len(groups.scene), count)
+    slots = torch.sym_min(groups.scene.shape[0], count)
     table = queries.new_zeros(scenes, slots, dims).index_put((groups.scene, slot), chosen)
     products = (table @ embeddings.transpose(1, 2))[groups.scene, slot]
     squares = chosen.square().sum(1, keepdim=True) + embeddings.square().sum(2)[groups.scene] - 2 * products

@@ -25,8 +25,7 @@ def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, iou_threshold: flo
     """
     if len(boxes) == 0:
         return group.new_zeros(0)
-    order = scores.argsort(descending=True, stable=True)
-    order = order[group[order].argsort(stable=True)]
+    order = _best_first(scores, group)
     row, counts = group[order].unique_consecutive(return_inverse=True, return_counts=True)[1:]
     rank = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[row]
     size = int(counts.max())
@@ -35,19 +34,57 @@ def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, iou_threshold: flo
     return order[torch.cat([_keep(part, iou_threshold) for part in parts])[row, rank]]
 
 
+def exportable_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, iou_threshold: float, groups: int, slots: int
+) -> Tensor:
+    """As `grouped_nms` for so many groups of at most `slots` boxes, in operations that torch.export can follow."""
+    from torch._higher_order_ops.while_loop import while_loop  # which loads torch's compiler
+
+    order = _best_first(scores, group)
+    row = group[order]
+    counts = torch.zeros(groups, dtype=torch.int64, device=group.device).index_add(0, group, torch.ones_like(group))
+    rank = torch.arange(order.shape[0], device=order.device) - (counts.cumsum(0) - counts)[row]
+    table = boxes.new_zeros(groups, slots, 4).index_put((row, rank), boxes[order])
+    suppresses = _suppresses(table, iou_threshold)
+
+    def settle(kept: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
+        after = _unsuppressed(kept, suppresses)
+        return after, (after != kept).any()
+
+    start = (torch.ones_like(table[..., 0], dtype=torch.bool), torch.ones((), dtype=torch.bool, device=boxes.device))
+    kept, _ = while_loop(lambda kept, changed: changed.clone(), settle, start)
+    return order[kept[row, rank]]
+
+
+def _best_first(scores: Tensor, group: Tensor) -> Tensor:
+    """Rows by group, the best of each first."""
+    order = scores.argsort(descending=True, stable=True)
+    return order[group[order].argsort(stable=True)]
+
+
 def _keep(boxes: Tensor, iou_threshold: float) -> Tensor:
     """Which boxes (G, n, 4), best first, are kept: (G, n) bool.
 
     A box is kept if no better box that is kept suppresses it. Starting from all, each round of this rule settles one
     rank more at the least, and nearly always all of them after as many rounds as boxes suppress one another in a chain.
     """
-    suppresses = (_overlaps(boxes).double() > iou_threshold).triu(1).to(boxes.dtype)
+    suppresses = _suppresses(boxes, iou_threshold)
     kept = boxes.new_ones(boxes.shape[:2], dtype=torch.bool)
     while True:
         before = kept
-        kept = (kept[:, None].to(boxes.dtype) @ suppresses)[:, 0] == 0
+        kept = _unsuppressed(kept, suppresses)
         if torch.equal(kept, before):
             return kept
+
+
+def _suppresses(boxes: Tensor, iou_threshold: float) -> Tensor:
+    """(G, n, n) 1 where a box (row) suppresses one that is not as good (column), 0 elsewhere."""
+    return (_overlaps(boxes).double() > iou_threshold).triu(1).to(boxes.dtype)
+
+
+def _unsuppressed(kept: Tensor, suppresses: Tensor) -> Tensor:
+    """Which boxes (G, n) no kept box (G, n) suppresses."""
+    return (kept[:, None].to(suppresses.dtype) @ suppresses)[:, 0] == 0
 
 
 def _overlaps(boxes: Tensor) -> Tensor:

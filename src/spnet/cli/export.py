@@ -1,0 +1,51 @@
+"""`spnet export RUN`: the network as one file for ONNX Runtime, or for PyTorch without this package."""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "export a network as one ONNX or torch.export file: images in, people out"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `spnet export`."""
+    parser.add_argument(
+        "weights", type=Path, metavar="RUN_OR_WEIGHTS", help="a finished run's folder or a weights file"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("onnx", "torch"),
+        default="onnx",
+        help="ONNX, or torch.export's own, .pt2 (default %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: beside the weights)")
+    parser.add_argument(
+        "--pathway",
+        choices=("object", "query"),
+        default="object",
+        help="find everyone, or the persons of embeddings that it is given (default %(default)s)",
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        nargs=2,
+        action="append",
+        metavar=("H", "W"),
+        help="height and width of the images it takes, pixels; repeatable, a file each (default: the network's own)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export a file for each window, and print what it is. Raises UserError."""
+    from spnet.export.export import export_network
+    from spnet.export.formats import ENDINGS
+    from spnet.models.checkpoints import find_weights
+
+    query = "-query" if arguments.pathway == "query" else ""
+    beside = find_weights(arguments.weights).with_suffix("")
+    output = arguments.output or beside.with_name(f"{beside.name}{query}{ENDINGS[arguments.format]}")
+    windows = [tuple(window) for window in arguments.window or []] or [None]
+    for window in windows:
+        file = output if len(windows) == 1 else output.with_stem(f"{output.stem}-{window[0]}x{window[1]}")
+        info, differences = export_network(arguments.weights, file, arguments.format, arguments.pathway, window)
+        print(f"{file}: {info.preset}, {info.pathway}-centric, images of {info.window[0]} x {info.window[1]} pixels")
+        print(f"beside PyTorch: {differences}")
