@@ -30,7 +30,11 @@ def make_config(**changes: Any) -> ModelConfig:
 def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -> SPNet:
     """A network with random weights that sees something: its bridges and heads are not at their silent start."""
     torch.manual_seed(seed)
-    network = SPNet(make_config(**changes), with_classifier)
+    return enliven(SPNet(make_config(**changes), with_classifier))
+
+
+def enliven(network: SPNet) -> SPNet:
+    """Weights at which a network sees something, in place."""
     torch.nn.init.normal_(network.anchors.embed.weight, std=0.3)
     torch.nn.init.normal_(network.anchors.embed.get_parameter("bias"), std=0.3)
     for bridge, head in zip(network.bridges, network.boxes, strict=True):

@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.data.schema import read_annotations
     from spnet.gallery.calibration import fit_calibration, write_calibration
     from spnet.gallery.gallery import Gallery
-    from spnet.models.checkpoints import find_weights
     from spnet.inference.export_info import network_fingerprint
+    from spnet.models.checkpoints import find_weights
 
     check_network_options(arguments)
     file = find_weights(arguments.weights)

@@ -427,9 +427,10 @@ class Gallery:
         """Raise UserError where the index was made from images of another size; indexes of before do not say."""
         made_with = self._store.about().get("window") if self._store else None
         if made_with is not None and tuple(made_with) != window:
+            theirs, ours = ("{} x {}".format(*sides) for sides in (made_with, window))
             raise UserError(
-                f"index {self.uri}: made from images within {made_with[0]} x {made_with[1]} pixels, but {weights} takes "
-                f"{window[0]} x {window[1]}; export one with --window {made_with[0]} {made_with[1]}, or make a new index"
+                f"index {self.uri}: made from images within {theirs} pixels, but {weights} takes {ours}; "
+                f"export it with --window {theirs.replace(' x', '')}, or make another index"
             )
 
     def _about(self) -> dict[str, object]:

@@ -1,0 +1,113 @@
+"""Does an exported network compute what PyTorch does, and how fast? On images of many sizes, one at a time.
+
+    python benchmarks/onnx_export.py --weights RUN --real FOLDER
+
+Exports the network to ONNX along the object-centric pathway and runs both on the same resized images: rendered streets
+and noise, cut to sizes from 120 x 90 to 1,600 x 1,200 pixels, and, if they are given, images of folders evenly spaced
+over them. Prints one JSON line: largest differences over all images, images a second of both on one thread, and their
+ratio (ONNX Runtime's over PyTorch's).
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from emit import emit
+from spnet.export.check import Differences, compare
+from spnet.export.export import export_network
+from spnet.export.graph import INPUTS, OUTPUTS, ExportableDetector
+from spnet.gallery.sources import find_files
+from spnet.inference.images import fit_window, read_pixels
+from spnet.inference.onnx_searcher import OnnxModel
+from spnet.models.checkpoints import load_network
+from spnet.synthetic.scenario import pretraining_scenes
+
+SHORTEST, LONGEST = 90, 1600  # pixels a side
+WARM_UP = 2  # images that are not timed
+
+
+def main() -> None:
+    """Export, compare, time."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--real", type=Path, nargs="*", default=[], help="folders of images")
+    parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--window", type=int, nargs=2, metavar=("H", "W"))
+    parser.add_argument("--score-threshold", type=float, default=0.05)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        began = time.perf_counter()
+        info, _ = export_network(options.weights, file, window=options.window and tuple(options.window))
+        facts = {"preset": info.preset, "window": info.window, "export_seconds": round(time.perf_counter() - began, 1)}
+        facts |= {"file_mb": round(file.stat().st_size / 1e6, 1)}
+        detector = ExportableDetector(load_network(options.weights), info.window)
+        measured = measure(
+            OnnxModel(file, str(file)), detector, list(make_images(options.images, options.real)), options
+        )
+    emit(
+        "onnx", {"images": options.images, "threads": 1, "score_threshold": options.score_threshold} | facts | measured
+    )
+
+
+def make_images(count: int, folders: list[Path]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Images (H, W, 3): at most half of them real, a fifth noise, the others rendered."""
+    random = np.random.default_rng(0)
+    real = find_files(folders) if folders else []
+    chosen = [real[row] for row in np.linspace(0, len(real) - 1, min(len(real), count // 2)).astype(int)]
+    yield from map(read_pixels, chosen)
+    noise = count // 5
+    for _ in range(noise):
+        yield random.integers(0, 256, (*random.integers(SHORTEST, LONGEST, 2), 3), dtype=np.uint8)
+    for scene in pretraining_scenes(count - len(chosen) - noise, 0):
+        height, width, _ = scene.rendered.image.shape
+        top, left = random.integers(0, height // 3), random.integers(0, width // 3)
+        yield np.ascontiguousarray(scene.rendered.image[top:, left:])
+
+
+def measure(
+    model: OnnxModel, detector: ExportableDetector, images: list[npt.NDArray[np.uint8]], options: argparse.Namespace
+) -> dict[str, object]:
+    """Differences over all images, and speed, each image through both before the next one."""
+    differences, seconds = Differences(), {"onnxruntime": 0.0, "pytorch": 0.0}
+
+    def timed(name: str, work: Callable[[], dict[str, Tensor]], counts: bool) -> dict[str, Tensor]:
+        began = time.perf_counter()
+        result = work()
+        seconds[name] += (time.perf_counter() - began) * counts
+        return result
+
+    for number, image in enumerate(images):
+        batch = fit_window([image], model.info.window, model.info.antialias)
+        values = (batch.images, batch.sizes, torch.tensor(options.score_threshold), torch.zeros(0, 5))
+        inputs = dict(zip(INPUTS["object"], values, strict=True))
+        with torch.inference_mode():
+            counts = number >= WARM_UP
+            found = timed("onnxruntime", lambda inputs=inputs: model.run(inputs), counts)
+            expected = timed(
+                "pytorch", lambda values=values: dict(zip(OUTPUTS["object"], detector(*values), strict=True)), counts
+            )
+        differences += compare(found, expected)
+    speed = {name: (len(images) - WARM_UP) / total for name, total in seconds.items()}
+    return {
+        "sizes": len({image.shape for image in images}),
+        "detections": differences.detections // 2,
+        "unmatched": differences.unmatched,
+        "box_px": differences.box,
+        "score": differences.score,
+        "cosine": differences.cosine,
+        **{f"{name}_images_per_second": round(value, 3) for name, value in speed.items()},
+        "ratio": round(speed["onnxruntime"] / speed["pytorch"], 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
