@@ -50,12 +50,10 @@ def main() -> None:
         facts = {"preset": info.preset, "window": info.window, "export_seconds": round(time.perf_counter() - began, 1)}
         facts |= {"file_mb": round(file.stat().st_size / 1e6, 1)}
         detector = ExportableDetector(load_network(options.weights), info.window)
-        measured = measure(
-            OnnxModel(file, str(file)), detector, list(make_images(options.images, options.real)), options
-        )
-    emit(
-        "onnx", {"images": options.images, "threads": 1, "score_threshold": options.score_threshold} | facts | measured
-    )
+        images = list(make_images(options.images, options.real))
+        measured = measure(OnnxModel(file, str(file)), detector, images, options)
+    asked = {"images": options.images, "threads": 1, "score_threshold": options.score_threshold}
+    emit("onnx_export", asked | facts | measured)
 
 
 def make_images(count: int, folders: list[Path]) -> Iterator[npt.NDArray[np.uint8]]:

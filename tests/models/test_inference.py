@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 from miniature import make_batch, make_config, make_network
 from spnet.config.schema import InferenceConfig
 from spnet.models.boxes import clip, decode
-from spnet.models.inference import detect_all, detect_queries
+from spnet.models.inference import detect_all, detect_pairs, detect_queries
 from spnet.models.spnet import SPNet
 from spnet.types import Detections
 
@@ -67,6 +67,19 @@ def test_queries_do_not_touch_one_another(network: SPNet) -> None:
                 network, batch.images[scene : scene + 1], SIZES[scene : scene + 1], queries[query : query + 1]
             )
             assert_same(together, (together.scene == scene) & (together.query == query), alone)
+
+
+def test_all_pairs_at_once_are_those_one_by_one(network: SPNet) -> None:
+    batch, queries = make_batch(), make_queries(network)
+    features = network.features(batch.images, SIZES)
+    found = detect_queries(network, features, queries)
+    together = detect_pairs(network, features, queries)
+    assert torch.equal(together.scene, found.scene)
+    assert torch.equal(together.query, found.query)
+    assert_same(together, torch.ones_like(together.scene, dtype=torch.bool), found)
+    few = detect_all(network, features, torch.tensor(0.9))
+    every = detect_all(network, features)
+    assert 0 < len(few.boxes) < len(every.boxes)
 
 
 def test_boxes_lie_in_their_image_and_come_best_first(network: SPNet) -> None:

@@ -7,7 +7,7 @@ from torchvision.ops import nms
 
 from miniature import random_boxes
 from spnet.models import suppression
-from spnet.models.suppression import grouped_nms
+from spnet.models.suppression import exportable_nms, grouped_nms
 
 
 def one_by_one(boxes: Tensor, scores: Tensor, group: Tensor, iou_threshold: float) -> Tensor:
@@ -72,3 +72,36 @@ def test_groups_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_boxes() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     assert grouped_nms(torch.zeros(0, 4), torch.zeros(0), none, 0.5).shape == (0,)
+
+
+class Suppression(torch.nn.Module):
+    def forward(self, boxes: Tensor, scores: Tensor, group: Tensor, places: Tensor) -> Tensor:
+        return exportable_nms(boxes, scores, group, 0.5, places.shape[0], 100)
+
+
+@pytest.fixture(scope="module")
+def traced() -> torch.nn.Module:
+    """What torch.export makes of it, for any number of boxes and of groups, whose number is that of `places`."""
+    example = (torch.rand(9, 4), torch.rand(9), torch.zeros(9, dtype=torch.int64), torch.zeros(5))
+    rows, groups = torch.export.Dim("rows", min=0), torch.export.Dim("groups", min=0)
+    shapes = ({0: rows}, {0: rows}, {0: rows}, {0: groups})
+    return torch.export.export(Suppression(), example, dynamic_shapes=shapes, strict=False).module()
+
+
+@pytest.mark.parametrize(("boxes", "groups"), [(0, 0), (0, 2), (1, 1), (90, 1), (300, 20)])
+@pytest.mark.parametrize("levels", [None, 3])
+def test_a_graph_suppresses_the_same(traced: torch.nn.Module, boxes: int, groups: int, levels: int | None) -> None:
+    generator = torch.Generator().manual_seed(boxes)
+    table, scores = random_boxes(boxes, 40, 30, generator), torch.rand(boxes, generator=generator)
+    if levels:
+        table, scores = (table / 8).round() * 8, (scores * levels).round()
+    group = torch.randint(0, max(1, groups), (boxes,), generator=generator)
+    kept = traced(table, scores, group, torch.zeros(groups))
+    assert torch.equal(kept, grouped_nms(table, scores, group, 0.5))
+
+
+def test_a_graph_follows_a_chain_to_its_end(traced: torch.nn.Module) -> None:
+    start = torch.arange(100).float()[:, None]
+    chain = torch.cat([start, start * 0, start + 4, start * 0 + 5], dim=1)
+    kept = traced(chain, torch.linspace(1, 0, 100), torch.zeros(100, dtype=torch.int64), torch.zeros(1))
+    assert torch.equal(kept, torch.arange(0, 100, 2))

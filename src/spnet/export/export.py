@@ -44,7 +44,7 @@ def export_network(
     if window is not None and min(window) < SMALLEST:
         raise UserError(f"--window {window[0]} {window[1]}: both sides must have {SMALLEST} pixels or more")
     weights = find_weights(source)
-    network = load_network(weights)
+    network = load_network(weights).requires_grad_(False)  # nothing is trained of what is written
     info = describe(network, file_digest(weights), pathway, window)
     content = to_bytes(trace(network, pathway, info.window), info, format_name)
     differences = measure_differences(network, pathway, info.window, runner(content, info, format_name))

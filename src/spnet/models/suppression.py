@@ -49,7 +49,7 @@ def exportable_nms(
 
     def settle(kept: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
         after = _unsuppressed(kept, suppresses)
-        return after, (after != kept).any()
+        return after, (after != kept).sum() > 0  # of no groups ONNX's `any` would be true
 
     start = (torch.ones_like(table[..., 0], dtype=torch.bool), torch.ones((), dtype=torch.bool, device=boxes.device))
     kept, _ = while_loop(lambda kept, changed: changed.clone(), settle, start)
