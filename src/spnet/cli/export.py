@@ -43,9 +43,10 @@ def run(arguments: argparse.Namespace) -> None:
     query = "-query" if arguments.pathway == "query" else ""
     beside = find_weights(arguments.weights).with_suffix("")
     output = arguments.output or beside.with_name(f"{beside.name}{query}{ENDINGS[arguments.format]}")
-    windows = [tuple(window) for window in arguments.window or []] or [None]
+    windows: list[tuple[int, int] | None] = [(height, width) for height, width in arguments.window or []] or [None]
     for window in windows:
-        file = output if len(windows) == 1 else output.with_stem(f"{output.stem}-{window[0]}x{window[1]}")
+        size = f"-{window[0]}x{window[1]}" if window and len(windows) > 1 else ""
+        file = output.with_stem(output.stem + size)
         info, differences = export_network(arguments.weights, file, arguments.format, arguments.pathway, window)
         print(f"{file}: {info.preset}, {info.pathway}-centric, images of {info.window[0]} x {info.window[1]} pixels")
         print(f"beside PyTorch: {differences}")

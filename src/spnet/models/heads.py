@@ -115,7 +115,8 @@ class RegionPooling(nn.Module):
         BatchNorm of the stage's own would count empty boxes.
         """
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        return padded_count(len(boxes)) if few_shapes else torch.sym_max(1, boxes.shape[0])
+        count: int = padded_count(len(boxes)) if few_shapes else torch.sym_max(1, boxes.shape[0])
+        return count
 
 
 class ReidHead(nn.Module):
