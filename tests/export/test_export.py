@@ -22,8 +22,9 @@ from spnet.export.check import Differences, compare
 from spnet.export.export import export_network
 from spnet.export.graph import ExportableDetector
 from spnet.inference.export_info import network_fingerprint
-from spnet.inference.images import fit_window
+from spnet.inference.images import ImageLike, fit_window
 from spnet.inference.onnx_searcher import OnnxModel
+from spnet.inference.searcher import Boxes
 from spnet.models.checkpoints import load_network
 from spnet.runs.record import file_digest
 
@@ -92,20 +93,21 @@ def test_it_computes_what_pytorch_does_for_any_batch(exported: Path, weights: Pa
 
 def test_a_searcher_of_it_finds_what_the_network_finds(exported: Path, weights: Path, still: Path) -> None:
     """Of images of the window's shape, which both resize alike."""
-    images = [still, render(1.0), render(2.0, seed=2)]
-    boxes = [[[5.0, 6, 30, 60]], [], [[10, 10, 40, 50], [3, 3, 60, 60]]]
+    images: list[ImageLike] = [still, render(1.0), render(2.0, seed=2)]
+    query = [5.0, 6, 30, 60]
+    boxes: list[Boxes] = [[query], [], [[10, 10, 40, 50], [3, 3, 60, 60]]]
     ours, theirs = Searcher.load(exported, batch_size=2), Searcher.load(weights)
     assert (ours.reid_dim, ours.window) == (theirs.reid_dim, theirs.window)
     for one, other in zip(ours.detect(images), theirs.detect(images), strict=True):
         torch.testing.assert_close(one.boxes, other.boxes, atol=0.05, rtol=0)
         torch.testing.assert_close(one.embeddings, other.embeddings, atol=1e-3, rtol=1e-3)
         assert len(one.boxes)
-    for one, other in zip(ours.embed(images, boxes), theirs.embed(images, boxes), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
-    (found,), (expected,) = (searcher.find(images, [(still, boxes[0][0])]) for searcher in (ours, theirs))
+    for own, true in zip(ours.embed(images, boxes), theirs.embed(images, boxes), strict=True):
+        torch.testing.assert_close(own, true, atol=1e-3, rtol=1e-3)
+    (found,), (expected,) = (searcher.find(images, [(still, query)]) for searcher in (ours, theirs))
     torch.testing.assert_close(found.similarity, expected.similarity, atol=1e-3, rtol=0)
     with pytest.raises(UserError, match="an exported file cannot do this; name the run it was made from"):
-        ours.find(images, [(still, boxes[0][0])], "query")
+        ours.find(images, [(still, query)], "query")
 
 
 @pytest.mark.parametrize("size", [(64, 96), (96, 64), (640, 480), (30, 200), (200, 30), (5, 5)])
@@ -163,10 +165,10 @@ def test_an_index_of_another_window_is_refused(exported: Path, still: Path, tmp_
         gallery.add(still)
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "pathway": ({"pathway": "query"}, "exported for queries that are known; .*export --pathway object"),
     "window": ({"window": [64, 128]}, r"made for a window of \(64, 128\) but takes images of \[64, 96\]"),
-    "version": ({"size": 3}, "unknown key size"),
+    "version": ({"reid_dim": "wide"}, "reid_dim is .wide.: should be a valid integer"),
 }
 
 
@@ -243,7 +245,8 @@ FIRST, SECOND = ([1.0, 2, 30, 40], 0.9, 0, [1.0, 0.0]), ([50.0, 2, 80, 40], 0.8,
 def test_differences_are_those_of_the_same_detections_in_any_order() -> None:
     moved = ([1.0, 2.25, 30, 40], 0.75, 0, [1.0, 1.0])
     differences = compare(table(SECOND, moved), table(FIRST, SECOND))
-    assert differences == Differences(4, 0, 0.25, pytest.approx(0.15), pytest.approx(0.5**0.5))
+    assert (differences.detections, differences.unmatched, differences.box) == (4, 0, 0.25)
+    assert (differences.score, differences.cosine) == pytest.approx((0.15, 0.5**0.5))
     assert not differences.acceptable
     assert compare(table(SECOND, FIRST), table(FIRST, SECOND)).acceptable
 

@@ -33,13 +33,13 @@ class Differences:
     cosine: float = 1.0  # smallest, of embeddings
 
     def __add__(self, other: "Differences") -> "Differences":
-        """Of both."""
+        """Of both; NaN of either stays NaN."""
         return Differences(
             self.detections + other.detections,
             self.unmatched + other.unmatched,
-            max(self.box, other.box),
-            max(self.score, other.score),
-            min(self.cosine, other.cosine),
+            float(np.maximum(self.box, other.box)),
+            float(np.maximum(self.score, other.score)),
+            float(np.minimum(self.cosine, other.cosine)),
         )
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -115,8 +116,8 @@ class RegionPooling(nn.Module):
         BatchNorm of the stage's own would count empty boxes.
         """
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        count: int = padded_count(len(boxes)) if few_shapes else torch.sym_max(1, boxes.shape[0])
-        return count
+        # a SymInt where torch.export follows
+        return padded_count(len(boxes)) if few_shapes else cast(int, torch.sym_max(1, boxes.shape[0]))
 
 
 class ReidHead(nn.Module):
