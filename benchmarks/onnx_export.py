@@ -21,10 +21,10 @@ import numpy.typing as npt
 import torch
 
 from emit import emit
+from spnet.data.sources import find_files
 from spnet.export.check import Differences, compare
 from spnet.export.export import export_network
 from spnet.export.graph import INPUTS, OUTPUTS, ExportableDetector
-from spnet.gallery.sources import find_files
 from spnet.inference.images import fit_window, read_pixels
 from spnet.inference.onnx_searcher import OnnxModel
 from spnet.models.checkpoints import load_network

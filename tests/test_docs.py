@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OWN_TEST = {  # pages whose blocks run elsewhere
     "evaluation.md": "tests/evaluation/test_evaluation_guide.py",
+    "export.md": "tests/export/test_export.py",
     "extending.md": "tests/test_extending.py",
     "searching.md": "tests/gallery/test_search_guide.py",
 }

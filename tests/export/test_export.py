@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from footage import render
+from marked_blocks import marked_blocks
 from miniature import make_batch
 from spnet import Gallery, Searcher
 from spnet.cli.main import main
@@ -29,15 +31,9 @@ from spnet.models.checkpoints import load_network
 from spnet.runs.record import file_digest
 
 WINDOW = (64, 96)  # that of the network
-EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_search.py"
-
-
-@pytest.fixture(scope="module")
-def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file; not to be changed."""
-    file = tmp_path_factory.mktemp("exported") / "network.onnx"
-    assert main(["export", str(weights), "--output", str(file)]) == 0
-    return file
+ROOT = Path(__file__).parents[2]
+GUIDE = "export.md"
+EXAMPLE = ROOT / "examples" / "onnx_search.py"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +43,22 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def guide(weights: Path, still: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder where the commands of the guide were run, and what they printed."""
+    folder = tmp_path_factory.mktemp("exported")
+    (block,) = marked_blocks(ROOT / "docs" / GUIDE)
+    code = block.code.replace("runs/mine", str(weights)).replace("examples/", f"{ROOT}/examples/")
+    code = code.replace("query.jpg 120 80 180 260 stills", f"{still} 5 6 30 60 {still.parent}")
+    return folder, replace(block, code=code).run(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(guide: tuple[Path, str]) -> Path:
+    """An ONNX file; not to be changed."""
+    return guide[0] / "network.onnx"
+
+
 def with_metadata(exported: Path, file: Path, **changes: Any) -> Path:
     """A copy that says something else about itself."""
     model = onnx.load(exported)
@@ -54,6 +66,13 @@ def with_metadata(exported: Path, file: Path, **changes: Any) -> Path:
     entry.value = json.dumps(json.loads(entry.value) | changes)
     onnx.save(model, file)
     return file
+
+
+def test_the_guide_exports_and_searches(guide: tuple[Path, str]) -> None:
+    exported, compared, *ranked = guide[1].splitlines()
+    assert exported == "network.onnx: custom, object-centric, images of 64 x 96 pixels"
+    assert compared.startswith("beside PyTorch: boxes ")
+    assert float(ranked[0].split()[0]) == pytest.approx(1, abs=0.1)
 
 
 def test_it_says_what_it_is(exported: Path, weights: Path) -> None:

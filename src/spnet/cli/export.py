@@ -9,7 +9,7 @@ SUMMARY = "export a network as one ONNX or torch.export file: images in, people 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet export`."""
     parser.add_argument(
-        "weights", type=Path, metavar="RUN_OR_WEIGHTS", help="a finished run's folder or a weights file"
+        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
     )
     parser.add_argument(
         "--format",
