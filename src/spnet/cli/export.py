@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="onnx",
         help="ONNX, or torch.export's own, .pt2 (default %(default)s)",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: beside the weights)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="(default: beside the weights; of a model on the hub, here)"
+    )
     parser.add_argument(
         "--pathway",
         choices=("object", "query"),
@@ -39,14 +41,16 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.export.export import export_network
     from spnet.export.formats import ENDINGS
     from spnet.models.checkpoints import find_weights
+    from spnet.models.hub import parse_hub_name
 
+    weights = find_weights(arguments.weights)
+    folder = Path() if parse_hub_name(arguments.weights) else weights.parent
     query = "-query" if arguments.pathway == "query" else ""
-    beside = find_weights(arguments.weights).with_suffix("")
-    output = arguments.output or beside.with_name(f"{beside.name}{query}{ENDINGS[arguments.format]}")
+    output = arguments.output or folder / f"{weights.stem}{query}{ENDINGS[arguments.format]}"
     windows: list[tuple[int, int] | None] = [(height, width) for height, width in arguments.window or []] or [None]
     for window in windows:
         size = f"-{window[0]}x{window[1]}" if window and len(windows) > 1 else ""
         file = output.with_stem(output.stem + size)
-        info, differences = export_network(arguments.weights, file, arguments.format, arguments.pathway, window)
+        info, differences = export_network(weights, file, arguments.format, arguments.pathway, window)
         print(f"{file}: {info.preset}, {info.pathway}-centric, images of {info.window[0]} x {info.window[1]} pixels")
         print(f"beside PyTorch: {differences}")

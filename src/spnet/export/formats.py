@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from spnet.config.io import to_plain
+from spnet.errors import UserError
 from spnet.export.graph import INPUTS, OUTPUTS
 from spnet.extras import import_extra
 from spnet.inference.export_info import METADATA_KEY, ExportInfo
@@ -32,9 +33,14 @@ def check_format_available(name: FormatName) -> None:
 
 
 def to_bytes(program: ExportedProgram, info: ExportInfo, name: FormatName) -> bytes:
-    """The content of the file."""
+    """The content of the file. Raises UserError where this version of PyTorch cannot write it."""
     with _quiet():
-        return _to_onnx(program, info) if name == "onnx" else _to_torch(program, info)
+        if name == "torch":
+            return _to_torch(program, info)
+        try:
+            return _to_onnx(program, info)
+        except torch.onnx.OnnxExporterError as error:  # 2.10 knows no loop
+            raise UserError(f"--format onnx: PyTorch {torch.__version__} cannot write the graph; 2.14 can") from error
 
 
 def runner(content: bytes, info: ExportInfo, name: FormatName) -> Runner:
