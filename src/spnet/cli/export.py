@@ -17,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="onnx",
         help="ONNX, or torch.export's own, .pt2 (default %(default)s)",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="(default: beside the weights; of a model on the hub, here)"
-    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: beside the weights; here of hf:)")
     parser.add_argument(
         "--pathway",
         choices=("object", "query"),
