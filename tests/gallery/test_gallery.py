@@ -306,8 +306,8 @@ def test_unreadable_videos_stop_nothing(video: Path, weights: Path, tmp_path: Pa
 
 
 def test_weights_that_have_gone(index: Path, weights: Path, stills: Path, tmp_path: Path) -> None:
-    gallery = Gallery.open(shutil.copytree(index, tmp_path / "index"))
-    gallery.store.set_about(weights=str(tmp_path / "gone.safetensors"))
+    Gallery.open(shutil.copytree(index, tmp_path / "index")).store.set_about(weights=str(tmp_path / "gone.safetensors"))
+    gallery = Gallery.open(tmp_path / "index")
     assert len(gallery.search(np.ones(8, np.float32))) > 0
     with pytest.raises(UserError, match="are not there any more; name them"):
         gallery.people(stills / "0.png")

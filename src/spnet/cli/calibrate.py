@@ -23,14 +23,14 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.cli.index import check_network_options
     from spnet.data.schema import read_annotations
     from spnet.gallery.calibration import fit_calibration, write_calibration
-    from spnet.gallery.gallery import Gallery
+    from spnet.gallery.network import load_searcher
     from spnet.inference.export_info import network_fingerprint
     from spnet.models.checkpoints import find_weights
 
     check_network_options(arguments)
     file = find_weights(arguments.weights)
     annotations = read_annotations(arguments.data / "annotations" / f"{arguments.split}.json")
-    searcher = Gallery.load_searcher(file, arguments.device, arguments.batch_size)
+    searcher = load_searcher(file, arguments.device, arguments.batch_size)
     data = f"{arguments.data.resolve().name}/{arguments.split}"
     fitted = fit_calibration(searcher, annotations, network_fingerprint(file), data)
     written = write_calibration(file, fitted)

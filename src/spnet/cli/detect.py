@@ -24,12 +24,12 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.cli.index import check_network_options
     from spnet.data.sources import find_files
     from spnet.gallery.detect import detect_files
-    from spnet.gallery.gallery import Gallery
+    from spnet.gallery.network import load_searcher
     from spnet.models.checkpoints import find_weights
 
     check_network_options(arguments)
     files = find_files(arguments.sources)
-    searcher = Gallery.load_searcher(find_weights(arguments.weights), arguments.device, arguments.batch_size)
+    searcher = load_searcher(find_weights(arguments.weights), arguments.device, arguments.batch_size)
     images, people, unreadable = detect_files(searcher, files, arguments.output, arguments.fps)
     for line in unreadable:
         print(f"not read: {line}")

@@ -3,21 +3,19 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import spnet
 from spnet.data.sources import find_files
 from spnet.data.video import check_fps
 from spnet.errors import UserError
 from spnet.gallery import corrections, filters
-from spnet.gallery.calibration import Calibration, read_calibration
+from spnet.gallery.calibration import Calibration
 from spnet.gallery.frames import Detector, detect_chunk
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
+from spnet.gallery.network import IndexNetwork
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
 from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
 from spnet.gallery.results import Filter, Hit, SearchResult
@@ -27,7 +25,6 @@ from spnet.gallery.sources import make_source
 from spnet.gallery.store import Store, one_of, quote
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
-from spnet.inference.export_info import network_fingerprint
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import ImageDetections, Searcher
 from spnet.models.checkpoints import find_weights
@@ -56,8 +53,9 @@ class Gallery:
         self, uri: str, store: Store | None, weights: Path | None, device: str | None, batch_size: int
     ) -> None:
         self.uri = uri
-        self._store, self._weights, self._device, self._batch_size = store, weights, device, batch_size
-        self._searcher: Searcher | None = None
+        self._store = store
+        about = store.about() if store else {}
+        self._network = IndexNetwork(f"index {uri}", about, weights, device, batch_size)
 
     @classmethod
     def open(
@@ -83,9 +81,7 @@ class Gallery:
         store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
         if store is None and weights is None:
             raise UserError(f"index {uri}: a new index needs weights")
-        gallery = cls(str(uri), store, find_weights(weights) if weights else None, device, batch_size)
-        gallery._check_fingerprint()
-        return gallery
+        return cls(str(uri), store, find_weights(weights) if weights else None, device, batch_size)
 
     @property
     def store(self) -> Store:
@@ -97,28 +93,17 @@ class Gallery:
     @property
     def searcher(self) -> Searcher:
         """The network. Raises UserError where its weights are not there any more, or other ones than the index has."""
-        if self._searcher is None:
-            weights = self._weights_in_use()
-            searcher = self.load_searcher(weights, self._device, self._batch_size)
-            self._compare_window(searcher.window, weights)
-            self._searcher = searcher
-        return self._searcher
-
-    @staticmethod
-    def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searcher:
-        """A network on the given device, or on CUDA where there is one. Raises UserError."""
-        return Searcher.load(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"), batch_size)
+        return self._network.searcher
 
     @property
     def fingerprint(self) -> str:
         """Digest of the network's weights."""
-        return str(self.store.about()["fingerprint"]) if self._store else network_fingerprint(self._weights_in_use())
+        return self._network.fingerprint
 
     @property
     def calibration(self) -> Calibration | None:
         """What turns similarities into probabilities, None where nobody has calibrated the network."""
-        weights = self._weights or (Path(self.store.about()["weights"]) if self._store else None)
-        return read_calibration(weights, self.fingerprint) if weights is not None and weights.is_file() else None
+        return self._network.calibration
 
     def add(
         self,
@@ -154,7 +139,7 @@ class Gallery:
         files = find_files(sources)
         with self._detector(ray) as detector:
             dims = self.searcher.reid_dim
-            store = self._store = self._store or Store.create(self.uri, dims, self._about())
+            store = self._store = self._store or Store.create(self.uri, dims, self._network.describe())
             with store.lock():
                 store.recover()
                 wanted, unreadable = self._known_or_new(
@@ -176,7 +161,7 @@ class Gallery:
             return nullcontext(lambda chunks: (detect_chunk(searcher, chunk) for chunk in chunks))
         from spnet.gallery.ray_detector import ray_detector
 
-        return ray_detector(ray, searcher.network, self._device, self._batch_size)
+        return ray_detector(ray, searcher.network, self._network.device, self._network.batch_size)
 
     def _known_or_new(
         self, files: Sequence[Path], make: Callable[[Path], SourceRow]
@@ -400,48 +385,6 @@ class Gallery:
         if calibration is None:
             raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
         return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
-
-    def _weights_in_use(self) -> Path:
-        if self._weights is not None:
-            return self._weights
-        about = self.store.about()
-        weights = Path(about["weights"])
-        if not weights.is_file():
-            raise UserError(f"index {self.uri}: its weights {weights} are not there any more; name them (--weights)")
-        self._compare(network_fingerprint(weights), weights)
-        return weights
-
-    def _check_fingerprint(self) -> None:
-        if self._weights is not None and self._store is not None:
-            self._compare(network_fingerprint(self._weights), self._weights)
-
-    def _compare(self, fingerprint: str, weights: Path) -> None:
-        made_with = self.store.about()["fingerprint"]
-        if fingerprint != made_with:
-            raise UserError(
-                f"index {self.uri}: made with the network {made_with}, but {weights} is {fingerprint}; "
-                "their embeddings cannot be compared"
-            )
-
-    def _compare_window(self, window: tuple[int, int], weights: Path) -> None:
-        """Raise UserError where the index was made from images of another size; indexes of before do not say."""
-        made_with = self._store.about().get("window") if self._store else None
-        if made_with is not None and tuple(made_with) != window:
-            theirs, ours = ("{} x {}".format(*sides) for sides in (made_with, window))
-            raise UserError(
-                f"index {self.uri}: made from images within {theirs} pixels, but {weights} takes {ours}; "
-                f"export it with --window {theirs.replace(' x', '')}, or make another index"
-            )
-
-    def _about(self) -> dict[str, object]:
-        weights = self._weights_in_use()
-        return {
-            "fingerprint": network_fingerprint(weights),
-            "weights": str(weights.absolute()),
-            "window": self.searcher.window,
-            "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-            "spnet": spnet.__version__,
-        }
 
 
 def _as_list(queries: QueryLike | Sequence[QueryLike]) -> list[Any]:
