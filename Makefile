@@ -9,8 +9,8 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)  ## pre-train, fine-tune, search and report on drawn streets (options: make demo DEMO="--seed 1")
 	$(BIN)/spnet demo $(DEMO)
 
-test: $(INSTALLED)  ## all tests (options: make test TEST="-k oim")
-	$(BIN)/python -m pytest $(TEST)
+test: $(INSTALLED)  ## all tests, files side by side (options: make test TEST="-k oim")
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST)
 
 check: $(INSTALLED)  ## style, types, unused code and dependencies
 	$(BIN)/ruff check .
