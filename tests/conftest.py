@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from footage import INFERENCE, write_walk
-from marked_blocks import run_readme
 from miniature import make_network
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
 from reproducing import command, shrink_small_scale
@@ -61,14 +60,6 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Scale:
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the miniature networks start from."""
     return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.safetensors")
-
-
-@pytest.fixture(scope="session")
-def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the marked blocks of README.md have been run, for pages that go on from there."""
-    folder = tmp_path_factory.mktemp("readme")
-    run_readme(folder)
-    return folder
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the pages of docs/ show, done; and the site they make."""
+"""What README.md and the pages of docs/ show, done; and the site they make."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from PIL import Image
 
 import spnet
 from footage import HEIGHT, WIDTH, render
-from marked_blocks import README, TEST, blocks_of, marked_blocks
+from marked_blocks import README, TEST, blocks_of, marked_blocks, run_readme
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -45,6 +45,14 @@ def smaller(code: str) -> str:
 
 
 @pytest.fixture(scope="module")
+def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the marked blocks of README.md have been run, for pages that go on from there."""
+    folder = tmp_path_factory.mktemp("readme")
+    run_readme(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def folder(readme_folder: Path) -> Path:
     """Where README.md was followed, so that data and a run are there; and annotated video."""
     for camera in ("gate", "yard"):
@@ -58,6 +66,17 @@ def folder(readme_folder: Path) -> Path:
         size = f"imWidth={WIDTH}\nimHeight={HEIGHT}"
         (sequence / "seqinfo.ini").write_text(f"[Sequence]\nimDir=img1\nseqLength=6\n{size}\nimExt=.jpg\n")
     return readme_folder
+
+
+def test_readme_runs(readme_folder: Path) -> None:
+    assert {block.language for block in marked_blocks(README)} == {"bash", "python"}
+    assert (readme_folder / "hits.html").is_file()
+
+
+def test_the_two_commands_stand_on_the_first_screen() -> None:
+    first = "\n".join(README.read_text().splitlines()[:15])
+    assert "make demo" in first
+    assert "make test" in first
 
 
 @pytest.mark.parametrize("name", [name for name in RUN_HERE if marked_blocks(PAGES[name])])
