@@ -178,8 +178,8 @@ def test_the_example_needs_no_torch(exported: Path, still: Path) -> None:
 def test_an_index_of_another_window_is_refused(exported: Path, still: Path, tmp_path: Path) -> None:
     index = tmp_path / "people.index"
     Gallery.open(index, exported, create=True).add(still)
+    Gallery.open(index).store.set_about(window=[128, 192])
     gallery = Gallery.open(index, exported)
-    gallery.store.set_about(window=[128, 192])
     with pytest.raises(UserError, match=r"made from images within 128 x 192 pixels, but .* takes 64 x 96; export it "):
         gallery.add(still)
 
