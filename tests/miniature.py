@@ -30,11 +30,7 @@ def make_config(**changes: Any) -> ModelConfig:
 def make_network(seed: int = 0, with_classifier: bool = False, **changes: Any) -> SPNet:
     """A network with random weights that sees something: its bridges and heads are not at their silent start."""
     torch.manual_seed(seed)
-    return enliven(SPNet(make_config(**changes), with_classifier))
-
-
-def enliven(network: SPNet) -> SPNet:
-    """Weights at which a network sees something, in place."""
+    network = SPNet(make_config(**changes), with_classifier)
     torch.nn.init.normal_(network.anchors.embed.weight, std=0.3)
     torch.nn.init.normal_(network.anchors.embed.get_parameter("bias"), std=0.3)
     for bridge, head in zip(network.bridges, network.boxes, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from miniature import BACKBONE, enliven, make_network
+from miniature import BACKBONE, make_network
 from spnet.config.presets import PRESETS, get_preset, name_of
 from spnet.config.schema import BackboneConfig, InferenceConfig, ModelConfig, PathwayName
 from spnet.export.export import export_network
@@ -20,7 +20,7 @@ from spnet.models.spnet import SPNet
 from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.scales import paper_scale
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 PATHWAYS: tuple[PathwayName, ...] = ("object", "query")
 WINDOW = (200, 300)  # pixels; no multiples of 32
@@ -80,7 +80,7 @@ def test_every_kind_of_head_and_backbone(
 @pytest.mark.parametrize("name", architectures())
 def test_every_preset_and_row_at_full_size(name: str, pathway: PathwayName, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    export(enliven(SPNet(architectures()[name])), tmp_path, pathway, "onnx")
+    export(SPNet(architectures()[name]), tmp_path, pathway, "onnx")
 
 
 def test_names_of_presets() -> None:
