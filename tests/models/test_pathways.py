@@ -28,6 +28,11 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def as_table(embeddings: Tensor) -> AnchorTable:
+    """Anchors with these embeddings (B, A, D), all at one place."""
+    return AnchorTable(torch.zeros(embeddings.shape[1], 4), embeddings, torch.ones(len(embeddings), 2))
+
+
 # out of order, a query in several scenes, a scene without a pair, the same pair twice
 GROUPS = make_groups([2, 0, 2, 0, 0, 2], [1, 1, 0, 3, 2, 1])
 
@@ -36,7 +41,7 @@ GROUPS = make_groups([2, 0, 2, 0, 0, 2], [1, 1, 0, 3, 2, 1])
 def test_pair_distances_equal_the_subtraction(dims: int, generator: torch.Generator) -> None:
     queries = torch.randn(4, dims, generator=generator) - 4.6  # where anchor embeddings begin
     embeddings = torch.randn(3, 17, dims, generator=generator) - 4.6
-    ours = pair_distances(queries, embeddings, GROUPS)
+    ours = pair_distances(queries, as_table(embeddings), GROUPS)
     torch.testing.assert_close(ours, direct(queries, embeddings, GROUPS), rtol=1e-4, atol=1e-4)
 
 
@@ -44,14 +49,15 @@ def test_their_gradient_equals_the_subtractions(generator: torch.Generator) -> N
     queries = torch.randn(4, 8, generator=generator, requires_grad=True)
     embeddings = torch.randn(3, 17, 8, generator=generator, requires_grad=True)
     weights = torch.randn(6, 17, generator=generator)
-    ours = torch.autograd.grad((pair_distances(queries, embeddings, GROUPS) * weights).sum(), (queries, embeddings))
+    distances = pair_distances(queries, as_table(embeddings), GROUPS)
+    ours = torch.autograd.grad((distances * weights).sum(), (queries, embeddings))
     theirs = torch.autograd.grad((direct(queries, embeddings, GROUPS) * weights).sum(), (queries, embeddings))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_the_gradient_of_no_distance_is_finite() -> None:
     queries, embeddings = torch.ones(1, 8, requires_grad=True), torch.ones(1, 2, 8, requires_grad=True)
-    distances = pair_distances(queries, embeddings, make_groups([0], [0]))
+    distances = pair_distances(queries, as_table(embeddings), make_groups([0], [0]))
     distances.sum().backward()
     assert distances.max() < 1e-3
     assert queries.grad is not None
@@ -60,16 +66,22 @@ def test_the_gradient_of_no_distance_is_finite() -> None:
 
 def test_autocast_does_not_touch_distances(generator: torch.Generator) -> None:
     queries = torch.randn(4, 128, generator=generator) - 4.6
-    anchors = AnchorTable(torch.zeros(17, 4), torch.randn(3, 17, 128, generator=generator) - 4.6, torch.ones(3, 2))
+    anchors = as_table(torch.randn(3, 17, 128, generator=generator) - 4.6)
     expected = QueryPathway(queries).distances(anchors, GROUPS)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(QueryPathway(queries).distances(anchors, GROUPS), expected)
 
 
 def test_no_pairs_have_no_distances() -> None:
-    assert pair_distances(
-        torch.zeros(0, 8), torch.zeros(1, 5, 8), query_groups(torch.zeros(0, dtype=torch.int64))
-    ).shape == (0, 5)
+    groups = query_groups(torch.zeros(0, dtype=torch.int64))
+    assert pair_distances(torch.zeros(0, 8), as_table(torch.zeros(1, 5, 8)), groups).shape == (0, 5)
+
+
+def test_a_scenes_anchors_have_the_same_distances(generator: torch.Generator) -> None:
+    anchors = as_table(torch.randn(3, 17, 8, generator=generator))
+    queries, rows = torch.randn(4, 8, generator=generator), torch.arange(4)
+    alone = pair_distances(queries, anchors.of_scene(2), query_groups(rows))
+    torch.testing.assert_close(alone, pair_distances(queries, anchors, make_groups([2] * 4, rows.tolist())))
 
 
 def test_query_groups_are_of_one_scene() -> None:
@@ -84,9 +96,7 @@ def test_object_path_subtracts_anchors_from_what_the_bridge_predicts(generator: 
     bridges = nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)])
     embeddings = torch.randn(2, 5, 8, generator=generator)
     path = ObjectPathway(bridges)
-    distances = path.distances(
-        AnchorTable(torch.zeros(5, 4), embeddings, torch.ones(2, 2)), scene_groups(2, embeddings.device)
-    )
+    distances = path.distances(as_table(embeddings), scene_groups(2, embeddings.device))
     torch.testing.assert_close(distances, (bridges[0](embeddings) - embeddings).norm(dim=2))
     rows, query = embeddings[0], torch.zeros(5, dtype=torch.int64)
     torch.testing.assert_close(path.offsets(1, rows, query), bridges[1](rows) - rows)
@@ -134,7 +144,7 @@ def test_query_path_without_boxes_chooses_nothing() -> None:
     path = QueryPathway(torch.zeros(0, 8), 32, 64)
     nothing = make_targets([])
     groups = path.training_groups(nothing, 2)
-    anchors = AnchorTable(torch.zeros(5, 4), torch.zeros(2, 5, 8), torch.ones(2, 2))
+    anchors = as_table(torch.zeros(2, 5, 8))
     matches = path.match(anchors, nothing, groups)
     index, valid = path.sample_anchors(matches, path.distances(anchors, groups), anchors, nothing, groups)
     assert index.shape == valid.shape == (0, 5)

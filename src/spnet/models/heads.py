@@ -28,11 +28,22 @@ class AnchorTable:
     boxes: Tensor  # (A, 4) pixels xyxy
     embeddings: Tensor  # (B, A, D)
     sizes: Tensor  # (B, 2) int64 height, width of the images
+    squares: Tensor | None = None  # (B, A) float32 |x_a|^2, where several rounds of queries are compared with them
 
     @property
     def count(self) -> int:
         """A."""
         return self.boxes.shape[0]
+
+    def of_scene(self, scene: int) -> "AnchorTable":
+        """Those of one scene, with their squares."""
+        embeddings = self.embeddings[scene : scene + 1]
+        return AnchorTable(self.boxes, embeddings, self.sizes[scene : scene + 1], squared_norms(embeddings))
+
+
+def squared_norms(embeddings: Tensor) -> Tensor:
+    """|x_a|^2 of embeddings (B, A, D): (B, A) float32."""
+    return embeddings.float().square().sum(2)
 
 
 class AnchorHead(nn.Module):
@@ -112,12 +123,14 @@ class RegionPooling(nn.Module):
     def region_count(self, boxes: Tensor) -> int:
         """How many regions the stage is given for boxes (R, 4): on a GPU one of few numbers, for few shapes.
 
-        One at least: the stage's parameters then take part in every step, as processes that share gradients must.
-        BatchNorm of the stage's own would count empty boxes.
+        In training one at least: the stage's parameters then take part in every step, as processes that share
+        gradients must. BatchNorm of the stage's own would count empty boxes.
         """
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        # a SymInt where torch.export follows
-        return padded_count(len(boxes)) if few_shapes else cast(int, torch.sym_max(1, boxes.shape[0]))
+        if few_shapes:
+            return padded_count(len(boxes))
+        least = int(self.training or torch.compiler.is_exporting())
+        return cast(int, torch.sym_max(least, boxes.shape[0]))  # a SymInt where torch.export follows
 
 
 class ReidHead(nn.Module):

@@ -19,7 +19,7 @@ from spnet.models.spnet import SPNet
 from spnet.models.suppression import exportable_nms, grouped_nms
 from spnet.types import Candidates, Detections, Groups
 
-DISTANCES_AT_ONCE = 2**24  # pairs times anchors: 64 MB
+DISTANCES_AT_ONCE = 2**21  # pairs times anchors: 8 MB
 REGIONS_AT_ONCE = 1024  # boxes a call of a region head
 
 
@@ -76,7 +76,7 @@ def iter_query_detections(
             features.sizes[scene : scene + 1],
             features.padded_size,
         )
-        its_anchors = AnchorTable(anchors.boxes, anchors.embeddings[scene : scene + 1], alone.sizes)
+        its_anchors = anchors.of_scene(scene)
         for part in chosen.split(max(1, DISTANCES_AT_ONCE // anchors.count)):
             found = _detect(network, pathway, alone, its_anchors, query_groups(part), topk)
             yield replace(found, scene=torch.full_like(found.scene, scene))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spnet.models.boxes import overlaps
-from spnet.models.heads import AnchorTable
+from spnet.models.heads import AnchorTable, squared_norms
 from spnet.models.logits import offset_norm
 from spnet.models.matching import match_pairs, match_scenes
 from spnet.models.sampling import sample_balanced, sample_pairs
@@ -112,7 +112,7 @@ class QueryPathway(SwapPathway):
 
     def distances(self, anchors: AnchorTable, groups: Groups) -> Tensor:
         with torch.autocast(self.queries.device.type, enabled=False):
-            return pair_distances(self.queries.float(), anchors.embeddings.float(), groups)
+            return pair_distances(self.queries.float(), anchors, groups)
 
     def match(self, anchors: AnchorTable, targets: Targets, groups: Groups) -> Tensor:
         return match_pairs(anchors.boxes, targets, groups)
@@ -168,8 +168,9 @@ def pair_groups(scenes: int, queries: Tensor) -> Groups:
     )
 
 
-def pair_distances(queries: Tensor, embeddings: Tensor, groups: Groups) -> Tensor:
-    """|q - a| by the expanded square: queries (Q, D), embeddings (B, A, D) -> (P, A), never a (P, A, D) tensor."""
+def pair_distances(queries: Tensor, anchors: AnchorTable, groups: Groups) -> Tensor:
+    """|q - a| by the expanded square: queries (Q, D), anchors (B, A, D) -> (P, A), never a (P, A, D) tensor."""
+    embeddings = anchors.embeddings.float()
     scenes, (count, dims) = embeddings.shape[0], queries.shape
     chosen = queries[groups.query]
     # pairs of one scene side by side, so that each scene takes part in one matrix product
@@ -178,5 +179,6 @@ def pair_distances(queries: Tensor, embeddings: Tensor, groups: Groups) -> Tenso
     slots = torch.sym_min(groups.scene.shape[0], count)
     table = queries.new_zeros(scenes, slots, dims).index_put((groups.scene, slot), chosen)
     products = (table @ embeddings.transpose(1, 2))[groups.scene, slot]
-    squares = chosen.square().sum(1, keepdim=True) + embeddings.square().sum(2)[groups.scene] - 2 * products
+    anchor_squares = squared_norms(embeddings) if anchors.squares is None else anchors.squares
+    squares = chosen.square().sum(1, keepdim=True) + anchor_squares[groups.scene] - 2 * products
     return squares.clamp_min(1e-12).sqrt()
