@@ -13,6 +13,7 @@ from footage import INFERENCE, START, bytes_on_disk, render, write_walk
 from miniature import make_network
 from spnet import Filter, Gallery
 from spnet.errors import UserError
+from spnet.files import exclusive_lock
 from spnet.gallery.indexer import Progress
 from spnet.gallery.page import write_search_page
 from spnet.gallery.query import rocchio
@@ -376,3 +377,10 @@ def test_a_full_disk_is_one_line_and_costs_nothing(
     assert contents(again)[TRACKLETS] == before[TRACKLETS]
     assert again.add(file).frames == 5
     assert set(before[TRACKLETS]) < set(contents(again)[TRACKLETS])
+
+
+def test_of_two_processes_one_makes_the_index(video: Path, weights: Path, tmp_path: Path) -> None:
+    gallery = Gallery.open(tmp_path / "index", weights, create=True)
+    with exclusive_lock(tmp_path / "index"), pytest.raises(UserError, match="index: another process is at work there"):
+        gallery.add(video, fps=5)
+    assert gallery.add(video, fps=5).frames == 20

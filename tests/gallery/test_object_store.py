@@ -152,6 +152,17 @@ def test_what_cannot_be_opened(uri: str, other_weights: Path, weights: Path) -> 
         Gallery.open("s3://none/people", weights, create=True)
 
 
+def test_a_store_that_fails_while_it_is_searched(bucket: Any, uri: str) -> None:
+    """The failing request is the last one, for rows: the index had been opened."""
+    for entry in bucket.objects.filter(Prefix="people/"):
+        bucket.Object(entry.key.replace("people", "lost", 1)).copy({"Bucket": "footage", "Key": entry.key})
+    gallery = Gallery.open("s3://footage/lost")
+    gallery.store.table(TRACKLETS)
+    bucket.objects.filter(Prefix="lost/tracklets.lance/data").delete()
+    with pytest.raises(UserError, match=r"^index s3://footage/lost: cannot be read: [^\n]+$"):
+        gallery.search(ANYBODY, 5)
+
+
 def test_the_purpose_is_kept_and_there_is_no_log(uri: str) -> None:
     gallery = Gallery.open(uri)
     state = AppState(gallery, lambda: gallery, may_add=False)

@@ -19,11 +19,11 @@ from spnet.app.jobs import Jobs
 from spnet.app.journal import Journal
 from spnet.errors import UserError
 from spnet.gallery.gallery import Gallery
+from spnet.gallery.lance import local_folder
 from spnet.gallery.query import Box
 from spnet.gallery.results import SearchResult
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.sources import content_digest
-from spnet.gallery.store import local_folder
 from spnet.inference.images import ImageLike, read_pixels
 
 Pixels = npt.NDArray[np.uint8]

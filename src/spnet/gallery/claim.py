@@ -16,10 +16,10 @@ from time import time
 from typing import Any
 
 from spnet.errors import UserError
+from spnet.gallery.lance import ERRORS
 
 LASTS, RENEWED = 120.0, 30.0  # seconds
 NOBODY = [{"id": "", "holder": "", "until": 0.0}]  # the table's row at first
-ERRORS = (RuntimeError, OSError, ValueError)  # what LanceDB raises
 
 
 class Claim:

@@ -11,8 +11,9 @@ import numpy as np
 
 from spnet.data.video import read_frame
 from spnet.errors import UserError
+from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
-from spnet.gallery.store import Store, one_of, quote
+from spnet.gallery.store import Store
 from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.tracker import BEST
 from spnet.gallery.tracklets import normalized

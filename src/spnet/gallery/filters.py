@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spnet.errors import UserError
+from spnet.gallery.lance import one_of
 from spnet.gallery.results import Filter
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.second_look import Span
-from spnet.gallery.store import one_of
 from spnet.gallery.times import Moment
 
 

@@ -15,6 +15,7 @@ from spnet.gallery import corrections, filters
 from spnet.gallery.calibration import Calibration
 from spnet.gallery.frames import Detector, detect_chunk
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
+from spnet.gallery.lance import one_of, quote
 from spnet.gallery.network import IndexNetwork
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
 from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
@@ -22,7 +23,7 @@ from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.second_look import look_again
 from spnet.gallery.sources import make_source
-from spnet.gallery.store import Store, one_of, quote
+from spnet.gallery.store import Store
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
 from spnet.inference.images import ImageLike

@@ -7,8 +7,9 @@ from time import monotonic
 
 from spnet.data.video import next_tick
 from spnet.gallery.frames import Batch, Chunk, Detector
+from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, TRACKLETS, SourceRow
-from spnet.gallery.store import Store, one_of, quote
+from spnet.gallery.store import Store
 from spnet.gallery.tracker import Row, Tracker
 from spnet.gallery.tracklets import LinkingConfig
 

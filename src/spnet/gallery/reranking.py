@@ -12,9 +12,10 @@ from spnet.errors import UserError
 from spnet.evaluation.context_matching import ContextMatching, Graphs, match_graphs
 from spnet.evaluation.k_reciprocal import KReciprocal, jaccard_to_query
 from spnet.evaluation.reranking import OWN_IOU
+from spnet.gallery.lance import quote
 from spnet.gallery.query import QueryLike, is_direction, one_person
 from spnet.gallery.schema import DETECTIONS
-from spnet.gallery.store import Store, quote
+from spnet.gallery.store import Store
 from spnet.gallery.tracklets import Array, buffered_iou, normalized
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import ImageDetections

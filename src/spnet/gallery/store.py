@@ -6,10 +6,8 @@ are removed before anything else is written.
 """
 
 import json
-import os
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -20,23 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.errors import UserError
-from spnet.extras import import_extra
 from spnet.files import exclusive_lock
 from spnet.gallery import schema
-from spnet.gallery.claim import ERRORS, NOBODY, Claim
+from spnet.gallery.claim import NOBODY, Claim
+from spnet.gallery.lance import ERRORS, Row, as_arrow, connect, lance_errors, local_folder, one_of, quote
 from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, WRITER, SourceRow
 
 if TYPE_CHECKING:
     import pyarrow
 
-Row = Mapping[str, Any]
 REWRITE_BATCH = 8192
-PROBES, FILTERED_PROBES = (
-    40,
-    160,
-)  # cells of the approximate index that are looked into: a filter leaves few rows in each
-# where an object store's error says what is wrong
-REASON = re.compile(r'<Message>(.+?)</Message>|message: "(.+?)"|(Failed to get AWS credentials)')
+PROBES = 40  # cells of the approximate index that are looked into
+FILTERED_PROBES = 160  # with a filter, which leaves few rows in each
 REFINE = 10  # times as many candidates of the approximate index are compared exactly
 
 
@@ -52,15 +45,14 @@ class Store:
     @staticmethod
     def is_there(uri: str) -> bool:
         """Whether there is an index. Raises UserError where an object store cannot be read."""
-        with _named(uri, "cannot be read", errors=ERRORS):
-            return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, _connect(uri)).exists()
+        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, connect(uri)).exists()
 
     @classmethod
     def open(cls, uri: str) -> "Store":
         """Open an index. Raises UserError where there is none."""
         if not cls.is_there(uri):
             raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
-        return cls(uri, _connect(uri))
+        return cls(uri, connect(uri))
 
     @classmethod
     def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
@@ -68,23 +60,29 @@ class Store:
         folder = local_folder(uri)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UserError(f"index {uri}: is a file, not a folder")
-        store = cls(uri, _connect(uri))
+        store = cls(uri, connect(uri))
         if not store.exists():
-            tables = {
-                TRACKLETS: schema.tracklet_schema(dims),
-                DETECTIONS: schema.detection_schema(dims),
-                SOURCES: schema.source_schema(),
-                ABOUT: schema.about_schema(),  # the last one: with it the index exists
-            }
-            with store._writing():
-                for name, columns in tables.items():
-                    store._connection.create_table(name, schema=columns, exist_ok=True)
-            store.set_about(**about)
+            with store.lock():
+                if not store.exists():  # no other process has made it meanwhile
+                    store._make(dims, about)
         return store
+
+    def _make(self, dims: int, about: Mapping[str, object]) -> None:
+        tables = {
+            TRACKLETS: schema.tracklet_schema(dims),
+            DETECTIONS: schema.detection_schema(dims),
+            SOURCES: schema.source_schema(),
+            ABOUT: schema.about_schema(),  # the last one: with it the index exists
+        }
+        with self._writing():
+            for name, columns in tables.items():
+                self._connection.create_table(name, schema=columns, exist_ok=True)
+        self.set_about(**about)
 
     def exists(self) -> bool:
         """Whether all tables are there, and the index says what it is."""
-        names = set(self._connection.list_tables().tables)
+        with self._reading():
+            names = set(self._connection.list_tables().tables)
         return {TRACKLETS, DETECTIONS, SOURCES, ABOUT} <= names and "fingerprint" in self.about()
 
     def lock(self) -> AbstractContextManager[None]:
@@ -108,20 +106,24 @@ class Store:
         """A write that fails, on a full disk for example, is a user's concern, reported in one line."""
         if self._claim is not None:
             self._claim.check()
-        with _named(self.uri, "cannot be written", "; what was acknowledged is kept"):
+        with lance_errors(self.uri, "cannot be written", "; what was acknowledged is kept"):
             yield
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """A read that fails, as an object store may, is reported in one line too."""
+        return lance_errors(self.uri, "cannot be read", errors=ERRORS)
 
     def table(self, name: str) -> Any:
         """A table as it is now."""
-        if name not in self._tables:
-            self._tables[name] = self._connection.open_table(name)
-        self._tables[name].checkout_latest()
+        with self._reading():
+            if name not in self._tables:
+                self._tables[name] = self._connection.open_table(name)
+            self._tables[name].checkout_latest()
         return self._tables[name]
 
     def about(self) -> dict[str, Any]:
         """What is kept about the index as a whole."""
-        rows = self.table(ABOUT).search().to_arrow().to_pylist()
-        return {row["name"]: json.loads(row["value"]) for row in rows}
+        return {row["name"]: json.loads(row["value"]) for row in self.rows(ABOUT)}
 
     def set_about(self, **values: object) -> None:
         """Keep JSON values about the index as a whole."""
@@ -130,8 +132,7 @@ class Store:
 
     def sources(self) -> list[SourceRow]:
         """All files, in the order of their names."""
-        rows = self.table(SOURCES).search().to_arrow().to_pylist()
-        return sorted((SourceRow(**row) for row in rows), key=lambda row: row.file)
+        return sorted((SourceRow(**row) for row in self.rows(SOURCES)), key=lambda row: row.file)
 
     def announce(self, sources: Sequence[SourceRow]) -> None:
         """Enter files before anything of them is written."""
@@ -170,11 +171,14 @@ class Store:
             query = query.where(where)
         if columns:
             query = query.select(list(columns))
-        return query.to_arrow()
+        with self._reading():
+            return query.to_arrow()
 
     def count(self, name: str, where: str | None = None) -> int:
         """Number of rows that fulfil a SQL condition."""
-        return int(self.table(name).count_rows(where))
+        table = self.table(name)
+        with self._reading():
+            return int(table.count_rows(where))
 
     def nearest(
         self,
@@ -199,7 +203,8 @@ class Store:
             query = query.select(list(columns))
         if where:
             query = query.where(where, prefilter=True)
-        rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
+        with self._reading():
+            rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
         return rows
 
     def upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
@@ -239,7 +244,7 @@ class Store:
 
     def as_arrow(self, name: str, rows: Sequence[Row]) -> "pyarrow.Table":
         """Rows as a table's columns have them."""
-        return _as_arrow(rows, self.table(name).schema)
+        return as_arrow(rows, self.table(name).schema)
 
     def _rewrite(self, name: str) -> None:
         """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
@@ -263,56 +268,3 @@ class Store:
             table.create_index(column, config=Bitmap())
         for column in ("first", "last", "clock_first", "clock_last"):
             table.create_index(column, config=BTree())
-
-
-@contextmanager
-def _named(
-    uri: str, what: str, also: str = "", errors: tuple[type[Exception], ...] = (RuntimeError, OSError)
-) -> Iterator[None]:
-    """Raise UserError naming the index for what LanceDB raises, without the place in its source."""
-    try:
-        yield
-    except UserError:
-        raise
-    except errors as error:
-        said = REASON.search(str(error))
-        reason = next(filter(None, said.groups())) if said else str(error).split(", /")[0].splitlines()[0]
-        raise UserError(f"index {uri}: {what}: {reason}{also}") from None
-
-
-def quote(text: str) -> str:
-    """A SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def one_of(column: str, values: Iterable[str]) -> str:
-    """The SQL condition that a column has one of the values."""
-    return f"{column} IN ({', '.join(map(quote, values))})"
-
-
-def local_folder(uri: str) -> Path | None:
-    """The folder of an index, None for one on an object store."""
-    return None if "://" in uri else Path(uri)
-
-
-def _connect(uri: str) -> Any:
-    lancedb = import_extra("lancedb")
-    if local_folder(uri) is not None:
-        return lancedb.connect(uri)
-    # all else of the store, Lance's own object store reads from the environment
-    plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
-    return lancedb.connect(uri, storage_options={"allow_http": "true"} if plain else None)
-
-
-def _as_arrow(rows: Sequence[Row], columns: "pyarrow.Schema") -> "pyarrow.Table":
-    pa = import_extra("pyarrow")
-    dims = {field.name: field.type.list_size for field in columns if pa.types.is_fixed_size_list(field.type)}
-    arrays: list[Any] = []
-    for column in columns:
-        values = [row[column.name] for row in rows]
-        if column.name in dims:
-            flat = np.concatenate(values).astype(column.type.value_type.to_pandas_dtype())
-            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, column.type.value_type), dims[column.name]))
-        else:
-            arrays.append(pa.array(values, column.type))
-    return pa.Table.from_arrays(arrays, schema=columns)
