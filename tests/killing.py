@@ -33,11 +33,11 @@ def command(data: Path, run: Path, num_workers: int) -> list[str]:
     return ["train", "spnet-tiny", "--stage", "pretrain", "--data", str(data), "--output", str(run), *keys]
 
 
-def train(arguments: list[str], kill: Kill) -> None:
-    """In a process of its own: run `spnet`, quietly."""
+def train(arguments: list[str], kill: Kill, log: Path) -> None:
+    """In a process of its own: run `spnet`; what it says goes to a file."""
     from spnet.cli.main import main
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(2, 1)
     if kill.write:
         kill_at_write(kill.write)
@@ -61,11 +61,11 @@ def kill_at_write(number: int) -> None:
     os.fsync, Path.replace = counted(os.fsync), counted(Path.replace)  # type: ignore[method-assign]
 
 
-def start(arguments: list[str], kill: Kill = Kill()) -> int:
+def start(arguments: list[str], kill: Kill = Kill(), log: Path = Path(os.devnull)) -> int:
     """Run `spnet` until it ends or is killed; returns its exit status, negative for a signal."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["spnet.training.fit", "spnet.cli.train"])
-    process = context.Process(target=train, args=(arguments, kill))
+    process = context.Process(target=train, args=(arguments, kill, log))
     process.start()
     process.join(kill.seconds or None)
     if process.is_alive():
@@ -75,14 +75,19 @@ def start(arguments: list[str], kill: Kill = Kill()) -> int:
 
 
 def finish(data: Path, run: Path, num_workers: int, kills: list[Kill]) -> int:
-    """Train with these kills, each in what the one before left, then to the end; returns how many came in time."""
-    killed = 0
+    """Train with these kills, each in what the one before left, then to the end; returns how many came in time.
+
+    Raises RuntimeError where `spnet` ends without being killed and without the weights; its output is beside the run.
+    """
+    killed, log = 0, run.with_name(f"{run.name}.log")
     for kill in [*kills, Kill()]:
         resumed = bool(checkpoint_files(run))
         if (run / "weights.safetensors").exists():
             break
-        status = start(["train", "--resume", str(run)] if resumed else command(data, run, num_workers), kill)
+        status = start(["train", "--resume", str(run)] if resumed else command(data, run, num_workers), kill, log)
         killed += status == -signal.SIGKILL
+        if status not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"{kill} of {kills}: exit status {status}: {log.read_text()[-2000:]}")
     return killed
 
 

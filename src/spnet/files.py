@@ -165,6 +165,11 @@ def name_disk_errors(folder: Path) -> Iterator[None]:
         raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
 
 
+def whole_files(folder: Path) -> set[str]:
+    """Names of what is in `folder`, but for its lock and what processes left that were killed while they wrote."""
+    return {entry.name for entry in folder.iterdir() if entry.name != LOCK and not entry.match(".*.partial")}
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote in `folder`; its lock has to be held."""
     for partial in folder.rglob(".*.partial"):

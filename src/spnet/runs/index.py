@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
+from spnet.files import whole_files
 from spnet.models.checkpoints import WEIGHTS_NAME
 from spnet.runs.folder import CONFIG_NAME, LAST, checkpoint_files, read_run_config
 from spnet.runs.record import RECORD_NAME, RunRecord, read_record
@@ -88,6 +89,8 @@ def read_run(folder: Path) -> Run:
     record = _attempt(read_record, folder, problems)
     if config is not None:
         state, reason = _state(folder, record)
+    elif record and record.state == "started" and whole_files(folder) == {RECORD_NAME}:
+        state, reason = RunState.STARTED, ""  # killed before its next file, the configuration
     return Run(folder, state, reason, config, record, tuple(problems))
 
 

@@ -26,7 +26,7 @@ from lightning.pytorch.loggers import Logger
 from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial
+from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial, whole_files
 from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
 from spnet.models.pretrained import first_line
 from spnet.runs.folder import (
@@ -48,7 +48,7 @@ from spnet.training.teacher import teacher_network
 from spnet.training.trainer import TrainingParts, build_trainer
 
 # what there may be of a run that was killed before its first checkpoint
-STARTED_FILES = {CONFIG_NAME, RECORD_NAME, LAST.parent.name, LOGS, LOCK}
+STARTED_FILES = {CONFIG_NAME, RECORD_NAME, LAST.parent.name, LOGS}
 
 
 def fit(
@@ -87,8 +87,8 @@ def fit(
         _check_output(output, resume)  # again: another run may have ended there in the meantime
         _clear(output, keep=resume)
         checkpoint = choose_checkpoint(output) if resume else None
+        write_record(output, record)  # first: it says whose folder this is
         write_config(output, config)
-        write_record(output, record)
         with _finalize_on_error(output, record), name_disk_errors(output):
             _fit(parts, checkpoint)
         weights = _save_network(output, parts.module)  # first: killed before its record a run that has them is finished
@@ -144,7 +144,7 @@ def _check_output(output: Path, resume: bool) -> None:
         if not any(map(zipfile.is_zipfile, checkpoints)):
             raise UserError(f"{str(checkpoints[0])!r} is damaged: the run cannot be resumed")
         return
-    there = set() if not output.is_dir() else {file.name for file in output.iterdir()} - {LOCK}
+    there = whole_files(output) if output.is_dir() else set()
     if (output.is_file() or there) and not _is_started(output):
         hint = f", or go on with --resume {output}" if checkpoint_files(output) else ""
         raise UserError(f"output {str(output)!r} exists; choose another folder{hint}")
@@ -155,9 +155,7 @@ def _is_started(output: Path) -> bool:
     if not output.is_dir() or not (output / RECORD_NAME).is_file() or checkpoint_files(output):
         return False
     record = read_record(output)
-    return (
-        record is not None and record.state == "started" and {file.name for file in output.iterdir()} <= STARTED_FILES
-    )
+    return record is not None and record.state == "started" and whole_files(output) <= STARTED_FILES
 
 
 def _clear(output: Path, keep: bool) -> None:

@@ -8,6 +8,8 @@ from invented_runs import evaluate, interrupt, make_run, set_record
 from spnet.errors import UserError
 from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.paper.results.runs_table import COLUMNS, Line, list_runs
+from spnet.runs.index import read_run
+from spnet.runs.record import RunRecord, write_record
 
 
 def texts(line: Line, *columns: str) -> list[str]:
@@ -107,6 +109,15 @@ def test_an_interrupted_run_says_where_and_how_to_go_on(tmp_path: Path) -> None:
     assert only(tmp_path)[0].run.state == "interrupted"
     (run / "checkpoints" / "previous.ckpt").unlink()
     assert only(tmp_path)[0].run.state == "started"
+
+
+def test_a_run_killed_before_it_wrote_its_configuration_is_only_started(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write_record(tmp_path / "a", RunRecord("digest"))
+    (tmp_path / "a" / ".config.yaml.17.partial").write_text("")
+    assert read_run(tmp_path / "a").state == "started"
+    (tmp_path / "a" / "weights.safetensors").write_text("")
+    assert read_run(tmp_path / "a").state == "damaged"
 
 
 @pytest.mark.parametrize("state", ["failed", "diverged"])
