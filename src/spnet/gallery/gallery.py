@@ -21,7 +21,7 @@ from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_
 from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
 from spnet.gallery.results import Filter, Hit, SearchResult
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
-from spnet.gallery.second_look import look_again
+from spnet.gallery.second_look import Span, look_again
 from spnet.gallery.sources import make_source
 from spnet.gallery.store import Store
 from spnet.gallery.times import parse_clock
@@ -258,29 +258,15 @@ class Gallery:
         spans = [span for source in self.sources() if (span := filters.span(source, result.where)) is not None]
         if not spans:
             raise UserError("--pathway query: no image of the index lies within the filter")
-        hits = list(result.hits)
-        frames, expected = 0, sum(span.expected for span in spans)
-
-        def report(file: str) -> None:
-            nonlocal frames
-            frames += 1
-            if progress:
-                progress(Progress(file, frames, max(expected, frames)))
-
-        for span in spans:
-            detected: dict[float, list[Any]] = {}
-            for row in self.detections(span.source.file, span.first, span.last):
-                detected.setdefault(row["time"], []).append(row["box"])
-            boxes = {time: np.array(rows, np.float32) for time, rows in detected.items()}
-            hits += look_again(self.searcher, located, span, boxes, report)
+        found = look_again(self.searcher, located, spans, self._detected, progress)
         calibration, least = self.calibration, self._least(result, self.calibration)
         judged = [
             hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
-            for hit in hits
+            for hit in found
             if least is None or hit.similarity >= least
         ]
-        judged.sort(key=lambda hit: -hit.similarity)
-        return replace(result, hits=judged[: result.top])
+        hits = sorted([*result.hits, *judged], key=lambda hit: -hit.similarity)
+        return replace(result, hits=hits[: result.top])
 
     def path(self, hit: Hit) -> list[tuple[float, Array]]:
         """Times (seconds) and boxes (4,) of a hit's person, by time."""
@@ -357,6 +343,13 @@ class Gallery:
         (source,) = filters.source_ids([file], self.sources())
         where = f"source = {quote(source)} AND time >= {first} AND time <= {last}"
         return sorted(self.store.rows(DETECTIONS, where), key=lambda row: row["time"])
+
+    def _detected(self, span: Span) -> dict[float, Array]:
+        """Boxes (n, 4) of a span's detections, by their time."""
+        boxes: dict[float, list[list[float]]] = {}
+        for row in self.detections(span.source.file, span.first, span.last):
+            boxes.setdefault(row["time"], []).append(row["box"])
+        return {time: np.array(rows, np.float32) for time, rows in boxes.items()}
 
     def make_approximate(self) -> None:
         """Build the approximate index, for a million tracklets and more; rows added later are searched exactly."""

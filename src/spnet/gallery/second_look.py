@@ -5,11 +5,13 @@ It finds people whom the object-centric detection missed; what that has found al
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from spnet.data.video import Frame, read_frame, read_frames
+from spnet.gallery.indexer import Progress
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit
 from spnet.gallery.schema import SourceRow
@@ -37,17 +39,47 @@ class Span:
         return 1 + int((self.last - self.first) * (self.source.fps or 25.0))
 
 
+@dataclass(frozen=True)
+class Found:
+    """What the queries found in F frames, M boxes with the frame each is in and the similarity to its query."""
+
+    times: list[float]  # (F,) seconds
+    frame: np.ndarray  # (M,) int64
+    boxes: Array  # (M, 4) pixels xyxy
+    scores: Array  # (M,)
+    similarity: Array  # (M,)
+
+
 def look_again(
     searcher: Searcher,
     queries: Sequence[tuple[ImageLike, Box]],
-    span: Span,
-    detected: dict[float, Array],
-    report: Callable[[str], None] = lambda file: None,
+    spans: Sequence[Span],
+    detected: Callable[[Span], dict[float, Array]],
+    progress: Callable[[Progress], None] | None = None,
 ) -> list[Hit]:
-    """People of a span that resemble the queries and are not among those `detected` (boxes by time), as hits.
+    """People of the spans that resemble the queries and are not among those `detected` (boxes by time), as hits.
 
-    `report` is called with the file's name for every frame.
+    `progress` is called after every frame.
     """
+    frames, expected = 0, sum(span.expected for span in spans)
+
+    def report(file: str) -> None:
+        nonlocal frames
+        frames += 1
+        if progress:
+            progress(Progress(file, frames, max(expected, frames)))
+
+    hits: list[Hit] = []
+    for span in spans:
+        if (found := _find(searcher, queries, span, report)) is not None:
+            hits += _link(span.source, found, detected(span))
+    return hits
+
+
+def _find(
+    searcher: Searcher, queries: Sequence[tuple[ImageLike, Box]], span: Span, report: Callable[[str], None]
+) -> Found | None:
+    """What the queries find in a span; None where no frame lies in it, as between two frames of a video."""
     times: list[float] = []
 
     def frames() -> Iterator[ImageLike]:
@@ -56,26 +88,29 @@ def look_again(
             report(span.source.file)
             yield frame.pixels
 
-    # a span shorter than the gap between two frames has none
     first = next(images := frames(), None)
     if first is None:
-        return []
-    rankings = searcher.find(_chain(first, images), list(queries), "query")  # type: ignore[arg-type]  # boxes of any kind
-    image = np.concatenate([ranking.image.numpy() for ranking in rankings])
-    boxes = np.concatenate([ranking.boxes.numpy() for ranking in rankings])
-    scores = np.concatenate([ranking.scores.numpy() for ranking in rankings])
-    similarity = np.concatenate([ranking.similarity.numpy() for ranking in rankings])
+        return None
+    gallery: Iterator[ImageLike] = chain([first], images)
+    rankings = searcher.find(gallery, list(queries), "query")  # type: ignore[arg-type]  # boxes of any kind
+    columns = ("image", "boxes", "scores", "similarity")
+    return Found(times, *(np.concatenate([getattr(ranking, name).numpy() for ranking in rankings]) for name in columns))
+
+
+def _link(source: SourceRow, found: Found, detected: dict[float, Array]) -> list[Hit]:
+    """Hits of what was found and not detected before; what overlaps from frame to frame is one hit."""
     linker = Linker(LinkingConfig(min_similarity=-1.0))
     groups: dict[int, list[tuple[float, float, Array, float]]] = {}
-    for number, time in enumerate(times):
+    for number, time in enumerate(found.times):
         linker.close(time)
-        rows = np.flatnonzero(image == number)
-        rows = rows[~_overlaps(boxes[rows], detected.get(time))]
-        rows = _distinct(rows[np.argsort(-similarity[rows], kind="stable")], boxes)
+        rows = np.flatnonzero(found.frame == number)
+        rows = rows[~_overlaps(found.boxes[rows], detected.get(time))]
+        rows = _distinct(rows[np.argsort(-found.similarity[rows], kind="stable")], found.boxes)
         alike = np.ones((len(rows), 1), np.float32)
-        for row, track in zip(rows.tolist(), linker.assign(time, boxes[rows], alike), strict=True):
-            groups.setdefault(track, []).append((float(similarity[row]), time, boxes[row], float(scores[row])))
-    return [_hit(span.source, sorted(group, key=lambda seen: -seen[0])) for group in groups.values()]
+        for row, track in zip(rows.tolist(), linker.assign(time, found.boxes[rows], alike), strict=True):
+            seen = (float(found.similarity[row]), time, found.boxes[row], float(found.scores[row]))
+            groups.setdefault(track, []).append(seen)
+    return [_hit(source, sorted(group, key=lambda seen: -seen[0])) for group in groups.values()]
 
 
 def read_span(span: Span) -> Iterator[Frame]:
@@ -87,11 +122,6 @@ def read_span(span: Span) -> Iterator[Frame]:
         if frame.time > span.last:
             return
         yield frame
-
-
-def _chain(first: ImageLike, others: Iterator[ImageLike]) -> Iterator[ImageLike]:
-    yield first
-    yield from others
 
 
 def _overlaps(boxes: Array, detected: Array | None) -> np.ndarray:
