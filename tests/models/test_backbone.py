@@ -1,5 +1,7 @@
 """Backbones by name: strides, channels, the last stage's copy; and what enters them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.transforms.v2.functional import normalize
@@ -52,6 +54,16 @@ def test_copy_is_what_lies_between_c4_and_c5(name: str) -> None:
         torch.testing.assert_close(copy.eval()(middle), last)
     assert not {id(p) for p in copy.parameters()} & {id(p) for p in backbone.parameters()}
     assert all(p.requires_grad for p in copy.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_boxes_have_no_embeddings(name: str) -> None:
+    """Not every last stage can do with no region."""
+    network = SPNet(replace(make_config(), backbone=SMALL[name])).eval()
+    with torch.no_grad():
+        features = network.features(torch.zeros(1, 3, 64, 64), torch.tensor([[64, 64]]))
+        embeddings = network.embed(features, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    assert embeddings.shape == (0, network.config.reid_dim)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -123,14 +123,12 @@ class RegionPooling(nn.Module):
     def region_count(self, boxes: Tensor) -> int:
         """How many regions the stage is given for boxes (R, 4): on a GPU one of few numbers, for few shapes.
 
-        In training one at least: the stage's parameters then take part in every step, as processes that share
-        gradients must. BatchNorm of the stage's own would count empty boxes.
+        One at least: not every stage can do with none, and in training its parameters take part in every step, as
+        processes that share gradients must. BatchNorm of the stage's own would count empty boxes.
         """
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        if few_shapes:
-            return padded_count(len(boxes))
-        least = int(self.training or torch.compiler.is_exporting())
-        return cast(int, torch.sym_max(least, boxes.shape[0]))  # a SymInt where torch.export follows
+        # a SymInt where torch.export follows
+        return padded_count(len(boxes)) if few_shapes else cast(int, torch.sym_max(1, boxes.shape[0]))
 
 
 class ReidHead(nn.Module):

@@ -107,6 +107,9 @@ def _detect(
 ) -> Detections:
     candidates, scores = _best_anchors(network, pathway, anchors, groups, topk, score_threshold)
     candidates, scores = _refine(network, 0, features, candidates, scores, groups.scene.shape[0])
+    if not torch.compiler.is_exporting() and not len(candidates.boxes):  # a region head would be given an empty region
+        embeddings = scores.new_zeros(0, network.config.reid_dim)
+        return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
     for step in range(1, network.config.cascade_steps + 1):
         head = partial(network.location_embed, step)
         embeddings = embed_regions(head, features, candidates.boxes, candidates.scene)
