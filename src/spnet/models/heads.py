@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -126,9 +125,10 @@ class RegionPooling(nn.Module):
         One at least: not every stage can do with none, and in training its parameters take part in every step, as
         processes that share gradients must. BatchNorm of the stage's own would count empty boxes.
         """
+        if torch.compiler.is_exporting():  # it takes it for granted that there are some, and leaves out a maximum
+            return boxes.shape[0] + 1
         few_shapes = boxes.device.type == "cuda" and not self.has_batch_norm
-        # a SymInt where torch.export follows
-        return padded_count(len(boxes)) if few_shapes else cast(int, torch.sym_max(1, boxes.shape[0]))
+        return padded_count(len(boxes)) if few_shapes else max(1, boxes.shape[0])
 
 
 class ReidHead(nn.Module):
