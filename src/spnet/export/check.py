@@ -111,12 +111,15 @@ def _scenes(window: tuple[int, int]) -> Iterator[SceneBatch]:
 
 
 def _inputs(detector: ExportableDetector, pathway: PathwayName, batch: SceneBatch) -> dict[str, Tensor]:
-    """Everything above score 0 is kept; boxes are given in the first scene of two, and queries are their embeddings."""
+    """All of the best anchors are kept, score 0 too.
+
+    Boxes are given in the first scene of two; their embeddings are the queries.
+    """
     count = len(GIVEN) if len(batch.images) > 1 else 0
     height, width = batch.sizes[0].tolist()
     boxes = GIVEN * torch.tensor([width, height, width, height])
     given = torch.cat([torch.zeros(len(GIVEN), 1), boxes], 1)
-    values = [batch.images, batch.sizes, torch.tensor(0.0), given[:count]]
+    values = [batch.images, batch.sizes, torch.tensor(-1.0), given[:count]]
     if pathway == "query":
         features = detector.features(batch.images, batch.sizes)
         values.append(detector.network.location_embed(1, features, boxes, given[:, 0].long()))

@@ -105,19 +105,19 @@ def _detect(
     topk: int,
     score_threshold: Tensor | None = None,
 ) -> Detections:
-    candidates, scores = _best_anchors(network, pathway, anchors, groups, topk, score_threshold)
-    candidates, scores = _refine(network, 0, features, candidates, scores, groups.scene.shape[0])
+    candidates, logits = _best_anchors(network, pathway, anchors, groups, topk, score_threshold)
+    candidates, logits = _refine(network, 0, features, candidates, logits, groups.scene.shape[0])
     if not torch.compiler.is_exporting() and not len(candidates.boxes):  # a region head would be given an empty region
-        embeddings = scores.new_zeros(0, network.config.reid_dim)
-        return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
+        embeddings = logits.new_zeros(0, network.config.reid_dim)
+        return Detections(candidates.boxes, logits, candidates.scene, candidates.query, embeddings)
     for step in range(1, network.config.cascade_steps + 1):
         head = partial(network.location_embed, step)
         embeddings = embed_regions(head, features, candidates.boxes, candidates.scene)
         candidates = replace(candidates, offsets=pathway.offsets(step, embeddings, candidates.query))
-        scores = network.logits[step](offset_norm(candidates.offsets)).sigmoid()
-        candidates, scores = _refine(network, step, features, candidates, scores, groups.scene.shape[0])
+        logits = network.logits[step](offset_norm(candidates.offsets))
+        candidates, logits = _refine(network, step, features, candidates, logits, groups.scene.shape[0])
     embeddings = embed_regions(network.embed, features, candidates.boxes, candidates.scene)
-    return Detections(candidates.boxes, scores, candidates.scene, candidates.query, embeddings)
+    return Detections(candidates.boxes, logits.sigmoid(), candidates.scene, candidates.query, embeddings)
 
 
 def _best_anchors(
@@ -128,7 +128,7 @@ def _best_anchors(
     topk: int,
     score_threshold: Tensor | None,
 ) -> tuple[Candidates, Tensor]:
-    """The anchors of highest logit in each group, above the threshold, and their scores.
+    """The anchors of highest logit in each group, above the threshold, and their logits.
 
     The method takes the best `topk`, then those above the threshold, then the best `max_detections` of them. A higher
     logit is a higher score, so these are the best of both numbers that lie above the threshold.
@@ -136,25 +136,27 @@ def _best_anchors(
     config = network.config.inference
     logits = network.logits[0](pathway.distances(anchors, groups))
     highest, index = logits.topk(min(topk, config.max_detections, anchors.count), dim=1)
-    scores = highest.sigmoid()
-    above = scores > (config.score_threshold if score_threshold is None else score_threshold)
+    above = highest.sigmoid() > (config.score_threshold if score_threshold is None else score_threshold)
     candidates = gather_candidates(pathway, anchors, groups, index, above)
-    return _select(candidates, candidates.valid), scores.flatten()[candidates.valid]
+    return _select(candidates, candidates.valid), highest.flatten()[candidates.valid]
 
 
 def _refine(
-    network: SPNet, step: int, features: FeatureMaps, candidates: Candidates, scores: Tensor, groups: int
+    network: SPNet, step: int, features: FeatureMaps, candidates: Candidates, logits: Tensor, groups: int
 ) -> tuple[Candidates, Tensor]:
-    """Decode, clip, and drop boxes that overlap a better one of their group, or of which nothing is in the image."""
+    """Decode, clip, and drop boxes that overlap a better one of their group, or of which nothing is in the image.
+
+    Logits say which is better: far from 0 sigmoids round to 0 or 1, and not everywhere in the same way.
+    """
     deltas = network.boxes[step](candidates.offsets)
     boxes = clip(decode(deltas, candidates.boxes), features.sizes[candidates.scene])
     config = network.config.inference
     if torch.compiler.is_exporting():
-        kept = exportable_nms(boxes, scores, candidates.group, config.nms_iou, groups, config.max_detections)
+        kept = exportable_nms(boxes, logits, candidates.group, config.nms_iou, groups, config.max_detections)
     else:
-        kept = grouped_nms(boxes, scores, candidates.group, config.nms_iou)
+        kept = grouped_nms(boxes, logits, candidates.group, config.nms_iou)
     kept = kept[(boxes[kept, 2:] > boxes[kept, :2]).all(1)]
-    return replace(_select(candidates, kept), boxes=boxes[kept]), scores[kept]
+    return replace(_select(candidates, kept), boxes=boxes[kept]), logits[kept]
 
 
 def _select(candidates: Candidates, rows: Tensor) -> Candidates:
