@@ -271,8 +271,8 @@ def test_damaged_records_are_refused(content: str, tmp_path: Path) -> None:
     ("options", "expected"),
     [
         ([], Demo(Path("runs/demo"), 900, 150, 150, 50, 0, 1.0)),
-        (["--quick"], Demo(Path("runs/demo-quick"), 180, 30, 40, 12, 0, 0.4)),
-        (["--quick", "--seed", "3", "--scenes", "90"], Demo(Path("runs/demo-quick"), 90, 30, 40, 12, 3, 0.4)),
+        (["--quick"], Demo(Path("runs/demo-quick"), 180, 30, 40, 12, 0, 0.2)),
+        (["--quick", "--seed", "3", "--scenes", "90"], Demo(Path("runs/demo-quick"), 90, 30, 40, 12, 3, 0.2)),
     ],
 )
 def test_quick_is_smaller_in_a_folder_of_its_own(

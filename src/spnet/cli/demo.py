@@ -36,7 +36,7 @@ OPTIONS = {  # by the field of `Demo`
     "test_scenes": Option(int, "N", 150, 40, "scenes that are searched"),
     "test_identities": Option(int, "N", 50, 12, "people searched for, others than in training"),
     "seed": Option(int, "N", 0, 0, "of data and training"),
-    "epochs_scale": Option(float, "F", 1.0, 0.4, "share of the usual training, for trials"),
+    "epochs_scale": Option(float, "F", 1.0, 0.2, "share of the usual training, for trials"),
 }
 
 
