@@ -43,7 +43,7 @@ OPTIONS = {  # by the field of `Demo`
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet demo`."""
     parser.description = DESCRIPTION
-    parser.add_argument("--quick", action="store_true", help="all of it once, in two minutes of two CPU cores")
+    parser.add_argument("--quick", action="store_true", help="all of it once, in two to three minutes of two CPU cores")
     for name, option in OPTIONS.items():
         default = f"default {option.usual}" + (f"; --quick: {option.quick}" if option.quick != option.usual else "")
         parser.add_argument(
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on from here") from None
     Console().print(_table(metrics))
-    print(f"took {metrics['seconds']['total']:.0f} s in all")
+    print(f"took {metrics['seconds']['total']:.0f} s in all, without the starting of processes")
     if video := metrics["video"]:
         print(f"in rendered video, {video['found']} of {video['people']} people were found again by the other camera")
         print(f"search:  {(demo.output / 'search.html').resolve().as_uri()}")
