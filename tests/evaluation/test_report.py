@@ -49,8 +49,9 @@ def test_the_table_fits_a_terminal(report: Report) -> None:
     file = io.StringIO()
     Console(width=80, file=file).print(as_table(report))
     text = file.getvalue()
-    for expected in ("per_query", "34.10%", "57.14%", "26.06%", "52.28%", "recall 76.55%"):
+    for expected in ("in percent", "per_query", "34.10", "57.14", "26.06", "52.28", "weighted", "recall 76.55%"):
         assert expected in text
+    assert "…" not in text
 
 
 def test_the_file_is_the_document(report: Report, tmp_path: Path) -> None:

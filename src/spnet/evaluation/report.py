@@ -91,7 +91,7 @@ def as_table(report: Report) -> Table:
     """A table for the terminal, one row for each protocol, in percent."""
     recall, precision = report.detection.recall, report.detection.average_precision
     caption = f"detection of all persons: recall {recall:.2%}, AP@0.5 {precision:.2%}"
-    table = Table(title=f"person search, {report.mode}", caption=caption, box=SIMPLE_HEAD)
+    table = Table(title=f"person search, {report.mode}, in percent", caption=caption, box=SIMPLE_HEAD)
     table.add_column("protocol", no_wrap=True)
     for heading in ("queries", "mAP", *(f"top-{k}" for k in TOP_K), "weighted mAP", "GT mAP"):
         table.add_column(heading, justify="right")
@@ -140,11 +140,11 @@ def write_report(path: Path, report: Report, about: Mapping[str, object] | None 
 
 def _cells(result: RetrievalResult) -> list[str]:
     metrics = result.mean_average_precision, *(result.top(k) for k in TOP_K)
-    return [str(len(result.queries)), *(f"{value:.2%}" for value in metrics)]
+    return [str(len(result.queries)), *(f"{100 * value:.2f}" for value in metrics)]
 
 
 def _percent_mean(result: RetrievalResult | None) -> str:
-    return "-" if result is None else f"{result.mean_average_precision:.2%}"
+    return "-" if result is None else f"{100 * result.mean_average_precision:.2f}"
 
 
 def _ranking_lines(result: RetrievalResult) -> list[str]:
