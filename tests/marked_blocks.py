@@ -52,13 +52,13 @@ def marked_blocks(page: Path) -> list[Block]:
     return blocks
 
 
-def with_short_videos(block: Block) -> Block:
-    """The block with rendered videos of 4 seconds in the place of 10, and fewer frames of them indexed."""
-    return replace(block, code=block.code.replace("--seconds 10", "--seconds 4").replace("--fps 5", "--fps 2"))
+def with_fewer_frames(block: Block) -> Block:
+    """The block with one frame a second of the videos indexed."""
+    return replace(block, code=re.sub(r"--fps [25]\b", "--fps 1", block.code))
 
 
 def run_readme(folder: Path, python: str = sys.executable, variables: Mapping[str, str] = os.environ) -> None:
-    """Run the marked blocks of README.md in `folder`, with short videos.
+    """Run the marked blocks of README.md in `folder`, with fewer frames of its videos.
 
     What begins with the demo's network runs last, with the network of a minute in its place.
     """
@@ -67,4 +67,4 @@ def run_readme(folder: Path, python: str = sys.executable, variables: Mapping[st
         if "runs/demo/" in block.code:
             demo.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / "runs/street/weights.safetensors", demo)
-        with_short_videos(block).run(folder, python, variables)
+        with_fewer_frames(block).run(folder, python, variables)

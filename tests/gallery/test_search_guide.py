@@ -7,13 +7,13 @@ from pathlib import Path
 from PIL import Image
 
 from footage import render, write_walk
-from marked_blocks import marked_blocks, with_short_videos
+from marked_blocks import marked_blocks, with_fewer_frames
 
 GUIDE = Path(__file__).parents[2] / "docs" / "searching.md"
 
 
 def test_marked_commands_run(weights: Path, tmp_path: Path) -> None:
-    block = with_short_videos(next(block for block in marked_blocks(GUIDE) if block.language == "bash"))
+    block = with_fewer_frames(next(block for block in marked_blocks(GUIDE) if block.language == "bash"))
     printed = replace(block, code=block.code.replace("WEIGHTS", str(weights))).run(tmp_path)
     assert "choose one of these" not in printed
     assert re.search(r"deleted \d+ tracklets", printed)
