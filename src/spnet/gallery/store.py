@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 REWRITE_BATCH = 8192
 PROBES = 40  # cells of the approximate index that are looked into
-FILTERED_PROBES = 160  # with a filter, which leaves few rows in each
-REFINE = 10  # times as many candidates of the approximate index are compared exactly
+FILTERED_PROBES = 200  # with a filter, which leaves few rows in each
+REFINE = 5  # times as many candidates of the approximate index are compared exactly
+BITS = 3  # that the approximate index keeps of each number of an embedding
 
 
 class Store:
@@ -260,10 +261,10 @@ class Store:
 
     def make_index(self) -> None:
         """Build the approximate index of the tracklets' embeddings, and those of the columns that filters use."""
-        from lancedb.index import Bitmap, BTree, IvfPq
+        from lancedb.index import Bitmap, BTree, IvfRq
 
         table = self.table(TRACKLETS)
-        table.create_index("embedding", config=IvfPq(distance_type="cosine", num_sub_vectors=max(1, self.dims // 4)))
+        table.create_index("embedding", config=IvfRq(distance_type="cosine", num_bits=BITS))
         for column in ("camera", "source"):
             table.create_index(column, config=Bitmap())
         for column in ("first", "last", "clock_first", "clock_last"):
