@@ -18,6 +18,7 @@ from spnet.gallery.indexer import Progress
 from spnet.gallery.page import write_search_page
 from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
+from spnet.gallery.store import Store
 from spnet.gallery.times import Moment
 from spnet.models.checkpoints import save_weights
 
@@ -383,4 +384,11 @@ def test_of_two_processes_one_makes_the_index(video: Path, weights: Path, tmp_pa
     gallery = Gallery.open(tmp_path / "index", weights, create=True)
     with exclusive_lock(tmp_path / "index"), pytest.raises(UserError, match="index: another process is at work there"):
         gallery.add(video, fps=5)
+    assert not (tmp_path / "index" / f"{TRACKLETS}.lance").exists()
     assert gallery.add(video, fps=5).frames == 20
+
+
+def test_an_approximate_index_needs_embeddings_of_a_multiple_of_8_numbers(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "index"), 12, {"fingerprint": "none"})
+    with pytest.raises(UserError, match="--approximate: embeddings of 12 numbers, it takes a multiple of 8"):
+        store.make_index()

@@ -260,12 +260,20 @@ class Store:
             self.make_index()
 
     def make_index(self) -> None:
-        """Build the approximate index of the tracklets' embeddings, and those of the columns that filters use."""
+        """Build the approximate index of the tracklets' embeddings, and those of the columns that filters use.
+
+        Raises UserError where an embedding has no multiple of 8 numbers: the index packs them so.
+        """
         from lancedb.index import Bitmap, BTree, IvfRq
 
+        if self.dims % 8:
+            raise UserError(
+                f"--approximate: embeddings of {self.dims} numbers, it takes a multiple of 8; search exactly"
+            )
         table = self.table(TRACKLETS)
-        table.create_index("embedding", config=IvfRq(distance_type="cosine", num_bits=BITS))
-        for column in ("camera", "source"):
-            table.create_index(column, config=Bitmap())
-        for column in ("first", "last", "clock_first", "clock_last"):
-            table.create_index(column, config=BTree())
+        with self._writing():
+            table.create_index("embedding", config=IvfRq(distance_type="cosine", num_bits=BITS))
+            for column in ("camera", "source"):
+                table.create_index(column, config=Bitmap())
+            for column in ("first", "last", "clock_first", "clock_last"):
+                table.create_index(column, config=BTree())
