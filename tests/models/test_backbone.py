@@ -66,6 +66,27 @@ def test_no_boxes_have_no_embeddings(name: str) -> None:
     assert embeddings.shape == (0, network.config.reid_dim)
 
 
+@torch.no_grad()
+def test_an_exported_network_embeds_no_boxes_either() -> None:
+    """torch.export leaves out a maximum of what it takes to be positive."""
+    network = SPNet(replace(make_config(), backbone=SMALL["swin"])).eval()
+    features = network.features(torch.zeros(1, 3, 64, 64), torch.tensor([[64, 64]]))
+
+    class Embed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, boxes: torch.Tensor) -> torch.Tensor:
+            return self.network.embed(features, boxes, torch.zeros_like(boxes[:, 0], dtype=torch.int64))
+
+    boxes = torch.tensor([[0.0, 0.0, 30.0, 40.0]]).expand(3, -1)
+    program = torch.export.export(Embed(), (boxes,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    embed = program.module()
+    torch.testing.assert_close(embed(boxes[:2]), Embed()(boxes[:2]))
+    assert embed(boxes[:0]).shape == (0, network.config.reid_dim)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_no_parameter_is_without_a_use(name: str) -> None:
     backbone = Backbone(SMALL[name])

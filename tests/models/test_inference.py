@@ -1,7 +1,7 @@
 """Detections along both paths: what a batch gives is what each scene gives, whatever its company."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from miniature import make_batch, make_config, make_network
 from spnet.config.schema import InferenceConfig
 from spnet.models.boxes import clip, decode
 from spnet.models.inference import detect_all, detect_pairs, detect_queries
+from spnet.models.logits import NormLogit
 from spnet.models.spnet import SPNet
 from spnet.types import Detections
 
@@ -153,6 +154,17 @@ def test_each_query_keeps_its_own_nearest_anchors() -> None:
             distances = (queries[query] - anchors.embeddings[scene]).norm(dim=1)
             expected = network.logits[0](distances.sort().values[:3]).sigmoid()
             torch.testing.assert_close(found.scores[(found.scene == scene) & (found.query == query)], expected)
+
+
+def test_scores_that_round_to_one_rank_by_their_logits() -> None:
+    """A constant more in every logit of the last step changes scores alone: which boxes are kept does not change."""
+    network = make_network(cascade_steps=1).eval()
+    batch, last = make_batch(), cast(NormLogit, network.logits[1])
+    expected = detect(network, batch.images, SIZES, None)
+    last.mean += 40 * last.deviation
+    found = detect(network, batch.images, SIZES, None)
+    assert (found.scores == 1).all()
+    torch.testing.assert_close(found.boxes, expected.boxes)
 
 
 def test_nothing_is_found_where_nothing_scores(network: SPNet) -> None:

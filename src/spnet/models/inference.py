@@ -20,6 +20,7 @@ from spnet.models.suppression import exportable_nms, grouped_nms
 from spnet.types import Candidates, Detections, Groups
 
 DISTANCES_AT_ONCE = 2**21  # pairs times anchors: 8 MB
+DISTANCES_ON_GPU = 2**24  # 64 MB: there a chunk takes the time to launch it
 REGIONS_AT_ONCE = 1024  # boxes a call of a region head
 
 
@@ -63,12 +64,13 @@ def iter_query_detections(
     """Query-centric: the persons of x_q (Q, D) in the scenes where they are `wanted` (B, Q) bool, everywhere if None.
 
     Yields the detections of one scene and some queries at a time, scene by scene, queries in order; column `query` says
-    which. However many queries there are, no more is held than the distances of `DISTANCES_AT_ONCE` anchors, or of one
-    query to all anchors of a scene.
+    which. However many queries there are, no more is held than `DISTANCES_AT_ONCE` distances (`DISTANCES_ON_GPU`), or
+    those of one query to all anchors of a scene.
     """
     anchors = network.anchor_table(features)
     pathway, topk = network.query_pathway(queries), network.config.inference.query_pre_nms_topk
     rows = torch.arange(len(queries), device=queries.device)
+    at_once = max(1, (DISTANCES_AT_ONCE if queries.device.type == "cpu" else DISTANCES_ON_GPU) // anchors.count)
     for scene in range(len(features.sizes)):
         chosen = rows if wanted is None else rows[wanted[scene]]
         alone = FeatureMaps(
@@ -77,7 +79,7 @@ def iter_query_detections(
             features.padded_size,
         )
         its_anchors = anchors.of_scene(scene)
-        for part in chosen.split(max(1, DISTANCES_AT_ONCE // anchors.count)):
+        for part in chosen.split(at_once):
             found = _detect(network, pathway, alone, its_anchors, query_groups(part), topk)
             yield replace(found, scene=torch.full_like(found.scene, scene))
 
@@ -109,7 +111,7 @@ def _detect(
     candidates, logits = _refine(network, 0, features, candidates, logits, groups.scene.shape[0])
     if not torch.compiler.is_exporting() and not len(candidates.boxes):  # a region head would be given an empty region
         embeddings = logits.new_zeros(0, network.config.reid_dim)
-        return Detections(candidates.boxes, logits, candidates.scene, candidates.query, embeddings)
+        return Detections(candidates.boxes, logits.sigmoid(), candidates.scene, candidates.query, embeddings)
     for step in range(1, network.config.cascade_steps + 1):
         head = partial(network.location_embed, step)
         embeddings = embed_regions(head, features, candidates.boxes, candidates.scene)
