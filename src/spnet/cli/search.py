@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("index", metavar="DIR|URI", help="an index made by `spnet index`")
+    _add_query_options(parser)
+    _add_ranking_options(parser)
+    _add_output_options(parser)
+    parser.add_argument("--weights", type=Path, metavar="RUN|FILE|hf:NAME", help="the network, if it has been moved")
+    add_network_options(parser)
+
+
+def _add_query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query",
         action="append",
@@ -59,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the N-th person found in a query; one for each query",
     )
+
+
+def _add_ranking_options(parser: argparse.ArgumentParser) -> None:
+    """Which hits count, and how they are ranked."""
     parser.add_argument("--top", type=int, default=20, metavar="K", help="hits at most (default %(default)s)")
     parser.add_argument("--camera", action="append", default=[], metavar="NAME", help="of this camera; repeatable")
     parser.add_argument(
@@ -83,12 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rank by shared neighbours (k-reciprocal) or by the people around the query (cbgm) (docs/evaluation.md)",
     )
     parser.add_argument("--exact", action="store_true", help="compare with every row, approximate index or not")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the hits as JSON")
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a page of the hits, one file")
     parser.add_argument("--clips", type=Path, metavar="DIR", help="cut the videos around the hits into a new folder")
     parser.add_argument("--blur", action="store_true", help="blur everyone else in the clips")
-    parser.add_argument("--weights", type=Path, metavar="RUN|FILE|hf:NAME", help="the network, if it has been moved")
-    add_network_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ are removed before anything else is written.
 """
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 REWRITE_BATCH = 8192
 PROBES = 40  # cells of the approximate index that are looked into
 FILTERED_PROBES = 200  # with a filter, which leaves few rows in each
-REFINE = 5  # times as many candidates of the approximate index are compared exactly
+REFINE = 5  # times as many candidates of the approximate index are compared exactly,
+CANDIDATES = 100  # and this many at least
 BITS = 3  # that the approximate index keeps of each number of an embedding
 
 
@@ -198,7 +200,9 @@ class Store:
         query = (
             query.bypass_vector_index()
             if exact
-            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(REFINE)
+            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(
+                max(REFINE, math.ceil(CANDIDATES / limit))
+            )
         )
         if columns:
             query = query.select(list(columns))
