@@ -13,6 +13,7 @@ import torch
 from footage import INFERENCE, write_walk
 from miniature import make_network
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
+from preloaded import preload
 from reproducing import command, shrink_small_scale
 from small_dataset import make_dataset, options
 from spnet.cli.main import main
@@ -27,6 +28,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 # ignored where pytest was started in the background, and then by all it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[str]:
+    """A `python`, with an `spnet` beside it, that begins with PyTorch imported."""
+    with preload() as python:
+        yield python
 
 
 @pytest.fixture(scope="session")

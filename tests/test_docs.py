@@ -45,10 +45,10 @@ def smaller(code: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def readme_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def readme_folder(preloaded: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the marked blocks of README.md have been run, for pages that go on from there."""
     folder = tmp_path_factory.mktemp("readme")
-    run_readme(folder)
+    run_readme(folder, preloaded)
     return folder
 
 
@@ -80,7 +80,7 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in RUN_HERE if marked_blocks(PAGES[name])])
-def test_marked_blocks_run(name: str, folder: Path) -> None:
+def test_marked_blocks_run(name: str, folder: Path, preloaded: str) -> None:
     """Commands that README.md shows too have been run there."""
     done = {line for block in marked_blocks(README) if block.language == "bash" for line in block.code.splitlines()}
     for block in marked_blocks(PAGES[name]):
@@ -88,7 +88,7 @@ def test_marked_blocks_run(name: str, folder: Path) -> None:
         if block.language == "bash":
             lines = [line for line in lines if line not in done]
         if lines:
-            replace(block, code="\n".join(lines)).run(folder)
+            replace(block, code="\n".join(lines)).run(folder, preloaded)
 
 
 def test_every_smaller_command_is_on_a_page() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from small_dataset import options
@@ -10,9 +9,9 @@ from small_dataset import options
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(script: str, *arguments: str) -> str:
+def run(python: str, script: str, *arguments: str) -> str:
     ended = subprocess.run(
-        [sys.executable, str(EXAMPLES / script), *arguments],
+        [python, str(EXAMPLES / script), *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -23,9 +22,11 @@ def run(script: str, *arguments: str) -> str:
     return ended.stdout
 
 
-def test_search_images(small_run: Path, small_data: Path) -> None:
+def test_search_images(small_run: Path, small_data: Path, preloaded: str) -> None:
     images = small_data.parent / "images"
-    lines = run("search_images.py", str(small_run), str(images / "test0.png"), *["5", "6", "30", "60"], str(images))
+    lines = run(
+        preloaded, "search_images.py", str(small_run), str(images / "test0.png"), *["5", "6", "30", "60"], str(images)
+    )
     ranked = [line.split() for line in lines.splitlines()]
     similarities = [float(line[0]) for line in ranked]
     assert similarities == sorted(similarities, reverse=True)
@@ -33,8 +34,10 @@ def test_search_images(small_run: Path, small_data: Path) -> None:
     assert ranked
 
 
-def test_train_in_python(small_data: Path, tmp_path: Path) -> None:
-    printed = run("train_in_python.py", str(small_data), str(tmp_path / "run"), *options(optimizer__epochs=4))
+def test_train_in_python(small_data: Path, preloaded: str, tmp_path: Path) -> None:
+    printed = run(
+        preloaded, "train_in_python.py", str(small_data), str(tmp_path / "run"), *options(optimizer__epochs=4)
+    )
     assert "mAP" in printed
     assert "epoch 4: loss " in printed
     assert (tmp_path / "run" / "weights.safetensors").is_file()

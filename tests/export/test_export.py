@@ -44,13 +44,13 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guide(weights: Path, still: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def guide(weights: Path, still: Path, preloaded: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder where the commands of the guide were run, and what they printed."""
     folder = tmp_path_factory.mktemp("exported")
     (block,) = marked_blocks(ROOT / "docs" / GUIDE)
     code = block.code.replace("runs/mine", str(weights)).replace("examples/", f"{ROOT}/examples/")
     code = code.replace("query.jpg 120 80 180 260 stills", f"{still} 5 6 30 60 {still.parent}")
-    return folder, replace(block, code=code).run(folder)
+    return folder, replace(block, code=code).run(folder, preloaded)
 
 
 @pytest.fixture(scope="module")

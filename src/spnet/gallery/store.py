@@ -32,7 +32,7 @@ REWRITE_BATCH = 8192
 PROBES = 40  # cells of the approximate index that are looked into
 FILTERED_PROBES = 200  # with a filter, which leaves few rows in each
 REFINE = 5  # times as many candidates of the approximate index are compared exactly,
-CANDIDATES = 100  # and this many at least
+CANDIDATES = 50  # and this many at least
 BITS = 3  # that the approximate index keeps of each number of an embedding
 
 
