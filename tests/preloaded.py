@@ -83,17 +83,18 @@ def serve(address: str) -> dict[str, Any]:
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
-            return dict(json.loads(message))
+            return json.loads(message) | {"python": str(Path(address).with_name("python"))}
         connection.close()
 
 
-def become(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:
     """Do what `python ARGUMENTS` does: `-c CODE`, `-m MODULE`, `FILE` or `-` with what follows."""
     os.chdir(folder)
+    sys.executable = python  # what this starts is a fork too
     os.environ.clear()
     os.environ.update(environment)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    first, *rest = arguments
+    first, *rest = arguments[arguments[0] == "-u" :]  # torchrun says so
     sys.path[:1] = ["" if first in ("-", "-c", "-m") else str(Path(first).parent.resolve()), *paths]
     if first == "-m":
         sys.argv = rest
@@ -103,7 +104,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str]) -> No
         main = sys.modules["__main__"] = ModuleType("__main__")
         exec(compile(sys.stdin.read() if first == "-" else rest[0], "<string>", "exec"), main.__dict__)
     else:
-        sys.argv = arguments
+        sys.argv = [first, *rest]
         runpy.run_path(first, run_name="__main__")
 
 

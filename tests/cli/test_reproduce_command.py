@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,14 @@ def test_results_that_cannot_be_written_are_refused(
 
 
 def test_two_at_once(
-    synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    synthetic_data: Path,
+    preloaded: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """In processes of their own, each with a log."""
+    monkeypatch.setattr(sys, "executable", preloaded)
     monkeypatch.setattr(reproduce, "run_jobs", run_jobs)
     rows = ["--rows", "OC-FT", "QC-FT"]
     assert main(command(synthetic_data, tmp_path, "--jobs", "2", *rows)) == 0

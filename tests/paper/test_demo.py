@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,11 @@ OPTIONS = [*COUNTS, "--epochs-scale", "0.01"]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(preloaded: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo in processes of its own; not to be changed."""
     output = tmp_path_factory.mktemp("demo") / "demo"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", preloaded)
         patch.setattr(demo_video, "FPS", 0.5)  # a network that has learned nothing finds hundreds of people a frame
         assert main(["demo", "--output", str(output), *OPTIONS]) == 0
     return output

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,8 @@ OPTIONS = [
     "--devices", "2", "--data.batch_size", "2", "--data.augmentation.crop_size", "96", "--data.num_workers", "0",
     "--optimizer.precision", "32-true",
 ]  # fmt: skip
-COMMAND = [sys.executable, "-m", "spnet.cli.main"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "spnet.cli.main"]
+COMMAND = ["-m", "spnet.cli.main"]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", *COMMAND]
 WEIGHTS = "weights.safetensors"
 
 
@@ -34,10 +34,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(arguments: list[str], command: list[str] = COMMAND) -> "subprocess.Popen[str]":
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def start(
+    arguments: list[str], python: str = sys.executable, command: Sequence[str] = COMMAND
+) -> "subprocess.Popen[str]":
+    """What is to be sent a signal is started by Python itself."""
+    environment, pipe = os.environ | {"OMP_NUM_THREADS": "1"}, subprocess.PIPE
     return subprocess.Popen(
-        [*command, "train", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [python, *command, "train", *arguments], stderr=pipe, stdout=pipe, text=True, env=environment
     )
 
 
@@ -53,23 +56,25 @@ def wait(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(data: Path, preloaded: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed; one message for both processes."""
     run = tmp_path_factory.mktemp("runs") / "finished"
-    status, output = wait(start(options(data, run)))
+    status, output = wait(start(options(data, run), preloaded))
     assert status == 0, output
     assert output.count("weights: backbone") == output.count(f"weights: {run}") == 1
     assert "Warning" not in output
     return run
 
 
-def test_torchrun_is_the_same_run(data: Path, finished: Path, tmp_path: Path) -> None:
-    status, output = wait(start(options(data, tmp_path / "run"), TORCHRUN))
+def test_torchrun_is_the_same_run(data: Path, finished: Path, preloaded: str, tmp_path: Path) -> None:
+    status, output = wait(start(options(data, tmp_path / "run"), preloaded, TORCHRUN))
     assert status == 0, output
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == (finished / WEIGHTS).read_bytes()
 
 
-def test_a_signal_to_one_stops_all_and_the_run_goes_on(data: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_signal_to_one_stops_all_and_the_run_goes_on(
+    data: Path, finished: Path, preloaded: str, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     process = start(options(data, run))
     _wait_for_steps(run)
@@ -77,7 +82,7 @@ def test_a_signal_to_one_stops_all_and_the_run_goes_on(data: Path, finished: Pat
     status, output = wait(process)
     assert (status, output.count("go on with")) == (130, 1), output
     assert not (run / WEIGHTS).exists()
-    status, output = wait(start(["--resume", str(run)]))
+    status, output = wait(start(["--resume", str(run)], preloaded))
     assert status == 0, output
     assert (run / WEIGHTS).read_bytes() == (finished / WEIGHTS).read_bytes()
 
@@ -113,12 +118,12 @@ def test_a_killed_process_ends_the_other_within_a_minute(data: Path, tmp_path: P
     process.communicate()
 
 
-def test_a_damaged_image_of_one_ends_all_in_one_line(data: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_of_one_ends_all_in_one_line(data: Path, preloaded: str, tmp_path: Path) -> None:
     broken = tmp_path / "data"
     shutil.copytree(data, broken)
     image = sorted((broken / "images" / "train").iterdir())[0]
     image.write_bytes(b"broken")
-    status, output = wait(start(options(broken, tmp_path / "run")))
+    status, output = wait(start(options(broken, tmp_path / "run"), preloaded))
     assert status == 2
     assert [line for line in output.splitlines() if "error" in line] == [
         f"spnet train: error: image {image} cannot be read: no known image format, or cut off in its header"
