@@ -83,7 +83,8 @@ def serve(address: str) -> dict[str, Any]:
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
-            return json.loads(message) | {"python": str(Path(address).with_name("python"))}
+            request: dict[str, Any] = json.loads(message)
+            return request | {"python": str(Path(address).with_name("python"))}
         connection.close()
 
 
