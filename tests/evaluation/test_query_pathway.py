@@ -249,7 +249,7 @@ def peak(queries):
     find_queries(network, annotations, plan, numbers, numbers, ExtractionConfig(512, 768, batch_size=1))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 first = peak(40)
-print(peak(1500) - first)
+print(peak(600) - first)
 """
 
 

@@ -57,7 +57,7 @@ def test_queries_may_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([["x"]], [["x"]], "labels: no person is in two test scenes"),
+        ([["x"]], [["x"]], "labels: no person is in two of the 1 test scenes"),
         ([[None]], [["x"], ["x"]], "labels: the train part would have no person whose identity is known"),
         ([["x"]], [[None]], "labels: the test part would have no person whose identity is known"),
         ([["x", "x", "x"]], [["x"], ["x"]], r"train0\.jpg, 2: a third box of person 0 in one scene"),

@@ -102,7 +102,10 @@ def _protocol(builder: DatasetBuilder, queries: list[int], source: str) -> Proto
         return {"queries": queries, "images": [image["id"] for image in test.images]}
     protocol = search_protocol(test, _QUERIES_PER_PERSON)
     if not protocol["queries"]:
-        raise UserError(f"{source}: no person is in two test scenes, so there is no query")
+        raise UserError(
+            f"{source}: no person is in two of the {len(test.images)} test scenes, so there is no query; take more "
+            "scenes, of a video by a smaller --every"
+        )
     return protocol
 
 
