@@ -15,12 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-LONGEST = 2**20  # of a message, bytes
+PATIENCE = 5.0  # seconds between looks whether the tests still run
 SCRIPT = '#!/bin/sh\nexec "{python}" -IS "{file}" ask "{address}" {arguments} "$@"\n'
 
 
@@ -52,9 +52,11 @@ def _preload(folder: Path) -> Iterator[str]:
 def ask(address: str, arguments: list[str]) -> int:
     """Have a fork run `python ARGUMENTS`; returns its status."""
     request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+    with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
-        socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        socket.send_fds(connection, [b"."], [0, 1, 2])
+        connection.sendall(json.dumps(request).encode())
+        connection.shutdown(socket.SHUT_WR)
         status = connection.recv(1)
     return status[0] if status else 255
 
@@ -65,27 +67,36 @@ def serve(address: str) -> dict[str, Any]:
     import torchvision  # noqa: F401
 
     gc.freeze()  # forks end without looking at what they did not make
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent, listener = os.getppid(), socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
+    listener.settimeout(PATIENCE)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
-    while True:
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            message, files, _, _ = socket.recv_fds(connection, LONGEST, 3)
-            if child := os.fork():
-                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                connection.send(bytes([status & 255]))
-                os._exit(0)
+    while os.getppid() == parent:
+        with suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                return {**answer(connection), "python": str(Path(address).with_name("python"))}
             connection.close()
-            for number, file in enumerate(files):
-                os.dup2(file, number)
-                os.close(file)
-            request: dict[str, Any] = json.loads(message)
-            return request | {"python": str(Path(address).with_name("python"))}
-        connection.close()
+    sys.exit()
+
+
+def answer(connection: socket.socket) -> dict[str, Any]:
+    """Take over a caller's files, and tell it the status of the fork in which this returns its request."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("rb") as stream:
+        request: dict[str, Any] = json.loads(stream.read())
+    if child := os.fork():
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        connection.send(bytes([status & 255]))
+        os._exit(0)
+    connection.close()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    return request
 
 
 def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:
