@@ -28,25 +28,26 @@ SCRIPT = '#!/bin/sh\nexec "{python}" -IS "{file}" ask "{address}" {arguments} "$
 def preload() -> Iterator[str]:
     """Start the server; yields the path of the folder's `python`."""
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
-        yield from _preload(Path(folder))
+        address = Path(folder) / "socket"
+        for name, arguments in (("python", ""), ("spnet", "-m spnet.cli.main")):
+            script = SCRIPT.format(python=sys.executable, file=__file__, address=address, arguments=arguments)
+            address.with_name(name).write_text(script)
+            address.with_name(name).chmod(0o755)
+        with subprocess.Popen([sys.executable, __file__, "serve", str(address)]) as server:
+            try:
+                wait_for(address, server)
+                yield str(address.with_name("python"))
+            finally:
+                server.kill()
 
 
-def _preload(folder: Path) -> Iterator[str]:
-    address = folder / "socket"
-    for name, arguments in (("python", ""), ("spnet", "-m spnet.cli.main")):
-        script = SCRIPT.format(python=sys.executable, file=__file__, address=address, arguments=arguments)
-        (folder / name).write_text(script)
-        (folder / name).chmod(0o755)
-    with subprocess.Popen([sys.executable, __file__, "serve", str(address)]) as server:
-        try:
-            until = time.monotonic() + 120
-            while not address.exists():
-                assert server.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.05)
-            yield str(folder / "python")
-        finally:
-            server.kill()
+def wait_for(address: Path, server: "subprocess.Popen[bytes]") -> None:
+    """Until the server is there."""
+    until = time.monotonic() + 120
+    while not address.exists():
+        assert server.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def ask(address: str, arguments: list[str]) -> int:

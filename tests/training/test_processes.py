@@ -81,6 +81,7 @@ def test_a_signal_to_one_stops_all_and_the_run_goes_on(
     process.send_signal(signal.SIGTERM)
     status, output = wait(process)
     assert (status, output.count("go on with")) == (130, 1), output
+    assert "Warning" not in output
     assert not (run / WEIGHTS).exists()
     status, output = wait(start(["--resume", str(run)], preloaded))
     assert status == 0, output

@@ -215,8 +215,10 @@ class Gallery:
 
         Raises:
             UserError: a query without a person, an unknown camera or file, `min_probability` without calibration,
-                re-ranking by context matching without a query's image.
+                re-ranking by context matching without a query's image, `top` below 1.
         """
+        if top < 1:
+            raise UserError(f"top {top}: must be 1 or more")
         direction = fuse([self.embed(query) for query in _as_list(queries)])
         reranking = None if rerank is None else prepare_reranking(rerank, _as_list(queries), self.people)
         limits = {"min_similarity": min_similarity, "min_probability": min_probability}

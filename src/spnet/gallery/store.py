@@ -197,13 +197,11 @@ class Store:
         With `exact` every row is compared, else the approximate index is used if there is one.
         """
         query = self.table(name).search(direction, vector_column_name="embedding").distance_type("cosine").limit(limit)
-        query = (
-            query.bypass_vector_index()
-            if exact
-            else query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(
-                max(REFINE, math.ceil(CANDIDATES / limit))
-            )
-        )
+        if exact:
+            query = query.bypass_vector_index()
+        else:
+            refine = max(REFINE, math.ceil(CANDIDATES / limit))
+            query = query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(refine)
         if columns:
             query = query.select(list(columns))
         if where:
