@@ -54,7 +54,7 @@ def marked_blocks(page: Path) -> list[Block]:
 
 def with_fewer_frames(block: Block) -> Block:
     """The block with one frame a second of the videos indexed."""
-    return replace(block, code=re.sub(r"--fps [25]\b", "--fps 1", block.code))
+    return replace(block, code=re.sub(r"fps([ =])[25]\b", r"fps\g<1>1", block.code))
 
 
 def run_readme(folder: Path, python: str = sys.executable, variables: Mapping[str, str] = os.environ) -> None:

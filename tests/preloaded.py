@@ -1,4 +1,4 @@
-"""A Python that has PyTorch and Lightning imported: what pages show is run by forks of it, seconds faster each.
+"""A Python that has PyTorch, Lightning and more imported: what pages show is run by forks of it, seconds faster each.
 
 `preload` makes a folder with a `python` and an `spnet`. Both ask one server, which forks: the fork has their arguments,
 folder, environment and open files, and they end with its status. Nothing of spnet is imported before.
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,8 +65,9 @@ def ask(address: str, arguments: list[str]) -> int:
 
 def serve(address: str) -> dict[str, Any]:
     """Fork for each caller. Returns in the forks alone, with what to run."""
-    import lightning.pytorch  # noqa: F401
-    import torchvision  # noqa: F401
+    for name in ("lightning.pytorch", "torchvision", "timm", "lance_namespace", "pyarrow.dataset"):  # no threads
+        with suppress(ImportError):
+            import_module(name)
 
     gc.freeze()  # forks end without looking at what they did not make
     parent, listener = os.getppid(), socket.socket(socket.AF_UNIX)
