@@ -1,7 +1,8 @@
 """A Python that has PyTorch, Lightning and more imported: what pages show is run by forks of it, seconds faster each.
 
 `preload` makes a folder with a `python` and an `spnet`. Both ask one server, which forks: the fork has their arguments,
-folder, environment and open files, and they end with its status. Nothing of spnet is imported before.
+folder, environment and open files, gets the signals that they get, SIGKILL too, and they end with its status. Nothing
+of spnet is imported before.
 """
 
 import gc
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 5.0  # seconds between looks whether the tests still run
 SCRIPT = '#!/bin/sh\nexec "{python}" -IS "{file}" ask "{address}" {arguments} "$@"\n'
 
@@ -53,14 +56,18 @@ def wait_for(address: Path, server: "subprocess.Popen[bytes]") -> None:
 
 def ask(address: str, arguments: list[str]) -> int:
     """Have a fork run `python ARGUMENTS`; returns its status."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until it is known to whom
     request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
-    with socket.socket(socket.AF_UNIX) as connection:
+    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as stream:
         connection.connect(address)
         socket.send_fds(connection, [b"."], [0, 1, 2])
-        connection.sendall(json.dumps(request).encode())
-        connection.shutdown(socket.SHUT_WR)
-        status = connection.recv(1)
-    return status[0] if status else 255
+        stream.write(json.dumps(request).encode() + b"\n")
+        stream.flush()
+        fork = int(stream.readline())
+        for number in PASSED_ON:
+            signal.signal(number, lambda number, frame: os.kill(fork, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        return int(stream.readline() or 255)
 
 
 def serve(address: str) -> dict[str, Any]:
@@ -90,16 +97,26 @@ def answer(connection: socket.socket) -> dict[str, Any]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, files, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as stream:
-        request: dict[str, Any] = json.loads(stream.read())
-    if child := os.fork():
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        connection.send(bytes([status & 255]))
+        request: dict[str, Any] = json.loads(stream.readline())
+    if fork := os.fork():
+        threading.Thread(target=kill_with_caller, args=(fork, connection), daemon=True).start()
+        with suppress(OSError):  # the caller was killed
+            connection.sendall(b"%d\n" % fork)
+            status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+            connection.sendall(b"%d\n" % (status & 255))
         os._exit(0)
     connection.close()
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     return request
+
+
+def kill_with_caller(fork: int, connection: socket.socket) -> None:
+    """Kill a fork when its caller is there no more, which says nothing else."""
+    connection.recv(1)
+    with suppress(ProcessLookupError):
+        os.kill(fork, signal.SIGKILL)
 
 
 def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:

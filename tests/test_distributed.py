@@ -26,7 +26,7 @@ Work = Callable[[], Any]
 
 def run(work: Work, tmp_path: Path) -> list[Any]:
     """What `work` returns in each of two processes."""
-    start_processes(_process, (work, tmp_path), nprocs=2, start_method="spawn")
+    start_processes(_process, (work, tmp_path), nprocs=2, start_method="forkserver")
     return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 

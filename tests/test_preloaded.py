@@ -1,6 +1,7 @@
 """The preloaded Python does what Python does: a command that fails on a page has to fail its test."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 CODE = "import os, sys; print(sys.argv, os.getcwd(), os.environ['MINE'], {}); print(input(), file=sys.stderr)"
 LOADED = "'torch' in sys.modules"
+STATUSES = {signal.SIGINT: 256 - 2, signal.SIGTERM: 256 - 15, signal.SIGKILL: -9}  # of a caller that is sent the signal
 
 
 def run(python: str, arguments: list[str], folder: Path, text: str = "read") -> tuple[int, str, str]:
@@ -42,6 +44,18 @@ def test_arguments_folder_environment_and_streams(arguments: list[str], preloade
 def test_statuses(code: str, status: int, preloaded: str, tmp_path: Path) -> None:
     assert run(preloaded, ["-c", code], tmp_path)[0] == status
     assert run(preloaded, ["-"], tmp_path, code)[0] == status
+
+
+@pytest.mark.parametrize("number", STATUSES)
+def test_signals_reach_the_fork(number: int, preloaded: str, tmp_path: Path) -> None:
+    """A caller that was killed takes its fork with it."""
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    with subprocess.Popen([preloaded, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), 0)  # it is another process, and there
+        process.send_signal(number)
+        assert process.wait(30) == STATUSES[number]
+        assert process.stdout.read() == b""  # the fork wrote there too, and is gone
 
 
 def test_spnet_is_beside_it_and_ends_with_2_after_a_mistake(preloaded: str, tmp_path: Path) -> None:

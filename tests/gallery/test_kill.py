@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -32,9 +31,9 @@ def rows(gallery: Gallery) -> list[list[str]]:
     return [sorted(str([row[key] for key in keys]) for row in gallery.store.rows(name)) for name, keys in names.items()]
 
 
-def run_and_kill(index: Path, weights: Path, videos: Path, after: float) -> bool:
+def run_and_kill(python: str, index: Path, weights: Path, videos: Path, after: float) -> bool:
     """Index in another process and kill it a random while after its first frame; returns whether it ended before."""
-    command = [sys.executable, "-c", CODE, str(index), str(weights), str(videos)]
+    command = [python, "-c", CODE, str(index), str(weights), str(videos)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -44,7 +43,7 @@ def run_and_kill(index: Path, weights: Path, videos: Path, after: float) -> bool
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(100, marks=[pytest.mark.full, pytest.mark.timeout(7200)])])
-def test_killed_while_indexing(kills: int, weights: Path, tmp_path: Path) -> None:
+def test_killed_while_indexing(kills: int, weights: Path, preloaded: str, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for number in range(2):
@@ -53,7 +52,7 @@ def test_killed_while_indexing(kills: int, weights: Path, tmp_path: Path) -> Non
     whole.add(videos, fps=10)
     moments, index, times = random.Random(0), tmp_path / "0", 0
     for kill in range(kills):
-        if run_and_kill(index, weights, videos, moments.uniform(0, 0.4)):
+        if run_and_kill(preloaded, index, weights, videos, moments.uniform(0, 0.4)):
             index = tmp_path / str(kill + 1)  # it was finished: begin another one
             continue
         times += 1

@@ -4,9 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(
-    arguments: list[str], python: str = sys.executable, command: Sequence[str] = COMMAND
-) -> "subprocess.Popen[str]":
-    """What is to be sent a signal is started by Python itself."""
+def start(arguments: list[str], python: str, command: Sequence[str] = COMMAND) -> "subprocess.Popen[str]":
     environment, pipe = os.environ | {"OMP_NUM_THREADS": "1"}, subprocess.PIPE
     return subprocess.Popen(
         [python, *command, "train", *arguments], stderr=pipe, stdout=pipe, text=True, env=environment
@@ -76,7 +73,7 @@ def test_a_signal_to_one_stops_all_and_the_run_goes_on(
     data: Path, finished: Path, preloaded: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(options(data, run))
+    process = start(options(data, run), preloaded)
     _wait_for_steps(run)
     process.send_signal(signal.SIGTERM)
     status, output = wait(process)
@@ -102,11 +99,13 @@ def test_other_processes_than_it_began_with_are_refused(
 
 
 @pytest.mark.parametrize("follower", [True, False], ids=["the second", "the first"])
-def test_a_killed_process_ends_the_other_within_a_minute(data: Path, tmp_path: Path, follower: bool) -> None:
+def test_a_killed_process_ends_the_other_within_a_minute(
+    data: Path, preloaded: str, tmp_path: Path, follower: bool
+) -> None:
     run = tmp_path / "run"
-    process = start(options(data, run, epochs=400))
+    process = start(options(data, run, epochs=400), preloaded)
     _wait_for_steps(run)
-    [child] = _children(process.pid)
+    [child] = set(_processes_of(run)) - {process.pid}
     killed, other = (child, process.pid) if follower else (process.pid, child)
     os.kill(killed, signal.SIGKILL)
     killed_at = time.monotonic()
@@ -141,18 +140,12 @@ def _wait_for_steps(run: Path) -> None:
         time.sleep(0.02)
 
 
-def _children(parent: int) -> list[int]:
-    return list(_find_children(parent))
-
-
-def _find_children(parent: int) -> Iterator[int]:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        if int(fields[1]) == parent:
-            yield int(stat.parent.name)
+def _processes_of(run: Path) -> Iterator[int]:
+    """Those whose command names a run."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if str(run) in command.read_text():
+                yield int(command.parent.name)
 
 
 def _lives(process: int) -> bool:

@@ -119,10 +119,10 @@ def test_a_second_ctrl_c_stops_at_once(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def start(arguments: list[str]) -> "subprocess.Popen[str]":
+def start(arguments: list[str], python: str = sys.executable) -> "subprocess.Popen[str]":
     """`spnet` as a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "spnet.cli.main", *arguments],
+        [python, "-m", "spnet.cli.main", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -156,10 +156,10 @@ def test_a_signal_to_the_process_group(number: int, small_data: Path, tmp_path: 
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(
-    uninterrupted: Path, small_data: Path, tmp_path: Path
+    uninterrupted: Path, small_data: Path, preloaded: str, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(command(small_data, run))
+    process = start(command(small_data, run), preloaded)
     try:
         wait_for("run.json", run, process)
     finally:
