@@ -42,9 +42,7 @@ class Segments:
 class Reranker(ABC, Generic[How]):
     """Changes the rows of similarities of one search."""
 
-    def __init__(
-        self, how: How, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity
-    ) -> None:
+    def __init__(self, how: How, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity) -> None:
         self._how, self._arrays, self._galleries, self._similarity = how, arrays, galleries, similarity
         scene = index_of(arrays.image_ids, arrays.det_image)
         self._detections, self._starts, self._counts = group(scene, len(arrays.image_ids))
