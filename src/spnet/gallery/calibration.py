@@ -50,22 +50,19 @@ def fit_calibration(searcher: Searcher, annotations: Annotations, fingerprint: s
     """Fit to all pairs of known people's annotated boxes that are not of the same image.
 
     The probabilities are those of a gallery with as large a share of pairs of one person as the split has. Of a large
-    split, boxes evenly spaced over it are used.
-
-    Raises:
-        UserError: fewer than two pairs of one person, or of two.
+    split, boxes evenly spaced over it are used. Raises UserError for fewer than two pairs of one person, or of two.
     """
     known = np.flatnonzero(annotations.is_known)
-    rows = known[np.linspace(0, len(known) - 1, min(len(known), MOST_BOXES)).astype(np.int64)] if len(known) else known
+    if not len(known):
+        raise UserError(f"{data}: no known people to calibrate by")
+    rows = known[np.linspace(0, len(known) - 1, min(len(known), MOST_BOXES)).astype(np.int64)]
     scenes, owner = np.unique(annotations.box_scene[rows], return_inverse=True)
     images = [annotations.image_root / annotations.file_names[scene] for scene in scenes]
     order = np.argsort(owner, kind="stable")
     counts = np.bincount(owner, minlength=len(scenes)).cumsum()[:-1]
     boxes = np.split(annotations.boxes[rows[order]], counts)
-    embedded = searcher.embed(images, [part.tolist() for part in boxes]) if len(rows) else []
-    embeddings = normalized(np.concatenate([part.float().numpy() for part in embedded])) if len(rows) else None
-    if embeddings is None:
-        raise UserError(f"{data}: no known people to calibrate by")
+    embedded = searcher.embed(images, [part.tolist() for part in boxes])
+    embeddings = normalized(np.concatenate([part.float().numpy() for part in embedded]))
     people, scene = annotations.person_ids[rows[order]], owner[order]
     first, second = np.triu_indices(len(rows), 1)
     apart = scene[first] != scene[second]

@@ -58,8 +58,9 @@ class Indexer:
     ) -> None:
         self._store, self._detector, self._fingerprint = store, detector, fingerprint
         self._linking, self._commit_seconds, self._progress = linking, commit_seconds, progress
-        self._frames = self._expected = self._parts = 0
-        self._unreadable: list[str] = []
+        self.frames = 0  # and images, indexed in this call
+        self.unreadable: list[str] = []  # a line for each file
+        self._expected = self._parts = 0
 
     def run(self, sources: Sequence[SourceRow]) -> None:
         """Index files that are not done, or the rest of them; what cannot be read is listed in `unreadable`."""
@@ -74,16 +75,6 @@ class Indexer:
                 else:
                     self._index_video(chunk.sources[0], batches)
         self._store.compact()
-
-    @property
-    def frames(self) -> int:
-        """Frames and images indexed in this call."""
-        return self._frames
-
-    @property
-    def unreadable(self) -> tuple[str, ...]:
-        """Files that could not be read, one line each."""
-        return tuple(self._unreadable)
 
     def _index_images(self, batches: Iterator[Batch]) -> None:
         pending: list[tuple[SourceRow, Tracker]] = []
@@ -152,11 +143,11 @@ class Indexer:
         tracker.restore(ids, sorted(rows, key=lambda row: row["time"]))
 
     def _report(self, batch: Batch) -> None:
-        self._unreadable += batch.unreadable
-        self._frames += len(batch.frames)
+        self.unreadable += batch.unreadable
+        self.frames += len(batch.frames)
         if batch.frames and self._progress:
             file = batch.frames[-1].source.file
-            self._progress(Progress(file, self._frames, max(self._expected, self._frames)))
+            self._progress(Progress(file, self.frames, max(self._expected, self.frames)))
 
 
 def expected_frames(source: SourceRow) -> int:

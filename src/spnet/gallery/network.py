@@ -6,10 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import spnet
 from spnet.errors import UserError
+from spnet.evaluation.extract import default_device
 from spnet.gallery.calibration import Calibration, read_calibration
 from spnet.inference.export_info import network_fingerprint
 from spnet.inference.searcher import Searcher
@@ -17,7 +16,7 @@ from spnet.inference.searcher import Searcher
 
 def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searcher:
     """A network on the given device, or on CUDA where there is one. Raises UserError."""
-    return Searcher.load(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"), batch_size)
+    return Searcher.load(weights, device or default_device(), batch_size)
 
 
 class IndexNetwork:

@@ -41,10 +41,9 @@ def write_search_page(
     path: Path, result: SearchResult, queries: Sequence[tuple[npt.NDArray[np.uint8], Box]], index: str
 ) -> None:
     """Write the page. `queries` are images (H, W, 3) with the person's box. Raises UserError."""
-    entries = [Entry(rank, hit, [_uri(data) for data in hit.thumbnails], _scene(hit)) for rank, hit in _ranked(result)]
     cameras: dict[str, list[Entry]] = {}
-    for entry in entries:
-        cameras.setdefault(entry.hit.camera, []).append(entry)
+    for rank, hit in enumerate(result.hits, 1):
+        cameras.setdefault(hit.camera, []).append(Entry(rank, hit, list(map(_uri, hit.thumbnails)), _scene(hit)))
     page = TEMPLATES.get_template("search.html").render(
         title="Person search",
         lead=f"{len(result.hits)} hits in {len(cameras)} cameras, most similar first.",
@@ -84,10 +83,6 @@ def time_line(hits: Sequence[Hit]) -> dict[str, Any]:
         "begin": show(begin),
         "end": show(end),
     }
-
-
-def _ranked(result: SearchResult) -> Sequence[tuple[int, Hit]]:
-    return list(enumerate(result.hits, 1))
 
 
 def _span(hit: Hit, clock: bool) -> tuple[float, float]:

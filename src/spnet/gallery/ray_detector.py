@@ -49,10 +49,8 @@ class ChunkDetector:
 
     def __call__(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, list[bytes]]:
         """The batches of each chunk in column `id`, as bytes."""
-        return {"batches": [pickle.dumps(list(map(_portable, self._detect(row)))) for row in rows["id"].tolist()]}
-
-    def _detect(self, row: int) -> Iterator[Batch]:
-        return detect_chunk(self._searcher, self._chunks[row])
+        found = (detect_chunk(self._searcher, self._chunks[row]) for row in rows["id"].tolist())
+        return {"batches": [pickle.dumps(list(map(_portable, batches))) for batches in found]}
 
 
 class _Actor(ChunkDetector):

@@ -5,7 +5,7 @@ It finds people whom the object-centric detection missed; what that has found al
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +116,9 @@ def _link(source: SourceRow, found: Found, detected: dict[float, Array]) -> list
 def read_span(span: Span) -> Iterator[Frame]:
     """The frames of a span that were indexed. Raises UserError for a file that cannot be read any more."""
     if span.source.kind == "image":
-        yield Frame(0.0, read_pixels(span.source.file))
-        return
-    for frame in read_frames(Path(span.source.file), span.source.fps, span.first):
-        if frame.time > span.last:
-            return
-        yield frame
+        return iter([Frame(0.0, read_pixels(span.source.file))])
+    frames = read_frames(Path(span.source.file), span.source.fps, span.first)
+    return takewhile(lambda frame: frame.time <= span.last, frames)
 
 
 def _overlaps(boxes: Array, detected: Array | None) -> np.ndarray:

@@ -147,7 +147,7 @@ class Store:
             if rows:
                 with self._writing():
                     self.table(name).add(self.as_arrow(name, rows))
-        self.upsert(SOURCES, "id", [asdict(source) for source in sources])
+        self.announce(sources)
 
     def forget(self, sources: Sequence[str]) -> None:
         """Remove files of which nothing was written."""
@@ -164,18 +164,14 @@ class Store:
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
-        rows: list[dict[str, Any]] = self.read(name, where, columns).to_pylist()
-        return rows
-
-    def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> "pyarrow.Table":
-        """Rows of a table that fulfil a SQL condition, as an Arrow table."""
         query = self.table(name).search()
         if where:
             query = query.where(where)
         if columns:
             query = query.select(list(columns))
         with self._reading():
-            return query.to_arrow()
+            rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
+        return rows
 
     def count(self, name: str, where: str | None = None) -> int:
         """Number of rows that fulfil a SQL condition."""
