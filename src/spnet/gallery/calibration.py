@@ -3,6 +3,7 @@
 Platt, "Probabilistic outputs for support vector machines" (1999). The curve is kept beside the weights it belongs to.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import exp, log
 from pathlib import Path
@@ -99,6 +100,19 @@ def expected_calibration_error(probability: npt.NDArray[np.floating], same: npt.
     stated = np.bincount(bins, probability, BINS)
     true = np.bincount(bins, same.astype(np.float64), BINS)
     return float(np.abs(stated - true).sum() / len(same))
+
+
+def least_similarity(limits: Mapping[str, float | None], calibration: Calibration | None) -> float | None:
+    """The lowest similarity within `min_similarity` and `min_probability`, None for any.
+
+    Raises UserError for a probability without calibration.
+    """
+    least = limits.get("min_similarity")
+    if (wanted := limits.get("min_probability")) is None:
+        return least
+    if calibration is None:
+        raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
+    return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
 
 
 def calibration_file(weights: Path) -> Path:

@@ -1,9 +1,9 @@
-"""Corrects tracklets by hand: several that are one person become one, one that holds two people becomes two.
+"""Corrects an index by hand: tracklets that are one person become one, one of two people becomes two; and deletes.
 
 A corrected tracklet's row is made anew from its detections; the detections themselves stay as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.store import Store
 from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.times import parse_clock
 from spnet.gallery.tracker import BEST, Row, number_of, quality_of
 from spnet.gallery.tracklets import normalized
 
@@ -64,15 +65,34 @@ def split(store: Store, identity: str, time: float) -> tuple[str, str]:
     return ids
 
 
+def delete(store: Store, persons: Iterable[str], videos: Iterable[str | Path], before: str | float | None) -> int:
+    """Remove tracklets, files and what was seen before a clock time; returns how many tracklets are gone.
+
+    Raises UserError for an id or a file that is not in the index, and for a text that is no time.
+    """
+    ids = list(persons)
+    clock = parse_clock(before, "--before") if isinstance(before, str) else before
+    with store.changing():
+        store.tracklets(ids, ["id"])  # are they there?
+        sources = store.source_ids(videos)
+        number = store.count(TRACKLETS)
+        if ids:
+            store.delete({TRACKLETS: one_of("id", ids), DETECTIONS: one_of("tracklet", ids)})
+        if sources:
+            mine = one_of("source", sources)
+            store.delete({TRACKLETS: mine, DETECTIONS: mine, SOURCES: one_of("id", sources)})
+        if clock is not None:
+            store.delete({TRACKLETS: f"clock_last < {clock}", DETECTIONS: f"clock < {clock}"})
+        return number - store.count(TRACKLETS)
+
+
 def _read(store: Store, ids: Sequence[str]) -> list[Row]:
     """Tracklets in this order. Raises UserError."""
-    rows = {row["id"]: row for row in store.rows(TRACKLETS, one_of("id", ids))} if ids else {}
-    if missing := [identity for identity in ids if identity not in rows]:
-        raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
-    sources = sorted({row["source"] for row in rows.values()})
+    rows = store.tracklets(ids)
+    sources = sorted({row["source"] for row in rows})
     if sources and store.count(SOURCES, f"{one_of('id', sources)} AND NOT done"):
         raise UserError("the file is not indexed to its end: finish that first")
-    return [rows[identity] for identity in ids]
+    return rows
 
 
 def _replace(store: Store, rows: Sequence[Row], ids: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The network of an index: found, compared with the one that the index was made with, loaded once."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import spnet
 from spnet.errors import UserError
 from spnet.evaluation.extract import default_device
 from spnet.gallery.calibration import Calibration, read_calibration
+from spnet.gallery.frames import Detector, detect_chunk
 from spnet.inference.export_info import network_fingerprint
 from spnet.inference.searcher import Searcher
 
@@ -69,6 +71,15 @@ class IndexNetwork:
         """What turns similarities into probabilities, None where nobody has calibrated the network."""
         weights = self._given or (Path(self._about["weights"]) if self._about else None)
         return read_calibration(weights, self.fingerprint) if weights is not None and weights.is_file() else None
+
+    def detector(self, ray: str | None) -> AbstractContextManager[Detector]:
+        """Finds people on this machine, or on the Ray cluster of an address. Raises UserError."""
+        searcher = self.searcher
+        if ray is None:
+            return nullcontext(lambda chunks: (detect_chunk(searcher, chunk) for chunk in chunks))
+        from spnet.gallery.ray_detector import ray_detector
+
+        return ray_detector(ray, searcher.network, self.device, self.batch_size)
 
     def describe(self) -> dict[str, object]:
         """What a new index says about its network."""

@@ -1,6 +1,7 @@
 """A file to index as the row that its index keeps of it: camera, clock time, and the digest of its content."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def make_source(file: Path, fps: float | None, camera: str | None, start: float 
         width=0,
         height=0,
     )
+
+
+def make_sources(
+    files: Sequence[Path],
+    known: Sequence[SourceRow],
+    fps: float | None,
+    camera: str | None,
+    start: float | None,
+    tracks: bool,
+) -> tuple[list[SourceRow], list[str]]:
+    """The rows of files (`make_source`), `known` ones as they are; and a line for each that cannot be read."""
+    rows = {row.id: row for row in known}
+    wanted, unreadable = [], []
+    for file in files:
+        try:
+            source = make_source(file, fps, camera, start, tracks)
+        except UserError as error:
+            unreadable.append(str(error))
+        else:
+            wanted.append(rows.setdefault(source.id, source))
+    return wanted, unreadable
 
 
 def content_digest(file: Path) -> str:

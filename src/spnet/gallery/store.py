@@ -8,7 +8,7 @@ are removed before anything else is written.
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -137,6 +137,25 @@ class Store:
         """All files, in the order of their names."""
         return sorted((SourceRow(**row) for row in self.rows(SOURCES)), key=lambda row: row.file)
 
+    def source_ids(self, files: Iterable[str | Path]) -> list[str]:
+        """The ids of indexed files. Raises UserError for one that is not in the index."""
+        known = {source.file: source.id for source in self.sources()}
+        wanted = [str(Path(file).absolute()) for file in files]
+        if missing := [file for file in wanted if file not in known]:
+            raise UserError(f"{missing[0]}: not in the index")
+        return [known[file] for file in wanted]
+
+    def tracklets(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Tracklets in this order; `columns` have to hold `id`. Raises UserError for an id there is not."""
+        rows = {row["id"]: row for row in self.rows(TRACKLETS, one_of("id", ids), columns)} if ids else {}
+        if missing := [identity for identity in ids if identity not in rows]:
+            raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
+        return [rows[identity] for identity in ids]
+
+    def detections(self, source: str, first: float, last: float) -> list[dict[str, Any]]:
+        """Detections of a file (its id) between two places (seconds)."""
+        return self.rows(DETECTIONS, f"source = {quote(source)} AND time >= {first} AND time <= {last}")
+
     def announce(self, sources: Sequence[SourceRow]) -> None:
         """Enter files before anything of them is written."""
         self.upsert(SOURCES, "id", [asdict(source) for source in sources])
@@ -154,13 +173,15 @@ class Store:
         with self._writing():
             self.table(SOURCES).delete(one_of("id", sources))
 
-    def recover(self) -> None:
-        """Remove what was written of parts that nobody acknowledged."""
-        for source in self.sources():
-            if not source.done:
-                for name in (TRACKLETS, DETECTIONS):
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep other writers out, once what was written of parts that nobody acknowledged is removed."""
+        with self.lock():
+            for source in self.sources():
+                for name in (TRACKLETS, DETECTIONS) if not source.done else ():
                     with self._writing():
                         self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+            yield
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
