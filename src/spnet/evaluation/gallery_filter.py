@@ -50,4 +50,4 @@ def read_gallery_filter(path: Path) -> GalleryFilter | None:
             return None
         if missing:
             raise UserError(f"it has no array {missing[0]!r}, which belongs to {' and '.join(NAMES)}")
-        return GalleryFilter(*(content[name] for name in NAMES))
+        return GalleryFilter(content["filter_query"], content["filter_score"])

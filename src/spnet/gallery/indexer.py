@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from time import monotonic
 
 from spnet.data.video import next_tick
@@ -36,15 +37,10 @@ class IndexReport:
 
 
 class Indexer:
-    """Indexes files into a store, with one network. Frames of a video arrive in their order, so this is one process.
+    """Indexes files into a store whose lock the caller holds, with one network, whose `fingerprint` the rows get.
 
-    Args:
-        store: where to; the caller holds its lock.
-        detector: finds the people.
-        fingerprint: of its network.
-        linking: how detections become tracklets.
-        commit_seconds: after how long what is found is written.
-        progress: called after every batch; it may raise KeyboardInterrupt to stop.
+    Frames of a video arrive in their order, so this is one process. What is found is written every `commit_seconds`;
+    `progress` is called after every batch, and may raise KeyboardInterrupt to stop.
     """
 
     def __init__(
@@ -77,31 +73,25 @@ class Indexer:
         self._store.compact()
 
     def _index_images(self, batches: Iterator[Batch]) -> None:
-        pending: list[tuple[SourceRow, Tracker]] = []
+        pending: list[tuple[SourceRow, list[Row], list[Row]]] = []
         written = monotonic()
         for batch in batches:
             for frame in batch.frames:
                 tracker = Tracker(frame.source, self._fingerprint, self._linking)
                 tracker.add(frame.time, frame.people)
                 done = replace(frame.source, frames=1, done=True, parts=1, width=frame.width, height=frame.height)
-                pending.append((done, tracker))
+                pending.append((done, *tracker.take(0, last=True)))
             self._report(batch)
             if monotonic() - written >= self._commit_seconds:
                 self._write_images(pending)
                 pending, written = [], monotonic()
         self._write_images(pending)
 
-    def _write_images(self, pending: Sequence[tuple[SourceRow, Tracker]]) -> None:
-        if not pending:
-            return
-        tracklets: list[Row] = []
-        detections: list[Row] = []
-        for _, tracker in pending:
-            ended, seen = tracker.take(0, last=True)
-            tracklets += ended
-            detections += seen
-        self._store.announce([replace(source, done=False, parts=0) for source, _ in pending])
-        self._store.write_part([source for source, _ in pending], tracklets, detections)
+    def _write_images(self, pending: Sequence[tuple[SourceRow, list[Row], list[Row]]]) -> None:
+        if pending:
+            sources, tracklets, detections = zip(*pending, strict=True)
+            self._store.announce([replace(source, done=False, parts=0) for source in sources])
+            self._store.write_part(sources, list(chain(*tracklets)), list(chain(*detections)))
 
     def _index_video(self, source: SourceRow, batches: Iterator[Batch]) -> None:
         tracker = Tracker(source, self._fingerprint, self._linking)

@@ -22,17 +22,10 @@ def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searche
 
 
 class IndexNetwork:
-    """The network whose embeddings an index holds.
+    """The network whose embeddings an index holds: that of `weights`, else the one the index was made with.
 
-    Args:
-        index: what the index is called in messages.
-        about: what the index says about its network (`describe`); empty before there is an index.
-        weights: a weights file; not given: the one the index was made with.
-        device: `cpu` or `cuda`; not given: CUDA where there is one.
-        batch_size: images at once.
-
-    Raises:
-        UserError: `weights` are of another network than the index was made with.
+    `index` is what the index is called in messages; `about` what it says about its network (`describe`), empty before
+    there is one. Raises UserError for `weights` of another network than the index was made with.
     """
 
     def __init__(

@@ -34,14 +34,7 @@ RATE = 25.0  # frames a second, assumed where all are read
 
 
 class ChunkDetector:
-    """Finds the people of numbered chunks; what Ray Data runs in an actor.
-
-    Args:
-        network: on the CPU.
-        chunks: all of them.
-        device: where the network runs; None: CUDA where there is one.
-        batch_size: images at once.
-    """
+    """Finds the people of numbered chunks on `device` (None: CUDA where there is one); Ray Data's actors run it."""
 
     def __init__(self, network: SPNet, chunks: Sequence[Chunk], device: str | None, batch_size: int) -> None:
         self._chunks = chunks
@@ -73,8 +66,7 @@ def ray_detector(
         batch_size: images at once.
         frames: of a chunk.
 
-    Raises:
-        UserError: Ray is not installed, no cluster there, `cuda` on one without, or machines that are lost.
+    Raises UserError where Ray is not installed, no cluster there, none with `cuda`, or machines are lost.
     """
     ray = import_extra("ray")
     joined = not ray.is_initialized()

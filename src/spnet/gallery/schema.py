@@ -29,12 +29,12 @@ class SourceRow:
     fps: float | None  # frames a second that are read
     tracks: bool  # linked into tracklets
     duration: float | None  # seconds
-    next_time: float  # seconds: where indexing goes on
-    parts: int
-    done: bool
-    frames: int  # indexed so far
-    width: int  # pixels; 0 before the first frame
-    height: int
+    next_time: float = 0.0  # seconds: where indexing goes on
+    parts: int = 0
+    done: bool = False
+    frames: int = 0  # indexed so far
+    width: int = 0  # pixels; 0 before the first frame
+    height: int = 0
 
 
 def source_schema() -> "pyarrow.Schema":

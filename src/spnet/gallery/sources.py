@@ -17,17 +17,10 @@ EXIF, TAKEN, CHANGED = 0x8769, 0x9003, 0x0132
 
 
 def make_source(file: Path, fps: float | None, camera: str | None, start: float | None, tracks: bool) -> SourceRow:
-    """The row of a file that is still to be indexed.
+    """The row of a file that is still to be indexed. Raises UserError for a video that cannot be read.
 
-    Args:
-        file: an image or a video.
-        fps: frames a second to read of a video, None for all.
-        camera: its name; not given: a video's name, an image's folder.
-        start: clock time of its beginning, seconds since 1970 UTC; not given: what the file says, if anything.
-        tracks: link a video's detections.
-
-    Raises:
-        UserError: a video that cannot be read.
+    Without `camera` that is a video's name, an image's folder; without `start` (seconds since 1970 UTC) the clock time
+    of its beginning is what the file says, if anything.
     """
     video = kind_of(file) == "video"
     info = read_info(file) if video else None
@@ -41,12 +34,6 @@ def make_source(file: Path, fps: float | None, camera: str | None, start: float 
         fps=fps if video else None,
         tracks=tracks and video,
         duration=info.duration if info else None,
-        next_time=0.0,
-        parts=0,
-        done=False,
-        frames=0,
-        width=0,
-        height=0,
     )
 
 
