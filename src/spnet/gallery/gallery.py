@@ -68,7 +68,7 @@ class Gallery:
         Raises:
             UserError: no index there, or one made with another network.
         """
-        store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
+        store = Store.find(str(uri)) if create else Store.open(str(uri))
         if store is None and weights is None:
             raise UserError(f"index {uri}: a new index needs weights")
         file, about = find_weights(weights) if weights else None, store.about() if store else {}

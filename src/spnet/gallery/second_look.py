@@ -5,7 +5,7 @@ It finds people whom the object-centric detection missed; what that has found al
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, takewhile
+from itertools import chain, count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +62,11 @@ def look_again(
 
     `progress` is called after every frame.
     """
-    frames, expected = 0, sum(span.expected for span in spans)
+    frames, expected = count(1), sum(span.expected for span in spans)
 
     def report(file: str) -> None:
-        nonlocal frames
-        frames += 1
         if progress:
-            progress(Progress(file, frames, max(expected, frames)))
+            progress(Progress(file, done := next(frames), max(expected, done)))
 
     hits: list[Hit] = []
     for span in spans:

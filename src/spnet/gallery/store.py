@@ -45,17 +45,20 @@ class Store:
         self._claim: Claim | None = None
         self._tables: dict[str, Any] = {}  # Any: lancedb's own types name neither queries nor results fully
 
-    @staticmethod
-    def is_there(uri: str) -> bool:
-        """Whether there is an index. Raises UserError where an object store cannot be read."""
-        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, connect(uri)).exists()
+    @classmethod
+    def find(cls, uri: str) -> "Store | None":
+        """Open an index, None where there is none. Raises UserError where an object store cannot be read."""
+        if local_folder(uri) is not None and not Path(uri).is_dir():
+            return None
+        store = cls(uri, connect(uri))
+        return store if store.exists() else None
 
     @classmethod
     def open(cls, uri: str) -> "Store":
         """Open an index. Raises UserError where there is none."""
-        if not cls.is_there(uri):
+        if (store := cls.find(uri)) is None:
             raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
-        return cls(uri, connect(uri))
+        return store
 
     @classmethod
     def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
