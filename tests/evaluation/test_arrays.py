@@ -12,6 +12,7 @@ from evaluation_oracle import random_gallery
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections, read_arrays, write_arrays
+from spnet.evaluation.gallery_filter import read_gallery_filter
 
 
 @pytest.fixture
@@ -122,8 +123,9 @@ def test_files_that_are_something_else(arrays: EvaluationArrays, tmp_path: Path)
             read_arrays(path)
     with path.open("wb") as stream:
         np.save(stream, np.zeros(3))
-    with pytest.raises(UserError, match="not a detections file"):
-        read_arrays(path)
+    for read in (read_arrays, read_gallery_filter):
+        with pytest.raises(UserError, match="not a detections file"):
+            read(path)
     np.savez(path, image_ids=np.arange(3))
     with pytest.raises(UserError, match="it has no array 'gt_image'; a detections file holds image_ids, gt_image"):
         read_arrays(path)

@@ -168,5 +168,5 @@ def test_the_purpose_is_kept_and_there_is_no_log(uri: str) -> None:
     state = AppState(gallery, lambda: gallery, may_add=False)
     state.set_purpose("looking for a lost child")
     assert Gallery.open(uri).store.about()["purpose"] == "looking for a lost child"
-    assert state.journal.file is None
+    assert state.log_file is None
     state.close()

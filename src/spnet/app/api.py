@@ -22,7 +22,6 @@ from spnet.app.requests import (
     read_image,
 )
 from spnet.app.state import AppState, Search
-from spnet.errors import UserError
 from spnet.gallery.page import time_line
 from spnet.gallery.results import Hit
 from spnet.gallery.schema import DETECTIONS, TRACKLETS, SourceRow
@@ -68,7 +67,7 @@ def get_state(state: State) -> dict[str, Any]:
             "calibrated": state.gallery.calibration is not None,
             "may_add": state.may_add,
             "retention": state.retention,
-            "logged": state.journal.file is not None,
+            "logged": state.log_file is not None,
         }
 
 
@@ -261,8 +260,3 @@ def as_source(source: SourceRow) -> dict[str, Any]:
     """A file as the page has it."""
     shown = ("id", "kind", "camera", "start", "fps", "duration", "frames", "done", "width", "height")
     return {"name": Path(source.file).name, **{name: getattr(source, name) for name in shown}}
-
-
-def json_error(error: UserError) -> dict[str, str]:
-    """A user's mistake as the page has it."""
-    return {"error": str(error)}

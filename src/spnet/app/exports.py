@@ -75,11 +75,9 @@ def write_report(state: AppState, search: Search, result: SearchResult, job: Job
 
 def look_again(state: AppState, search: Search, job: Job) -> None:
     """Search the filter's images again with the queries themselves."""
-
-    def report(progress: Progress) -> None:
-        job.report(progress.frames, progress.expected)
-
-    result = state.open_gallery().second_look(search.result, search.queries, report)
+    result = state.open_gallery().second_look(
+        search.result, search.queries, lambda progress: job.report(progress.frames, progress.expected)
+    )
     new = sum(hit.found_by == "second look" for hit in result.hits)
     job.message = f"{new} more hits" if new != 1 else "1 more hit"
     job.search = state.searches.add(replace(search, result=result))

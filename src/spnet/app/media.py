@@ -38,7 +38,7 @@ def frame(
     state: State, identity: Identity, time: Time = 0.0, side: Annotated[int, Query(ge=16, le=LARGEST)] = LARGEST
 ) -> Response:
     """A frame as JPEG."""
-    return Response(encode(read_source(state, find_source(state, identity).id, time), side), media_type="image/jpeg")
+    return Response(encode(read_source(state, find_source(state, identity), time), side), media_type="image/jpeg")
 
 
 @media.get("/sources/{identity}/people")
@@ -58,8 +58,7 @@ def indexed_people(state: State, identity: Identity, time: Time = 0.0) -> dict[s
 @media.post("/sources/{identity}/detect")
 def detect(state: State, identity: Identity, body: At) -> dict[str, Any]:
     """Run the network on a frame."""
-    pixels = read_source(state, find_source(state, identity).id, body.time)
-    return {"time": body.time, **_detect(state, pixels)}
+    return {"time": body.time, **_detect(state, read_source(state, find_source(state, identity), body.time))}
 
 
 @media.post("/uploads")

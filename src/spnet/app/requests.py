@@ -11,6 +11,7 @@ from spnet.data.video import read_frame
 from spnet.errors import UserError
 from spnet.gallery.query import Box, QueryLike
 from spnet.gallery.results import Filter
+from spnet.gallery.schema import SourceRow
 from spnet.gallery.times import parse_moment
 from spnet.gallery.tracklets import Array
 from spnet.inference.images import ImageLike, read_pixels
@@ -108,14 +109,14 @@ def read_image(state: AppState, query: Query) -> tuple[ImageLike, Box]:
         if pixels is None:
             raise UserError("the uploaded image is forgotten by now: upload it again")
         return pixels, np.array(query.box)
-    return read_source(state, query.source or "", query.time), np.array(query.box)
-
-
-def read_source(state: AppState, identity: str, time: float) -> Pixels:
-    """The frame (H, W, 3) of a source at or next after `time` seconds. Raises UserError."""
-    source = state.source(identity)
+    source = state.source(query.source or "")
     if source is None:
         raise UserError("no such source in the index")
+    return read_source(state, source, query.time), np.array(query.box)
+
+
+def read_source(state: AppState, source: SourceRow, time: float) -> Pixels:
+    """The frame (H, W, 3) of a source at or next after `time` seconds. Raises UserError."""
     state.check_unchanged(source)
     return read_pixels(source.file) if source.kind == "image" else read_frame(Path(source.file), time).pixels
 

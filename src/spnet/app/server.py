@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
-from spnet.app.api import api, json_error
+from spnet.app.api import api
 from spnet.app.guard import Access, Guard
 from spnet.app.media import media
 from spnet.app.state import AppState
@@ -55,7 +55,7 @@ def page(request: Request) -> str:
         index=Path(state.gallery.uri).name,
         purpose=state.purpose,
         retention=state.retention,
-        logged=state.journal.file is not None,
+        logged=state.log_file is not None,
         may_add=state.may_add,
     )
 
@@ -83,7 +83,7 @@ def delete_older(gallery: Gallery, retention: str) -> int:
 
 
 async def _say_mistake(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse(json_error(error) if isinstance(error, UserError) else {}, 400)
+    return JSONResponse({"error": str(error)}, 400)
 
 
 async def _say_refusal(_: Request, error: Exception) -> JSONResponse:

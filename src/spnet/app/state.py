@@ -1,5 +1,7 @@
 """What one running app holds: the index, the searches and uploads of its page, its jobs."""
 
+import json
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from spnet.app.jobs import Jobs
-from spnet.app.journal import Journal
 from spnet.errors import UserError
 from spnet.gallery.gallery import Gallery
 from spnet.gallery.lance import local_folder
@@ -28,6 +29,7 @@ from spnet.inference.images import ImageLike, read_pixels
 
 Pixels = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
+LOG = "log.jsonl"
 UPLOAD_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 UPLOAD_PIXELS = 40_000_000
 KEPT_UPLOADS, KEPT_SEARCHES = 8, 40
@@ -79,7 +81,8 @@ class AppState:
 
     def __post_init__(self) -> None:
         """Read the purpose."""
-        self.journal = Journal(local_folder(self.gallery.uri))
+        folder = local_folder(self.gallery.uri)
+        self.log_file = None if folder is None else folder / LOG  # an index on an object store has none
         self.purpose: str | None = self.gallery.store.about().get("purpose")
 
     @property
@@ -98,8 +101,10 @@ class AppState:
         self.log("purpose")
 
     def log(self, action: str, **what: object) -> None:
-        """Append to the index's log. Raises UserError."""
-        self.journal.append(action, self.purpose, **what)
+        """Append what was done, when (UTC) and why to the index's log. Raises UserError where it cannot be written."""
+        if self.log_file is not None:
+            time = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            _append_json(self.log_file, {"time": time, "action": action, "purpose": self.purpose, **what})
 
     def source(self, identity: str) -> SourceRow | None:
         """A file of the index."""
@@ -125,6 +130,19 @@ class AppState:
         """Stop all work, forget uploads and exports."""
         self.jobs.close()
         self._exports.cleanup()
+
+
+def _append_json(file: Path, record: dict[str, object]) -> None:
+    """Append a line, never anything else. Raises UserError."""
+    data = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(handle, data)  # one call: lines of several processes do not mix
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def decode_upload(data: bytes) -> Pixels:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from spnet.cli.options import add_network_options, check_network_options
+
 SUMMARY = "open a page on this machine: click a person in a video, see where else they are"
 
 EXAMPLES = """
@@ -17,8 +19,6 @@ Nothing is sent anywhere. What the page keeps and logs: docs/app.md.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet app`."""
-    from spnet.cli.index import add_network_options
-
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("index", metavar="DIR|URI", help="an index made by `spnet index`")
@@ -33,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until Ctrl-C. Raises UserError."""
-    from spnet.cli.index import check_network_options
     from spnet.extras import import_extra
     from spnet.gallery.gallery import Gallery
 

@@ -3,16 +3,14 @@
 import argparse
 from pathlib import Path
 
+from spnet.cli.options import add_network_options, add_weights_argument, check_network_options
+
 SUMMARY = "fit similarity to the probability that it is the same person, on a validation split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet calibrate`."""
-    from spnet.cli.index import add_network_options
-
-    parser.add_argument(
-        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
-    )
+    add_weights_argument(parser)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a prepared data set")
     parser.add_argument("--split", default="val", help="annotations of people not trained on (default %(default)s)")
     add_network_options(parser)
@@ -20,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fit, write beside the weights, and print how good it is. Raises UserError."""
-    from spnet.cli.index import check_network_options
     from spnet.data.schema import read_annotations
     from spnet.gallery.calibration import fit_calibration, write_calibration
     from spnet.gallery.network import load_searcher

@@ -17,10 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Delete, and print how much. Raises UserError."""
-    from spnet.gallery.gallery import Gallery
+    # without the network, which takes seconds to load
+    from spnet.gallery.corrections import delete
+    from spnet.gallery.store import Store
 
     if not (arguments.person or arguments.video or arguments.before):
         raise UserError("what is to be deleted? choose --person ID, --video FILE or --before TIME")
-    gallery = Gallery.open(arguments.index)
-    gone = gallery.delete(arguments.person, arguments.video, arguments.before)
+    gone = delete(Store.open(arguments.index), arguments.person, arguments.video, arguments.before)
     print(f"deleted {gone:,} tracklets with their detections from {arguments.index}")

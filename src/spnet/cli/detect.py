@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
+from spnet.cli.options import add_network_options, check_network_options
+
 SUMMARY = "find everyone in images and videos: boxes rendered on them, and a list"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet detect`."""
-    from spnet.cli.index import add_network_options
-
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="images, videos, folders, patterns")
     parser.add_argument("--weights", type=Path, required=True, metavar="RUN|FILE|hf:NAME", help="the network")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
@@ -21,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Detect, and print where the results are. Raises UserError."""
-    from spnet.cli.index import check_network_options
     from spnet.data.sources import find_files
     from spnet.gallery.detect import detect_files
     from spnet.gallery.network import load_searcher

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spnet.cli.options import add_rerank_option, add_weights_argument, check_device
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,11 +16,7 @@ SUMMARY = "evaluate a run or a weights file: recall, AP, mAP, top-k, GT mAP"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet evaluate`."""
-    from spnet.cli.score import add_rerank_option
-
-    parser.add_argument(
-        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
-    )
+    add_weights_argument(parser)
     parser.add_argument("--data", type=Path, help="a prepared data set (default: the one the run was trained on)")
     parser.add_argument("--split", default="test", help="annotations to find people in (default %(default)s)")
     parser.add_argument(
@@ -58,7 +55,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, print the metrics, and write the page if asked. Raises UserError."""
     from rich.console import Console
 
-    from spnet.cli.score import check_device
     from spnet.evaluation.report import as_table, as_text
     from spnet.evaluation.runner import evaluate_weights
 

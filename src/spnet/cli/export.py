@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
+from spnet.cli.options import add_weights_argument
+
 SUMMARY = "export a network as one ONNX or torch.export file: images in, people out"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet export`."""
-    parser.add_argument(
-        "weights", type=Path, metavar="RUN|FILE|hf:NAME", help="a finished run, a weights file, a model on the hub"
-    )
+    add_weights_argument(parser)
     parser.add_argument(
         "--format",
         choices=("onnx", "torch"),

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spnet.errors import UserError
+from spnet.cli.options import add_network_options, check_network_options
 
 if TYPE_CHECKING:
     from spnet.gallery.gallery import Gallery
@@ -42,22 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray", metavar="ADDRESS", help="work on a Ray cluster: `auto` or HOST:PORT joins one, `local` starts one here"
     )
     add_network_options(parser)
-
-
-def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """How the network runs."""
-    parser.add_argument("--batch-size", type=int, default=4, help="images at once (default %(default)s)")
-    parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
-
-
-def check_network_options(arguments: argparse.Namespace) -> None:
-    """Raise UserError for what cannot be."""
-    from spnet.cli.score import check_device
-
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size {arguments.batch_size}: must be 1 or more")
-    if arguments.device is not None:
-        check_device(arguments.device)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from spnet.cli.options import add_rerank_option, check_device
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,17 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_rerank_option(parser)
     parser.add_argument("--output", type=Path, metavar="OUT.json", help="write all metrics, per query too")
     parser.add_argument("--device", default="cpu", help="where similarities are computed: cpu (default), cuda")
-
-
-def add_rerank_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--rerank`, for `spnet evaluate` too."""
-    parser.add_argument(
-        "--rerank",
-        action="append",
-        default=[],
-        metavar="NAME[:KEY=VALUE,...]",
-        help="report a re-ranked search too: k-reciprocal, cbgm or gallery-filter; repeatable (docs/evaluation.md)",
-    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -138,13 +128,3 @@ def parse_sizes(text: str | None) -> list[int]:
             raise UserError(f"--gallery-sizes {text}: {part.strip()!r} is not a positive number of scenes")
         sizes.append(int(part))
     return sizes
-
-
-def check_device(name: str) -> None:
-    """Raise UserError unless tensors can live on this device."""
-    import torch
-
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: {str(error).splitlines()[0]}") from None

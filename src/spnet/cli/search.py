@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spnet.cli.options import add_network_options, check_network_options
 from spnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ A similarity is a cosine, -1 to 1: it ranks, and says nothing about identity (do
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `spnet search`."""
-    from spnet.cli.index import add_network_options
-
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("index", metavar="DIR|URI", help="an index made by `spnet index`")
@@ -106,7 +105,6 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, print and write what was found. Raises UserError."""
-    from spnet.cli.index import check_network_options
     from spnet.gallery.gallery import Gallery
 
     check_network_options(arguments)
@@ -142,23 +140,22 @@ def read_queries(gallery: "Gallery", arguments: argparse.Namespace) -> "list[tup
     """The queries with their boxes; None after listing the people where it is not said which of several is meant."""
     if arguments.box:
         return list(zip(arguments.query, arguments.box, strict=True))
-    people = [gallery.people(query) for query in arguments.query]
-    for query, found in zip(arguments.query, people, strict=True):
+    people = [(query, gallery.people(query)) for query in arguments.query]
+    for query, found in people:
         if not len(found.boxes):
             raise UserError(f"--query {query}: nobody is found in it; say where the person is by --box")
-    if not arguments.person and any(len(found.boxes) > 1 for found in people):
-        for query, found in zip(arguments.query, people, strict=True):
+    if not arguments.person and any(len(found.boxes) > 1 for _, found in people):
+        for query, found in people:
             print(f"{query}: choose one of these by --person N")
             for number, (box, score) in enumerate(zip(found.boxes.tolist(), found.scores.tolist(), strict=True), 1):
                 print(f"  {number}: box {' '.join(f'{value:.0f}' for value in box)}, score {score:.2f}")
         return None
-    numbers = arguments.person or [1] * len(people)
-    for query, found, number in zip(arguments.query, people, numbers, strict=True):
+    queries: list[tuple[str, Box]] = []
+    for (query, found), number in zip(people, arguments.person or [1] * len(people), strict=True):
         if not 1 <= number <= len(found.boxes):
             raise UserError(f"--person {number}: {query} has people 1 to {len(found.boxes)}")
-    return [
-        (query, found.boxes[number - 1]) for query, found, number in zip(arguments.query, people, numbers, strict=True)
-    ]
+        queries.append((query, found.boxes[number - 1]))
+    return queries
 
 
 def read_filter(arguments: argparse.Namespace) -> "Filter":
@@ -230,22 +227,9 @@ def hit_table(result: "SearchResult") -> "Table":
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-    right = {"re-ranked", "similarity", "probability", "images"}
-    is_reranked = result.reranking is not None
-    for name in (
-        "re-ranked",
-        "similarity",
-        "probability",
-        "camera",
-        "in the file",
-        "clock (UTC)",
-        "images",
-        "found by",
-        "file",
-        "id",
-    ):
-        if {"re-ranked": is_reranked, "probability": result.calibrated}.get(name, True):
-            table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    numbers = ["re-ranked"] * (result.reranking is not None) + ["similarity"] + ["probability"] * result.calibrated
+    for name in (*numbers, "camera", "in the file", "clock (UTC)", "images", "found by", "file", "id"):
+        table.add_column(name, justify="right" if name in (*numbers, "images") else "left", no_wrap=True)
     for hit in result.hits:
         cells = [f"{hit.reranked:.3f}"] if hit.reranked is not None else []
         cells += [f"{hit.similarity:.3f}"]

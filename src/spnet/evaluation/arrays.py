@@ -2,9 +2,11 @@
 
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,15 +45,21 @@ _INTEGERS = ("image_ids", "gt_image", "gt_person", "gt_annotation", "det_image")
 def read_arrays(path: Path) -> EvaluationArrays:
     """Read a detections file (.npz). Raises UserError naming the file and the array or record that is wrong."""
     names = [field.name for field in fields(EvaluationArrays)]
+    with open_arrays(path) as content:
+        if missing := [name for name in names if name not in content]:
+            raise UserError(f"it has no array {missing[0]!r}; a detections file holds {', '.join(names)}")
+        return EvaluationArrays(**{name: content[name] for name in names})
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """The arrays of an .npz file by name. Raises UserError, naming the file for one of the block too."""
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             raise ValueError("it holds a single array")
         with content:
-            missing = [name for name in names if name not in content.files]
-            if missing:
-                raise UserError(f"it has no array {missing[0]!r}; a detections file holds {', '.join(names)}")
-            return EvaluationArrays(**{name: content[name] for name in names})
+            yield content
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
@@ -95,8 +103,8 @@ def check_arrays(arrays: EvaluationArrays) -> None:
     """Raise UserError, naming the array and the record, unless lengths agree, ids are unique and known, boxes have an
     area, and scores and embeddings are finite."""
     _check_shapes(arrays)
-    _check_unique(arrays, "image_ids")
-    _check_unique(arrays, "gt_annotation")
+    for name in ("image_ids", "gt_annotation"):
+        _refuse(arrays, name, ~is_first(getattr(arrays, name)), "this id comes twice")
     for owner, names in _TABLES.items():
         images = getattr(arrays, owner)
         unknown = index_of(arrays.image_ids, images) < 0
@@ -132,17 +140,11 @@ def _check_shapes(arrays: EvaluationArrays) -> None:
         raise UserError(f"gt_emb has shape {arrays.gt_emb.shape}: embeddings need at least one dimension")
 
 
-def _check_unique(arrays: EvaluationArrays, name: str) -> None:
-    _refuse(arrays, name, ~is_first(getattr(arrays, name)), "this id comes twice")
-
-
 def _refuse(arrays: EvaluationArrays, name: str, bad: npt.NDArray[np.bool_], message: str) -> None:
     """Raise UserError for the first row of array `name` where `bad` (rows,) is set."""
-    if bad.any():
-        _fail(arrays, name, int(bad.argmax()), message)
-
-
-def _fail(arrays: EvaluationArrays, name: str, row: int, message: str) -> NoReturn:
+    if not bad.any():
+        return
+    row = int(bad.argmax())
     owner = next((owner for owner, names in _TABLES.items() if name in names), None)
     scene = f" (scene {getattr(arrays, owner)[row]})" if owner and owner != name else ""
     value = getattr(arrays, name)[row]

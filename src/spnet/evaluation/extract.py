@@ -40,11 +40,7 @@ class ExtractionConfig:
 
     @classmethod
     def from_inference(
-        cls,
-        inference: InferenceConfig,
-        batch_size: int = 4,
-        num_workers: int = 0,
-        device: torch.device | str = "cpu",
+        cls, inference: InferenceConfig, batch_size: int = 4, num_workers: int = 0, device: torch.device | str = "cpu"
     ) -> Self:
         """As a network is used at test time."""
         sides = (inference.min_size, inference.max_size)
@@ -67,8 +63,7 @@ def iter_features(
 ) -> Iterator[tuple[SceneBatch, FeatureMaps]]:
     """Yield every scene once, in batches, with its features; `targets.person` is the row of the annotation.
 
-    Raises:
-        UserError: an image that is missing, broken or of another size than annotated.
+    Raises UserError for an image that is missing, broken or of another size than annotated.
     """
     scenes = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
     loader = evaluation_loader(scenes, how.batch_size, how.num_workers)
@@ -83,26 +78,20 @@ def iter_features(
 
 @torch.no_grad()
 def extract_arrays(network: SPNet, annotations: Annotations, how: ExtractionConfig) -> EvaluationArrays:
-    """Detect everyone in a split, and embed the annotated boxes.
-
-    Raises:
-        UserError: an image that is missing, broken or of another size than annotated.
-    """
+    """Detect everyone in a split, and embed the annotated boxes. Raises UserError as `iter_features`."""
     rows, annotated = [], []
     tables: list[Columns] = []
     for batch, features in iter_features(network, annotations, how, "detecting everyone"):
         rows.append(batch.targets.person)
         annotated.append(embed_regions(network.embed, features, batch.targets.boxes, batch.targets.scene))
         tables.append(detection_columns(detect_all(network, features), batch))
-    embeddings = in_annotation_order(annotations, rows, annotated, network.config.reid_dim)
-    detections = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     return EvaluationArrays(
         **annotation_columns(annotations),
-        gt_emb=embeddings,
-        det_image=detections["image"],
-        det_box=detections["box"],
-        det_score=detections["score"],
-        det_emb=detections["emb"],
+        gt_emb=in_annotation_order(annotations, rows, annotated, network.config.reid_dim),
+        **{
+            f"det_{name}": np.concatenate([table[name] for table in tables])
+            for name in ("image", "box", "score", "emb")
+        },
     )
 
 

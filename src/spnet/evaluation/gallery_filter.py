@@ -5,8 +5,6 @@ similarities are multiplied by the score. The networks of this package have no s
 its scores, as two more arrays.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.errors import UserError
+from spnet.evaluation.arrays import open_arrays
 from spnet.evaluation.ragged import is_first
 
 NAMES = ("filter_query", "filter_score")
@@ -45,14 +44,10 @@ class GalleryFilter:
 
 def read_gallery_filter(path: Path) -> GalleryFilter | None:
     """The gallery filter's scores of a detections file (.npz), None where it has none. Raises UserError."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            if not set(NAMES) & set(content.files):
-                return None
-            if missing := set(NAMES) - set(content.files):
-                raise UserError(f"it has no array {missing.pop()!r}, which belongs to {' and '.join(NAMES)}")
-            return GalleryFilter(*(content[name] for name in NAMES))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    with open_arrays(path) as content:
+        missing = [name for name in NAMES if name not in content]
+        if len(missing) == len(NAMES):
+            return None
+        if missing:
+            raise UserError(f"it has no array {missing[0]!r}, which belongs to {' and '.join(NAMES)}")
+        return GalleryFilter(content["filter_query"], content["filter_score"])

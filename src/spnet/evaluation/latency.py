@@ -24,22 +24,13 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Latency:
-    """Median time of a scene, and what it was measured on.
-
-    Args:
-        milliseconds: median over the scenes, one scene at a time, object-centric.
-        scenes: how many.
-        min_size: shortest side of scenes in pixels.
-        max_size: largest longest side of scenes in pixels.
-        threads: of the CPU.
-        hardware: what it was measured on.
-    """
+    """Median time of a scene, one at a time, object-centric, and what it was measured on."""
 
     milliseconds: float
-    scenes: int
-    min_size: int
-    max_size: int
-    threads: int
+    scenes: int  # how many were timed
+    min_size: int  # shortest side of scenes, pixels
+    max_size: int  # largest longest side of scenes, pixels
+    threads: int  # of the CPU
     hardware: str
 
 
@@ -47,8 +38,7 @@ class Latency:
 def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionConfig, scenes: int = 30) -> Latency:
     """Time the object-centric search of the first scenes of a split, each alone, after some to warm up.
 
-    Raises:
-        UserError: an image that is missing or broken.
+    Raises UserError for an image that is missing or broken.
     """
     data = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
     network.to(how.device).eval()
@@ -74,8 +64,7 @@ def write_latency(file: Path, latency: Latency) -> None:
 def read_latency(file: Path) -> Latency:
     """Read what `write_latency` wrote. Raises UserError for a file that is none."""
     try:
-        content = json.loads(file.read_text())
-        return Latency(**content)
+        return Latency(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: no measured speed ({type(error).__name__})") from None
 

@@ -17,7 +17,7 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.overlaps import scene_overlaps
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import concat_ranges, index_of, is_first
+from spnet.evaluation.ragged import concat_ranges, group, index_of, is_first
 
 Mode = Literal["published", "corrected"]
 
@@ -48,7 +48,7 @@ class OccurrenceIndex:
         keys = self._person_of_box * scenes + index_of(arrays.image_ids, arrays.gt_image)
         ids, appearance = np.unique(keys, return_inverse=True)
         person, self._scene = np.divmod(ids, scenes)
-        self._of_person = _ranges(person, len(persons))
+        self._of_person = group(person, len(persons))[1:]  # starts and counts: they are sorted
         counts = is_first(keys) if mode == "published" else np.ones(len(keys), bool)
         self._boxes = np.bincount(appearance[counts], minlength=len(ids))  # (A,)
         overlaps = scene_overlaps(arrays)
@@ -56,7 +56,7 @@ class OccurrenceIndex:
         of_pair = appearance[pairs.box]
         order = np.lexsort((pairs.box, -pairs.iou, pairs.detection, of_pair))  # the last key is the first to decide
         self._box, self._detection = pairs.box[order], pairs.detection[order]
-        self._on_appearance = _ranges(of_pair[order], len(ids))
+        self._on_appearance = group(of_pair[order], len(ids))[1:]
 
     def candidates(self, galleries: Galleries, first: int, last: int) -> MatchCandidates:
         """The candidates of queries first..last−1 in their galleries; `query` counts from 0 = `first`."""
@@ -92,9 +92,3 @@ def best_matches(candidates: MatchCandidates, similarity: npt.NDArray[np.floatin
         )
         order = order[~taken]
     return np.concatenate(matches)
-
-
-def _ranges(keys: npt.NDArray[np.int64], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where each key of 0..size−1 starts in the sorted `keys`, and how often it comes, both (size,)."""
-    counts = np.bincount(keys, minlength=size)
-    return np.cumsum(counts) - counts, counts

@@ -20,16 +20,11 @@ _SECTION_OF = {  # metric -> where a protocol's section has it
 
 
 class EvaluatorMismatch(UserError):
-    """Metrics of another version of the evaluator, not to be compared with ours without a warning.
-
-    Args:
-        message: as of any error.
-        metrics: what the file says, in percent by metric.
-    """
+    """Metrics of another version of the evaluator, not to be compared with ours without a warning."""
 
     def __init__(self, message: str, metrics: dict[str, float]) -> None:
         super().__init__(message)
-        self.metrics = metrics
+        self.metrics = metrics  # what the file says, in percent
 
 
 def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:

@@ -61,10 +61,7 @@ class Galleries:
 
 
 def read_protocols(path: Path) -> dict[str, Protocol]:
-    """All protocols of a file by name; a file with a single one gives it the file's name.
-
-    Raises UserError naming the file, the protocol and the record.
-    """
+    """All protocols of a file by name, a single one by the file's. Raises UserError naming protocol and record."""
     document = read_json(path, unique_keys=True)
     if not isinstance(document, dict) or not document:
         raise UserError(f"{path}: not a file of protocols: expected an object with 'queries' and 'images'")
@@ -97,6 +94,7 @@ def resolve_protocol(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
     query_box = index_of(arrays.gt_annotation, protocol.queries)
     if (query_box < 0).any():
         raise UserError(f"query {protocol.queries[query_box < 0][0]} is the id of no annotation (gt_annotation)")
+    scenes = len(arrays.image_ids)
     lists = protocol.galleries
     if lists is None:
         lists = (arrays.image_ids if protocol.images is None else protocol.images,)
@@ -107,19 +105,8 @@ def resolve_protocol(protocol: Protocol, arrays: EvaluationArrays) -> Galleries:
         wrong = (rows < 0).argmax()
         owner = "images" if protocol.galleries is None else f"the gallery of query {protocol.queries[listed_in[wrong]]}"
         raise UserError(f"{owner} names scene {ids[wrong]}, which is not in image_ids")
-    return _galleries(query_box, listed_in, rows, len(lists), arrays)
-
-
-def _galleries(
-    query_box: npt.NDArray[np.int64],
-    listed_in: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    lists: int,
-    arrays: EvaluationArrays,
-) -> Galleries:
-    scenes = len(arrays.image_ids)
     keys, times_listed = np.unique(listed_in * scenes + rows, return_counts=True)
-    counts = np.bincount(keys // scenes, minlength=lists)
+    counts = np.bincount(keys // scenes, minlength=len(lists))
     own_scene = index_of(arrays.image_ids, arrays.gt_image[query_box])
     starts = np.cumsum(counts) - counts
     return Galleries(query_box, starts, counts, keys % scenes, times_listed, keys, own_scene, scenes)

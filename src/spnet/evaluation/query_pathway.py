@@ -30,7 +30,7 @@ from spnet.evaluation.extract import (
 from spnet.evaluation.protocols import Galleries, Protocol, resolve_protocol
 from spnet.evaluation.ragged import concat_ranges, group, index_of
 from spnet.evaluation.report import SETTINGS, Report
-from spnet.evaluation.retrieval import RetrievalResult, evaluate
+from spnet.evaluation.retrieval import evaluate
 from spnet.models.inference import embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
 
@@ -58,10 +58,8 @@ def evaluate_query_pathway(
     """All metrics along the query-centric pathway (docs/method.md, "Evaluation").
 
     Recall and AP are those of the first protocol: they count the boxes of a query's person in the scenes of its gallery
-    that hold the person. GT mAP is that of the annotated boxes, as on the other pathway.
-
-    Raises:
-        UserError: an image that is missing, broken or of another size than annotated, or a protocol that does not fit.
+    that hold the person. GT mAP is that of the annotated boxes, as on the other pathway. Raises UserError as
+    `iter_features`, and for a protocol that does not fit.
     """
     bare = _without_detections(annotations, np.zeros((len(annotations.boxes), 1), np.float32))
     galleries = {name: resolve_protocol(protocol, bare) for name, protocol in protocols.items()}
@@ -69,18 +67,17 @@ def evaluate_query_pathway(
     reid, location = embed_annotated(network, annotations, plan, how)
     pairs = _pair_arrays(annotations, plan, find_queries(network, annotations, plan, reid[plan.boxes], location, how))
     perfect = _without_detections(annotations, reid)
-    searches, detection = {}, None
-    for name, protocol in protocols.items():
-        in_pairs = _pair_protocol(plan, galleries[name], pairs)
-        searches[name] = {
-            setting: evaluate(perfect, protocol, ground_truth=True)
+    in_pairs = {name: _pair_protocol(plan, galleries[name], pairs) for name in protocols}
+    searches = {
+        name: {
+            setting: evaluate(perfect, protocol, **flags)
             if flags.get("ground_truth")
-            else _search(pairs, protocol, in_pairs, flags.get("confidence_weighted", False))
+            else replace(evaluate(pairs, in_pairs[name], **flags), queries=protocol.queries)
             for setting, flags in SETTINGS.items()
         }
-        if detection is None:
-            detection = _detection(pairs, in_pairs)
-    return Report("published", 0.5, detection or DetectionResult(0.0, 0.0), searches)
+        for name, protocol in protocols.items()
+    }
+    return Report("published", 0.5, _detection(pairs, next(iter(in_pairs.values()))), searches)
 
 
 def plan_searches(protocols: list[Galleries]) -> SearchPlan:
@@ -201,24 +198,16 @@ def _boxes_of_persons(
 def _pair_protocol(plan: SearchPlan, galleries: Galleries, pairs: EvaluationArrays) -> Protocol:
     """A protocol whose queries are rows of `pairs`, and whose galleries list a pair as often as its scene."""
     number, scene = np.divmod(pairs.image_ids, galleries.number_of_scenes)
-    query = index_of(index_of(plan.boxes, galleries.query_box), number)
+    numbers = index_of(plan.boxes, galleries.query_box)
+    query = index_of(numbers, number)
     searched = (query >= 0) & plan.wanted[scene, number]
     query, scene, pair = query[searched], scene[searched], pairs.image_ids[searched]
     entry = galleries.find(query, scene)
     query, entry, pair = query[entry >= 0], entry[entry >= 0], pair[entry >= 0]
     times = galleries.times_listed[entry]
     query, pair = np.repeat(query, times), np.repeat(pair, times)
-    total = len(galleries.query_box)
-    order, _, counts = group(query, total)
-    lists = tuple(np.split(pair[order], np.cumsum(counts)[:-1]))
-    return Protocol(index_of(plan.boxes, galleries.query_box), None, lists)
-
-
-def _search(
-    pairs: EvaluationArrays, protocol: Protocol, in_pairs: Protocol, confidence_weighted: bool
-) -> RetrievalResult:
-    result = evaluate(pairs, in_pairs, confidence_weighted=confidence_weighted)
-    return replace(result, queries=protocol.queries)
+    order, starts, _ = group(query, len(numbers))
+    return Protocol(numbers, None, tuple(np.split(pair[order], starts[1:])))
 
 
 def _detection(pairs: EvaluationArrays, in_pairs: Protocol) -> DetectionResult:

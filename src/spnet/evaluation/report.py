@@ -15,7 +15,7 @@ from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.matching import Mode
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.rerank_options import Reranking, describe_reranking, parameters_of
-from spnet.evaluation.retrieval import CHUNK, RetrievalResult, evaluate
+from spnet.evaluation.retrieval import RetrievalResult, evaluate
 from spnet.files import write_json
 
 EVALUATOR_VERSION = 1  # grows whenever the same detections would get another metric
@@ -61,7 +61,6 @@ def measure(
     rerankings: Mapping[str, Reranking] | None = None,
     ground_truth: bool = True,
     score_threshold: float = 0.5,
-    chunk: int = CHUNK,
     device: torch.device | str = "cpu",
 ) -> Report:
     """Compute all metrics (docs/method.md, "Evaluation"): detection, and each protocol's search in all SETTINGS.
@@ -76,9 +75,7 @@ def measure(
     for name, protocol in protocols.items():
         try:
             searches[name] = {
-                setting: evaluate(
-                    arrays, protocol, mode=mode, score_threshold=score_threshold, chunk=chunk, device=device, **flags
-                )
+                setting: evaluate(arrays, protocol, mode=mode, score_threshold=score_threshold, device=device, **flags)
                 for setting, flags in settings.items()
             }
         except UserError as error:

@@ -10,7 +10,6 @@ from spnet.evaluation.gallery_filter import GalleryFilter
 from spnet.evaluation.k_reciprocal import KReciprocal
 
 Reranking = KReciprocal | ContextMatching | GalleryFilter
-K_RECIPROCAL, CBGM, GALLERY_FILTER = "k-reciprocal", "cbgm", "gallery-filter"
 
 
 def parse_rerankings(texts: Sequence[str], scores: GalleryFilter | None = None) -> dict[str, Reranking]:
@@ -41,7 +40,11 @@ def describe_reranking(name: str, reranking: Reranking) -> str:
 
 
 def _default(name: str, scores: GalleryFilter | None) -> Reranking:
-    ways: dict[str, Reranking | None] = {K_RECIPROCAL: KReciprocal(), CBGM: ContextMatching(), GALLERY_FILTER: scores}
+    ways: dict[str, Reranking | None] = {
+        "k-reciprocal": KReciprocal(),
+        "cbgm": ContextMatching(),
+        "gallery-filter": scores,
+    }
     if name not in ways:
         raise UserError(f"there is no {name!r}; choose one of {', '.join(ways)}")
     way = ways[name]

@@ -5,6 +5,7 @@ Letters as in `similarity`: C queries of a chunk, K columns; L scenes of their g
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from spnet.evaluation.similarity import GallerySimilarity
 
 OWN_IOU = 0.5  # a detection that overlaps the query's box by so much is the query itself, not a companion
 Indices = npt.NDArray[np.int64]
+How = TypeVar("How", bound=Reranking)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,17 @@ class Segments:
     count: Indices  # (L,) detections, 1 or more
 
 
-class Reranker(ABC):
+class Reranker(ABC, Generic[How]):
     """Changes the rows of similarities of one search."""
 
-    def __init__(self, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity) -> None:
-        self._arrays, self._galleries, self._similarity = arrays, galleries, similarity
+    def __init__(self, how: How, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity) -> None:
+        self._how, self._arrays, self._galleries, self._similarity = how, arrays, galleries, similarity
         scene = index_of(arrays.image_ids, arrays.det_image)
         self._detections, self._starts, self._counts = group(scene, len(arrays.image_ids))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Find once what a kind of re-ranking needs besides. Raises UserError where it lacks something."""
 
     @abstractmethod
     def queries_at_once(self, chunk: int) -> int:
@@ -65,21 +71,14 @@ class Reranker(ABC):
 
     def _embeddings(self, detections: Indices) -> Tensor:
         """Normalized embeddings (..., E) of detections (...)."""
-        return normalize(torch.from_numpy(self._arrays.det_emb[detections].astype(np.float32)), dim=-1)
-
-    def _queries(self, first: int, last: int) -> Tensor:
-        boxes = self._galleries.query_box[first:last]
-        return normalize(torch.from_numpy(self._arrays.gt_emb[boxes].astype(np.float32)), dim=-1)
+        return _normalized(self._arrays.det_emb[detections])
 
 
-class KReciprocalReranker(Reranker):
+class KReciprocalReranker(Reranker[KReciprocal]):
     """λ · cosine + (1 − λ) · Jaccard index of reciprocal neighbours, in the pool of a query and its nearest."""
 
-    def __init__(
-        self, how: KReciprocal, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity
-    ) -> None:
-        super().__init__(arrays, galleries, similarity)
-        self._how, self._depth = how, min(how.depth, similarity.width)
+    def _prepare(self) -> None:
+        self._depth = min(self._how.depth, self._similarity.width)
 
     def queries_at_once(self, chunk: int) -> int:
         return max(1, chunk // (self._depth + 1) ** 2)
@@ -91,7 +90,8 @@ class KReciprocalReranker(Reranker):
         values, columns = rows.topk(self._depth, dim=1)
         present = torch.cat([torch.ones(len(rows), 1, dtype=torch.bool, device=rows.device), values > -torch.inf], 1)
         candidates = self._embeddings(self._detection_of(segments, columns.cpu().numpy()))
-        points = torch.cat([self._queries(first, last)[:, None], candidates], dim=1).to(rows.device)
+        queries = _normalized(self._arrays.gt_emb[self._galleries.query_box[first:last]])
+        points = torch.cat([queries[:, None], candidates], dim=1).to(rows.device)
         rows *= self._how.weight
         return rows.scatter_add_(1, columns, (1 - self._how.weight) * jaccard_to_query(points, present, self._how))
 
@@ -104,16 +104,12 @@ class KReciprocalReranker(Reranker):
         return detection
 
 
-class ContextReranker(Reranker):
+class ContextReranker(Reranker[ContextMatching]):
     """Whoever is matched with the query, its companions being matched too, gets the sum of the matching's cosines."""
 
-    def __init__(
-        self, how: ContextMatching, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity
-    ) -> None:
-        super().__init__(arrays, galleries, similarity)
-        self._how = how
+    def _prepare(self) -> None:
         owner, self._companions = self._find_companions()
-        self._number = np.bincount(owner, minlength=len(galleries.query_box))
+        self._number = np.bincount(owner, minlength=len(self._galleries.query_box))
         self._first = np.cumsum(self._number) - self._number
 
     def queries_at_once(self, chunk: int) -> int:
@@ -157,20 +153,18 @@ class ContextReranker(Reranker):
         best = np.maximum.reduceat(values, segments.start)
         order = np.lexsort((-best, segments.query))
         chosen = np.sort(order[_place_in_group(segments.query[order]) < self._how.k1])
-        return Segments(*(getattr(segments, name)[chosen] for name in ("query", "scene", "start", "count")))
+        return Segments(*(column[chosen] for column in vars(segments).values()))
 
 
-class FilterReranker(Reranker):
+class FilterReranker(Reranker[GalleryFilter]):
     """Similarities times the gallery filter's score of their scene."""
 
-    def __init__(
-        self, how: GalleryFilter, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity
-    ) -> None:
-        super().__init__(arrays, galleries, similarity)
-        if how.scores.shape[1] != len(arrays.image_ids):
-            raise UserError(f"filter_score has {how.scores.shape[1]} scenes, image_ids {len(arrays.image_ids)}")
-        queries = arrays.gt_annotation[galleries.query_box]
-        self._how, self._row = how, index_of(how.queries, queries)
+    def _prepare(self) -> None:
+        scenes, scored = len(self._arrays.image_ids), self._how.scores.shape[1]
+        if scored != scenes:
+            raise UserError(f"filter_score has {scored} scenes, image_ids {scenes}")
+        queries = self._arrays.gt_annotation[self._galleries.query_box]
+        self._row = index_of(self._how.queries, queries)
         if (self._row < 0).any():
             raise UserError(f"query {queries[self._row < 0][0]} is not in filter_query")
 
@@ -187,15 +181,22 @@ class FilterReranker(Reranker):
         return torch.from_numpy(values.reshape(rows.shape)).to(rows.device)
 
 
+RERANKERS: dict[type[Reranking], type[Reranker[Any]]] = {
+    KReciprocal: KReciprocalReranker,
+    ContextMatching: ContextReranker,
+    GalleryFilter: FilterReranker,
+}
+
+
 def make_reranker(
     how: Reranking, arrays: EvaluationArrays, galleries: Galleries, similarity: GallerySimilarity
-) -> Reranker:
+) -> Reranker[Any]:
     """The re-ranking of one search. Raises UserError where a gallery filter lacks a query or has other scenes."""
-    if isinstance(how, KReciprocal):
-        return KReciprocalReranker(how, arrays, galleries, similarity)
-    if isinstance(how, ContextMatching):
-        return ContextReranker(how, arrays, galleries, similarity)
-    return FilterReranker(how, arrays, galleries, similarity)
+    return RERANKERS[type(how)](how, arrays, galleries, similarity)
+
+
+def _normalized(embeddings: npt.NDArray[np.floating]) -> Tensor:
+    return normalize(torch.from_numpy(embeddings.astype(np.float32)), dim=-1)
 
 
 def _place_in_group(keys: Indices) -> Indices:

@@ -5,7 +5,7 @@ OUTPUT/detections.npz     what was found (object-centric), to be scored again by
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from spnet.evaluation.gallery_filter import read_gallery_filter
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure, write_report
-from spnet.evaluation.rerank_options import Reranking, parse_rerankings
+from spnet.evaluation.rerank_options import parse_rerankings
 from spnet.models.checkpoints import load_network
 from spnet.models.hub import parse_hub_name
 from spnet.models.spnet import SPNet
@@ -84,7 +84,9 @@ def evaluate_weights(
     file = split_file(root, split)
     annotations = read_annotations(file)
     chosen = named_protocols(root, protocols or [split])
-    folder = _no_file(output or evaluation_folder(weights, root, split, pathway))
+    folder = output or evaluation_folder(weights, root, split, pathway)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
     arrays = None
     if detections is not None:
         arrays = read_arrays(detections)
@@ -93,8 +95,14 @@ def evaluate_weights(
         check_images_exist(annotations)
         network = load_network(weights)
         how = extraction_config(network, min_size, max_size, device, batch_size, num_workers)
-        report, arrays = _run(network, annotations, chosen, how, pathway, folder, rerankings)
+        if pathway == "query":
+            report = evaluate_query_pathway(network, annotations, chosen, how)
+        else:
+            arrays = extract_arrays(network, annotations, how)
+            report = measure(arrays, chosen, rerankings=rerankings)
     folder.mkdir(parents=True, exist_ok=True)
+    if arrays is not None and detections is None:
+        write_arrays(folder / DETECTIONS, arrays)
     about: dict[str, object] = {"annotations": annotations_digest(file), "pathway": pathway}
     about |= {"hardware": hardware(), "date": now(), "seconds": round(time.monotonic() - started, 1)}
     write_report(folder / METRICS, report, about)
@@ -112,9 +120,7 @@ def extraction_config(
     """How a network goes over a split: as it is configured, where nothing else is asked for."""
     own = network.config.inference
     inference = replace(own, min_size=min_size or own.min_size, max_size=max_size or own.max_size)
-    return ExtractionConfig.from_inference(
-        inference, batch_size=batch_size, num_workers=num_workers, device=device or default_device()
-    )
+    return ExtractionConfig.from_inference(inference, batch_size, num_workers, device or default_device())
 
 
 def _refuse(weights: Path, pathway: PathwayName, detections: Path | None, rerank: Sequence[str]) -> None:
@@ -127,35 +133,11 @@ def _refuse(weights: Path, pathway: PathwayName, detections: Path | None, rerank
         raise UserError(f"weights {str(weights)!r}: no such file")
 
 
-def _no_file(folder: Path) -> Path:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output {str(folder)!r} is a file; choose a folder")
-    return folder
-
-
 def evaluation_folder(weights: Path, data: Path, split: str, pathway: PathwayName) -> Path:
     """Where the results of an evaluation lie unless one says otherwise: beside the weights; for the hub's, in runs/."""
     name = parse_hub_name(weights)
     beside = Path("runs", name.folder) if name else weights if weights.is_dir() else weights.parent
     return beside / "evaluation" / f"{data.resolve().name}-{split}-{pathway}"
-
-
-def _run(
-    network: SPNet,
-    annotations: Annotations,
-    protocols: dict[str, Protocol],
-    how: ExtractionConfig,
-    pathway: PathwayName,
-    folder: Path,
-    rerankings: Mapping[str, Reranking],
-) -> tuple[Report, EvaluationArrays | None]:
-    if pathway == "query":
-        return evaluate_query_pathway(network, annotations, protocols, how), None
-    arrays = extract_arrays(network, annotations, how)
-    report = measure(arrays, protocols, rerankings=rerankings)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / DETECTIONS, arrays)
-    return report, arrays
 
 
 def _own_data(weights: Path) -> Path:

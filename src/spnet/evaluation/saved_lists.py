@@ -139,15 +139,13 @@ def _detections(lists: Mapping[str, list[object]], annotations: Annotations) -> 
         for place, (part, box) in enumerate(zip(parts, boxes, strict=False)):
             if len(part) != len(box):
                 raise UserError(f"{name}[{place}] has {len(part)} rows, gallery_dets[{place}] {len(box)}")
-    columns = {
+    box = _joined("gallery_dets", boxes, width)
+    return {
         "det_image": np.repeat(annotations.scene_ids[scenes], [len(part) for part in boxes]),
-        "box": _joined("gallery_dets", boxes, width),
+        "det_box": box[:, :4],
+        "det_score": box[:, 4] if scores is None else np.concatenate([np.empty(0, np.float32), *scores]),
         "det_emb": _joined("gallery_feats", embeddings, None),
     }
-    box = columns.pop("box")
-    columns["det_box"] = box[:, :4]
-    columns["det_score"] = box[:, 4] if scores is None else np.concatenate([np.empty(0, np.float32), *scores])
-    return columns
 
 
 def _scenes(lists: Mapping[str, list[object]], annotations: Annotations) -> npt.NDArray[np.int64]:

@@ -49,8 +49,6 @@ def read_saved(path: Path) -> Any:
 
 def as_array(value: object) -> npt.NDArray[Any]:
     """An array of what `read_saved` gives: an array itself, a number, or lists of numbers. Raises UserError."""
-    if isinstance(value, _Array):
-        value = value.value
     try:
         array = np.asarray(value)
     except ValueError:
@@ -143,10 +141,6 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    return b""
-
-
 class _Call:
     """A function that a pickle can call, and do nothing else to."""
 
@@ -191,8 +185,7 @@ _KNOWN: dict[tuple[str, str], object] = {
     ("numpy", "dtype"): _Dtype,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _Call(_encode),
-    ("builtins", "bytes"): _Call(_no_bytes),
-    ("__builtin__", "bytes"): _Call(_no_bytes),
+    **{(module, "bytes"): _Call(lambda: b"") for module in ("builtins", "__builtin__")},
     ("torch._utils", "_rebuild_tensor_v2"): _Call(_rebuild_tensor),
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _Call(_scalar) for core in ("core", "_core")},

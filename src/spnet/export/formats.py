@@ -22,7 +22,6 @@ from spnet.inference.onnx_searcher import OnnxModel
 FormatName = Literal["onnx", "torch"]
 Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]  # inputs by name -> outputs by name
 OPSET = 20
-NOISY = ("onnx_ir", "onnxscript", "torch.onnx", "torch.export")
 ENDINGS: dict[FormatName, str] = {"onnx": ".onnx", "torch": ".pt2"}
 
 
@@ -93,13 +92,10 @@ def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: b
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the exporters say of their own inside."""
-    levels = {name: logging.getLogger(name).level for name in NOISY}
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        logging.disable(logging.NOTSET)

@@ -12,16 +12,8 @@ from spnet.models.inference import detect_all, detect_pairs
 from spnet.models.spnet import SPNet
 
 # what a graph takes, each with the name of its first dimension where that may be any
-INPUTS: dict[PathwayName, dict[str, str | None]] = {
-    "object": {"images": "batch", "sizes": "batch", "score_threshold": None, "given_boxes": "given"},
-    "query": {
-        "images": "batch",
-        "sizes": "batch",
-        "score_threshold": None,
-        "given_boxes": "given",
-        "queries": "queries",
-    },
-}
+_SCENES: dict[str, str | None] = {"images": "batch", "sizes": "batch", "score_threshold": None, "given_boxes": "given"}
+INPUTS: dict[PathwayName, dict[str, str | None]] = {"object": _SCENES, "query": {**_SCENES, "queries": "queries"}}
 OUTPUTS: dict[PathwayName, tuple[str, ...]] = {
     "object": ("boxes", "scores", "scene", "embeddings", "given_embeddings"),
     "query": ("boxes", "scores", "scene", "query", "embeddings", "given_embeddings", "given_queries"),
@@ -31,9 +23,7 @@ OUTPUTS: dict[PathwayName, tuple[str, ...]] = {
 class ExportableDetector(nn.Module):
     """Detects people along one pathway, and embeds given boxes.
 
-    Args:
-        network: in evaluation mode.
-        window: height, width of the images, pixels; the graph pads them to multiples of 32.
+    Images have the `window`, height and width in pixels, and are padded to multiples of 32.
     """
 
     def __init__(self, network: SPNet, window: tuple[int, int]) -> None:

@@ -3,6 +3,7 @@
 Platt, "Probabilistic outputs for support vector machines" (1999). The curve is kept beside the weights it belongs to.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import exp, log
 from pathlib import Path
@@ -50,22 +51,19 @@ def fit_calibration(searcher: Searcher, annotations: Annotations, fingerprint: s
     """Fit to all pairs of known people's annotated boxes that are not of the same image.
 
     The probabilities are those of a gallery with as large a share of pairs of one person as the split has. Of a large
-    split, boxes evenly spaced over it are used.
-
-    Raises:
-        UserError: fewer than two pairs of one person, or of two.
+    split, boxes evenly spaced over it are used. Raises UserError for fewer than two pairs of one person, or of two.
     """
     known = np.flatnonzero(annotations.is_known)
-    rows = known[np.linspace(0, len(known) - 1, min(len(known), MOST_BOXES)).astype(np.int64)] if len(known) else known
+    if not len(known):
+        raise UserError(f"{data}: no known people to calibrate by")
+    rows = known[np.linspace(0, len(known) - 1, min(len(known), MOST_BOXES)).astype(np.int64)]
     scenes, owner = np.unique(annotations.box_scene[rows], return_inverse=True)
     images = [annotations.image_root / annotations.file_names[scene] for scene in scenes]
     order = np.argsort(owner, kind="stable")
     counts = np.bincount(owner, minlength=len(scenes)).cumsum()[:-1]
     boxes = np.split(annotations.boxes[rows[order]], counts)
-    embedded = searcher.embed(images, [part.tolist() for part in boxes]) if len(rows) else []
-    embeddings = normalized(np.concatenate([part.float().numpy() for part in embedded])) if len(rows) else None
-    if embeddings is None:
-        raise UserError(f"{data}: no known people to calibrate by")
+    embedded = searcher.embed(images, [part.tolist() for part in boxes])
+    embeddings = normalized(np.concatenate([part.float().numpy() for part in embedded]))
     people, scene = annotations.person_ids[rows[order]], owner[order]
     first, second = np.triu_indices(len(rows), 1)
     apart = scene[first] != scene[second]
@@ -102,6 +100,19 @@ def expected_calibration_error(probability: npt.NDArray[np.floating], same: npt.
     stated = np.bincount(bins, probability, BINS)
     true = np.bincount(bins, same.astype(np.float64), BINS)
     return float(np.abs(stated - true).sum() / len(same))
+
+
+def least_similarity(limits: Mapping[str, float | None], calibration: Calibration | None) -> float | None:
+    """The lowest similarity within `min_similarity` and `min_probability`, None for any.
+
+    Raises UserError for a probability without calibration.
+    """
+    least = limits.get("min_similarity")
+    if (wanted := limits.get("min_probability")) is None:
+        return least
+    if calibration is None:
+        raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
+    return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
 
 
 def calibration_file(weights: Path) -> Path:

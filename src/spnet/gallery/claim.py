@@ -23,12 +23,7 @@ NOBODY = [{"id": "", "holder": "", "until": 0.0}]  # the table's row at first
 
 
 class Claim:
-    """The claim of one writer.
-
-    Args:
-        table: of the claim; Any, as all of LanceDB's.
-        uri: of the index.
-    """
+    """The claim of one writer on the index at `uri`, entered in a table of LanceDB."""
 
     def __init__(self, table: Any, uri: str) -> None:
         self._table, self._uri = table, uri

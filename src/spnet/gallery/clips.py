@@ -1,7 +1,8 @@
 """Cuts videos around hits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.data.sources import kind_of
-from spnet.data.video import Frame, VideoWriter, read_frames
+from spnet.data.video import VideoWriter, read_frames
 from spnet.errors import UserError
 from spnet.files import atomic_directory
 from spnet.gallery.results import Hit
@@ -26,9 +27,7 @@ def write_clips(output: Path, hits: Sequence[Hit], path_of: Callable[[Hit], Path
     """Write a clip of each hit in a video into a new folder, the person boxed.
 
     With `blur` everything but the person's box is blurred, so that nobody whom the detection missed stays to be seen.
-
-    Raises:
-        UserError: `output` exists, a video cannot be read, no hit is in a video.
+    Raises UserError where `output` exists, a video cannot be read, or no hit is in a video.
     """
     in_videos = [(rank, hit) for rank, hit in enumerate(hits, 1) if kind_of(Path(hit.file)) == "video"]
     if not in_videos:
@@ -44,7 +43,8 @@ def write_clip(folder: Path, rank: int, hit: Hit, path: Path2D, blur: bool) -> s
     name = f"{rank:02d}_{camera}_{hit.first:.1f}s.mp4"
     with ExitStack() as stack:
         writer: VideoWriter | None = None
-        for frame in _frames(hit):
+        frames = read_frames(Path(hit.file), CLIP_FPS, max(0.0, hit.first - AROUND))
+        for frame in takewhile(lambda frame: frame.time <= hit.last + AROUND, frames):
             if writer is None:
                 height, width, _ = frame.pixels.shape
                 writer = stack.enter_context(VideoWriter(folder / name, (width, height), CLIP_FPS))
@@ -70,10 +70,3 @@ def interpolate(path: Path2D, time: float) -> Array | None:
         return None
     boxes = np.stack([box for _, box in path])
     return np.array([np.interp(time, times, boxes[:, side]) for side in range(4)], np.float32)
-
-
-def _frames(hit: Hit) -> Iterator[Frame]:
-    for frame in read_frames(Path(hit.file), CLIP_FPS, max(0.0, hit.first - AROUND)):
-        if frame.time > hit.last + AROUND:
-            return
-        yield frame

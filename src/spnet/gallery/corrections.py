@@ -1,11 +1,10 @@
-"""Corrects tracklets by hand: several that are one person become one, one that holds two people becomes two.
+"""Corrects an index by hand: tracklets that are one person become one, one of two people becomes two; and deletes.
 
 A corrected tracklet's row is made anew from its detections; the detections themselves stay as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.store import Store
 from spnet.gallery.thumbnails import crop, encode
-from spnet.gallery.tracker import BEST
+from spnet.gallery.times import parse_clock
+from spnet.gallery.tracker import BEST, Row, number_of, quality_of
 from spnet.gallery.tracklets import normalized
 
-Row = dict[str, Any]
 SHOWN = ("boxes", "times", "box_scores", "thumbnails")  # columns that belong together
 
 
@@ -36,7 +35,7 @@ def merge(store: Store, ids: Sequence[str]) -> str:
     seen = store.rows(DETECTIONS, one_of("tracklet", ids))
     if len({row["time"] for row in seen}) < len(seen):
         raise UserError("these tracklets are seen at the same time: they are not one person")
-    shown = sorted((entry for row in rows for entry in _shown(row)), key=lambda entry: -_quality(entry))
+    shown = sorted((entry for row in rows for entry in _shown(row)), key=_quality, reverse=True)
     merged = _summarize(rows[0], seen, shown[:BEST])
     store.update(DETECTIONS, one_of("tracklet", ids), tracklet=ids[0])
     _replace(store, [merged], ids)
@@ -55,7 +54,7 @@ def split(store: Store, identity: str, time: float) -> tuple[str, str]:
     if not all(sides):
         raise UserError(f"{time:g} s: the tracklet is seen on one side of it alone; nothing to split")
     mine = f"source = {quote(row['source'])}"
-    numbers = [_number(one["id"]) for one in store.rows(TRACKLETS, mine, ["id"])]
+    numbers = [number_of(one["id"]) for one in store.rows(TRACKLETS, mine, ["id"])]
     ids = (identity, f"{row['source']}-{max(numbers) + 1}")
     parts = []
     for part, side in zip(ids, sides, strict=True):
@@ -66,15 +65,34 @@ def split(store: Store, identity: str, time: float) -> tuple[str, str]:
     return ids
 
 
+def delete(store: Store, persons: Iterable[str], videos: Iterable[str | Path], before: str | float | None) -> int:
+    """Remove tracklets, files and what was seen before a clock time; returns how many tracklets are gone.
+
+    Raises UserError for an id or a file that is not in the index, and for a text that is no time.
+    """
+    ids = list(persons)
+    clock = parse_clock(before, "--before") if isinstance(before, str) else before
+    with store.changing():
+        store.tracklets(ids, ["id"])  # are they there?
+        sources = store.source_ids(videos)
+        number = store.count(TRACKLETS)
+        if ids:
+            store.delete({TRACKLETS: one_of("id", ids), DETECTIONS: one_of("tracklet", ids)})
+        if sources:
+            mine = one_of("source", sources)
+            store.delete({TRACKLETS: mine, DETECTIONS: mine, SOURCES: one_of("id", sources)})
+        if clock is not None:
+            store.delete({TRACKLETS: f"clock_last < {clock}", DETECTIONS: f"clock < {clock}"})
+        return number - store.count(TRACKLETS)
+
+
 def _read(store: Store, ids: Sequence[str]) -> list[Row]:
     """Tracklets in this order. Raises UserError."""
-    rows = {row["id"]: row for row in store.rows(TRACKLETS, one_of("id", ids))} if ids else {}
-    if missing := [identity for identity in ids if identity not in rows]:
-        raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
-    sources = sorted({row["source"] for row in rows.values()})
+    rows = store.tracklets(ids)
+    sources = sorted({row["source"] for row in rows})
     if sources and store.count(SOURCES, f"{one_of('id', sources)} AND NOT done"):
         raise UserError("the file is not indexed to its end: finish that first")
-    return [rows[identity] for identity in ids]
+    return rows
 
 
 def _replace(store: Store, rows: Sequence[Row], ids: Sequence[str]) -> None:
@@ -108,16 +126,12 @@ def _shown(row: Row) -> list[Row]:
     return [dict(zip(SHOWN, values, strict=True)) for values in zip(*(row[name] for name in SHOWN), strict=True)]
 
 
-def _quality(entry: Mapping[str, Any]) -> float:
-    return float(entry["box_scores"] * (entry["boxes"][3] - entry["boxes"][1]))
+def _quality(entry: Row) -> float:
+    return quality_of(entry["box_scores"], entry["boxes"])
 
 
 def _best(file: str, seen: Sequence[Row]) -> Row:
     """The best detection, with a thumbnail from the video. Raises UserError."""
-    best = max(seen, key=lambda one: one["score"] * (one["box"][3] - one["box"][1]))
+    best = max(seen, key=lambda one: quality_of(one["score"], one["box"]))
     jpeg = encode(crop(read_frame(Path(file), best["time"]).pixels, np.array(best["box"])))
     return {"boxes": best["box"], "times": best["time"], "box_scores": best["score"], "thumbnails": jpeg}
-
-
-def _number(identity: str) -> int:
-    return int(identity.rpartition("-")[2])

@@ -27,11 +27,8 @@ def detect_files(
 ) -> tuple[int, int, tuple[str, ...]]:
     """Write every file again with boxes on it, and one CSV with a row a person, into the new folder `output`.
 
-    Returns:
-        images looked at, people found, and a line for each file that cannot be read.
-
-    Raises:
-        UserError: `output` exists, or `fps` is none that can be read.
+    Returns images looked at, people found, and a line for each file that cannot be read. Raises UserError where
+    `output` exists, or `fps` is none that can be read.
     """
     check_output_is_free(output)
     images, people, unreadable = 0, 0, []

@@ -1,6 +1,5 @@
 """What a filter means: to the tables a SQL condition, to a file the part of it that is left."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from spnet.errors import UserError
@@ -8,19 +7,20 @@ from spnet.gallery.lance import one_of
 from spnet.gallery.results import Filter
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.second_look import Span
+from spnet.gallery.store import Store
 from spnet.gallery.times import Moment
 
 
-def condition(where: Filter, sources: Sequence[SourceRow]) -> str | None:
+def condition(where: Filter, store: Store) -> str | None:
     """The SQL condition on tracklets, None for all. Raises UserError for a camera or a file that is not indexed."""
     parts = []
     if where.cameras:
-        cameras = sorted({source.camera for source in sources})
+        cameras = sorted({source.camera for source in store.sources()})
         if unknown := sorted(set(where.cameras) - set(cameras)):
             raise UserError(f"--camera {unknown[0]}: the index has {', '.join(cameras)}")
         parts.append(one_of("camera", where.cameras))
     if where.files:
-        parts.append(one_of("source", source_ids(where.files, sources)))
+        parts.append(one_of("source", store.source_ids(where.files)))
     if where.first is not None:
         parts.append(f"{_column(where.first, 'last')} >= {where.first.seconds}")
     if where.last is not None:
@@ -42,15 +42,6 @@ def span(source: SourceRow, where: Filter) -> Span | None:
         place = moment.seconds - (source.start or 0.0) if moment.is_clock else moment.seconds
         begin, end = (max(begin, place), end) if is_first else (begin, min(end, place))
     return Span(source, begin, end) if begin <= end else None
-
-
-def source_ids(files: Sequence[str | Path], sources: Sequence[SourceRow]) -> list[str]:
-    """The ids of indexed files. Raises UserError for one that is not in the index."""
-    known = {source.file: source.id for source in sources}
-    wanted = [str(Path(file).absolute()) for file in files]
-    if missing := [file for file in wanted if file not in known]:
-        raise UserError(f"{missing[0]}: not in the index")
-    return [known[file] for file in wanted]
 
 
 def _column(moment: Moment, which: str) -> str:

@@ -1,7 +1,6 @@
 """`Gallery`: one's own images and videos, indexed once, searched for people."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,16 @@ from spnet.data.sources import find_files
 from spnet.data.video import check_fps
 from spnet.errors import UserError
 from spnet.gallery import corrections, filters
-from spnet.gallery.calibration import Calibration
-from spnet.gallery.frames import Detector, detect_chunk
+from spnet.gallery.calibration import Calibration, least_similarity
 from spnet.gallery.indexer import Indexer, IndexReport, Progress
-from spnet.gallery.lance import one_of, quote
+from spnet.gallery.lance import quote
 from spnet.gallery.network import IndexNetwork
 from spnet.gallery.query import Box, QueryLike, fuse, is_direction, locate, one_person, rocchio
 from spnet.gallery.reranking import COLUMNS, HitReranking, prepare_reranking
-from spnet.gallery.results import Filter, Hit, SearchResult
-from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
-from spnet.gallery.second_look import Span, look_again
-from spnet.gallery.sources import make_source
+from spnet.gallery.results import HIT_COLUMNS, Filter, Hit, SearchResult, make_hit
+from spnet.gallery.schema import DETECTIONS, TRACKLETS, SourceRow
+from spnet.gallery.second_look import look_again
+from spnet.gallery.sources import make_sources
 from spnet.gallery.store import Store
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
@@ -34,10 +32,6 @@ FPS = 5.0
 TOP = 20
 COMMIT_SECONDS = 15.0
 EVERYTHING, LINKING = Filter(), LinkingConfig()
-HIT_COLUMNS = (
-    "id", "camera", "file", "first", "last", "clock_first", "clock_last", "frames", "score", "boxes", "times",
-    "thumbnails", "_distance",
-)  # fmt: skip
 
 
 class Gallery:
@@ -50,13 +44,8 @@ class Gallery:
         >>> result = gallery.feedback(result, right=[result.hits[0].id])
     """
 
-    def __init__(
-        self, uri: str, store: Store | None, weights: Path | None, device: str | None, batch_size: int
-    ) -> None:
-        self.uri = uri
-        self._store = store
-        about = store.about() if store else {}
-        self._network = IndexNetwork(f"index {uri}", about, weights, device, batch_size)
+    def __init__(self, uri: str, store: Store | None, network: IndexNetwork) -> None:
+        self.uri, self._store, self._network = uri, store, network
 
     @classmethod
     def open(
@@ -79,10 +68,11 @@ class Gallery:
         Raises:
             UserError: no index there, or one made with another network.
         """
-        store = Store.open(str(uri)) if not create or Store.is_there(str(uri)) else None
+        store = Store.find(str(uri)) if create else Store.open(str(uri))
         if store is None and weights is None:
             raise UserError(f"index {uri}: a new index needs weights")
-        return cls(str(uri), store, find_weights(weights) if weights else None, device, batch_size)
+        file, about = find_weights(weights) if weights else None, store.about() if store else {}
+        return cls(str(uri), store, IndexNetwork(f"index {uri}", about, file, device, batch_size))
 
     @property
     def store(self) -> Store:
@@ -138,46 +128,17 @@ class Gallery:
         begin = parse_clock(start, "--start") if isinstance(start, str) else start
         check_fps(fps)
         files = find_files(sources)
-        with self._detector(ray) as detector:
+        with self._network.detector(ray) as detector:
             dims = self.searcher.reid_dim
             store = self._store = self._store or Store.create(self.uri, dims, self._network.describe())
-            with store.lock():
-                store.recover()
-                wanted, unreadable = self._known_or_new(
-                    files, lambda file: make_source(file, fps, camera, begin, tracks)
-                )
+            with store.changing():
+                wanted, unreadable = make_sources(files, self.sources(), fps, camera, begin, tracks)
                 open_ones = list({row.id: row for row in wanted if not row.done}.values())
                 indexer = Indexer(store, detector, self.fingerprint, linking, commit_seconds, progress)
                 if open_ones:
                     indexer.run(open_ones)
-        failed = (*unreadable, *indexer.unreadable)
-        return IndexReport(
-            len(open_ones) - len(indexer.unreadable), indexer.frames, len(wanted) - len(open_ones), failed
-        )
-
-    def _detector(self, ray: str | None) -> AbstractContextManager[Detector]:
-        """Finds people on this machine, or on a Ray cluster."""
-        searcher = self.searcher
-        if ray is None:
-            return nullcontext(lambda chunks: (detect_chunk(searcher, chunk) for chunk in chunks))
-        from spnet.gallery.ray_detector import ray_detector
-
-        return ray_detector(ray, searcher.network, self._network.device, self._network.batch_size)
-
-    def _known_or_new(
-        self, files: Sequence[Path], make: Callable[[Path], SourceRow]
-    ) -> tuple[list[SourceRow], list[str]]:
-        """The rows of files, those that are in the index as they are there; and a line for each that cannot be read."""
-        known = {row.id: row for row in self.sources()}
-        wanted, unreadable = [], []
-        for file in files:
-            try:
-                source = make(file)
-            except UserError as error:
-                unreadable.append(str(error))
-            else:
-                wanted.append(known.setdefault(source.id, source))
-        return wanted, unreadable
+        done, already = len(open_ones) - len(indexer.unreadable), len(wanted) - len(open_ones)
+        return IndexReport(done, indexer.frames, already, (*unreadable, *indexer.unreadable))
 
     def people(self, image: ImageLike) -> ImageDetections:
         """Everyone in an image or a video's frame (`VIDEO@TIME`), best first. Raises UserError."""
@@ -219,8 +180,9 @@ class Gallery:
         """
         if top < 1:
             raise UserError(f"top {top}: must be 1 or more")
-        direction = fuse([self.embed(query) for query in _as_list(queries)])
-        reranking = None if rerank is None else prepare_reranking(rerank, _as_list(queries), self.people)
+        given: list[Any] = queries if isinstance(queries, list) else [queries]
+        direction = fuse([self.embed(query) for query in given])
+        reranking = None if rerank is None else prepare_reranking(rerank, given, self.people)
         limits = {"min_similarity": min_similarity, "min_probability": min_probability}
         result = SearchResult([], direction, direction, top, where, limits, reranking=reranking)
         return self._run(result, exact)
@@ -260,8 +222,8 @@ class Gallery:
         spans = [span for source in self.sources() if (span := filters.span(source, result.where)) is not None]
         if not spans:
             raise UserError("--pathway query: no image of the index lies within the filter")
-        found = look_again(self.searcher, located, spans, self._detected, progress)
-        calibration, least = self.calibration, self._least(result, self.calibration)
+        found = look_again(self.searcher, located, spans, self.store, progress)
+        calibration, least = self.calibration, least_similarity(result.limits, self.calibration)
         judged = [
             hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
             for hit in found
@@ -282,23 +244,18 @@ class Gallery:
 
     def merge(self, ids: Sequence[str]) -> str:
         """Make one tracklet of several of one file, which show one person; returns its id. Raises UserError."""
-        with self.store.lock():
-            self.store.recover()
+        with self.store.changing():
             return corrections.merge(self.store, ids)
 
     def split(self, identity: str, time: float) -> tuple[str, str]:
         """Make two tracklets of one at `time` (seconds in its file); returns their ids. Raises UserError."""
-        with self.store.lock():
-            self.store.recover()
+        with self.store.changing():
             return corrections.split(self.store, identity, time)
 
     def embeddings(self, ids: Sequence[str]) -> Array:
         """Normalized embeddings (n, E) of tracklets, in this order. Raises UserError for an id there is not."""
-        rows = self.store.rows(TRACKLETS, one_of("id", ids), ["id", "embedding"]) if ids else []
-        found = {row["id"]: row["embedding"] for row in rows}
-        if missing := [identity for identity in ids if identity not in found]:
-            raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
-        return np.array([found[identity] for identity in ids], np.float32).reshape(len(ids), self.store.dims)
+        rows = self.store.tracklets(ids, ["id", "embedding"])
+        return np.array([row["embedding"] for row in rows], np.float32).reshape(len(ids), self.store.dims)
 
     def delete(
         self, persons: Iterable[str] = (), videos: Iterable[str | Path] = (), before: str | float | None = None
@@ -316,21 +273,7 @@ class Gallery:
         Raises:
             UserError: an id or a file that is not in the index.
         """
-        store, ids = self.store, list(persons)
-        clock = parse_clock(before, "--before") if isinstance(before, str) else before
-        with store.lock():
-            store.recover()
-            self.embeddings(ids)  # are they there?
-            sources = filters.source_ids(list(videos), self.sources())
-            number = store.count(TRACKLETS)
-            if ids:
-                store.delete({TRACKLETS: one_of("id", ids), DETECTIONS: one_of("tracklet", ids)})
-            if sources:
-                mine = one_of("source", sources)
-                store.delete({TRACKLETS: mine, DETECTIONS: mine, SOURCES: one_of("id", sources)})
-            if clock is not None:
-                store.delete({TRACKLETS: f"clock_last < {clock}", DETECTIONS: f"clock < {clock}"})
-            return number - store.count(TRACKLETS)
+        return corrections.delete(self.store, persons, videos, before)
 
     def sources(self) -> list[SourceRow]:
         """The files of the index."""
@@ -342,16 +285,8 @@ class Gallery:
 
     def detections(self, file: str | Path, first: float, last: float) -> list[dict[str, Any]]:
         """Single detections of a file between two places (seconds), by time. Raises UserError for another file."""
-        (source,) = filters.source_ids([file], self.sources())
-        where = f"source = {quote(source)} AND time >= {first} AND time <= {last}"
-        return sorted(self.store.rows(DETECTIONS, where), key=lambda row: row["time"])
-
-    def _detected(self, span: Span) -> dict[float, Array]:
-        """Boxes (n, 4) of a span's detections, by their time."""
-        boxes: dict[float, list[list[float]]] = {}
-        for row in self.detections(span.source.file, span.first, span.last):
-            boxes.setdefault(row["time"], []).append(row["box"])
-        return {time: np.array(rows, np.float32) for time, rows in boxes.items()}
+        (source,) = self.store.source_ids([file])
+        return sorted(self.store.detections(source, first, last), key=lambda row: row["time"])
 
     def make_approximate(self) -> None:
         """Build the approximate index, for a million tracklets and more; rows added later are searched exactly."""
@@ -360,36 +295,15 @@ class Gallery:
 
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
         calibration = self.calibration
-        least = self._least(result, calibration)
-        reranking, where = result.reranking, filters.condition(result.where, self.sources())
+        least = least_similarity(result.limits, calibration)
+        reranking, where = result.reranking, filters.condition(result.where, self.store)
         if reranking is None:
             rows = self.store.nearest(TRACKLETS, result.direction, result.top, where, HIT_COLUMNS, exact)
-            hits = [_hit(row, calibration) for row in rows]
+            hits = [make_hit(row, calibration) for row in rows]
         else:
             columns, depth = (*HIT_COLUMNS, *COLUMNS), reranking.depth(result.top)
             rows = self.store.nearest(TRACKLETS, result.direction, depth, where, columns, exact)
             scores = reranking.scores(rows, result.direction, self.store)
-            hits = [_hit(rows[row], calibration, float(scores[row])) for row in np.argsort(-scores, kind="stable")]
+            hits = [make_hit(rows[row], calibration, float(scores[row])) for row in np.argsort(-scores, kind="stable")]
         kept = [hit for hit in hits if least is None or hit.similarity >= least]
         return replace(result, hits=kept[: result.top], calibrated=calibration is not None)
-
-    def _least(self, result: SearchResult, calibration: Calibration | None) -> float | None:
-        """The lowest similarity that counts. Raises UserError for a probability without calibration."""
-        least = result.limits.get("min_similarity")
-        if (wanted := result.limits.get("min_probability")) is None:
-            return least
-        if calibration is None:
-            raise UserError("--min-probability: the network is not calibrated; see `spnet calibrate --help`")
-        return max(-1.0 if least is None else least, calibration.similarity_of(wanted))
-
-
-def _as_list(queries: QueryLike | Sequence[QueryLike]) -> list[Any]:
-    return list(queries) if isinstance(queries, list) else [queries]
-
-
-def _hit(row: dict[str, Any], calibration: Calibration | None, reranked: float | None = None) -> Hit:
-    row = {name: value for name, value in row.items() if name not in COLUMNS}
-    similarity = 1 - float(row.pop("_distance"))
-    probability = None if calibration is None else calibration.probability(similarity)
-    boxes = np.array(row.pop("boxes"), np.float32).reshape(-1, 4)
-    return Hit(**row, boxes=boxes, similarity=similarity, probability=probability, reranked=reranked)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from time import monotonic
 
 from spnet.data.video import next_tick
@@ -36,15 +37,10 @@ class IndexReport:
 
 
 class Indexer:
-    """Indexes files into a store, with one network. Frames of a video arrive in their order, so this is one process.
+    """Indexes files into a store whose lock the caller holds, with one network, whose `fingerprint` the rows get.
 
-    Args:
-        store: where to; the caller holds its lock.
-        detector: finds the people.
-        fingerprint: of its network.
-        linking: how detections become tracklets.
-        commit_seconds: after how long what is found is written.
-        progress: called after every batch; it may raise KeyboardInterrupt to stop.
+    Frames of a video arrive in their order, so this is one process. What is found is written every `commit_seconds`;
+    `progress` is called after every batch, and may raise KeyboardInterrupt to stop.
     """
 
     def __init__(
@@ -58,8 +54,9 @@ class Indexer:
     ) -> None:
         self._store, self._detector, self._fingerprint = store, detector, fingerprint
         self._linking, self._commit_seconds, self._progress = linking, commit_seconds, progress
-        self._frames = self._expected = self._parts = 0
-        self._unreadable: list[str] = []
+        self.frames = 0  # and images, indexed in this call
+        self.unreadable: list[str] = []  # a line for each file
+        self._expected = self._parts = 0
 
     def run(self, sources: Sequence[SourceRow]) -> None:
         """Index files that are not done, or the rest of them; what cannot be read is listed in `unreadable`."""
@@ -75,42 +72,26 @@ class Indexer:
                     self._index_video(chunk.sources[0], batches)
         self._store.compact()
 
-    @property
-    def frames(self) -> int:
-        """Frames and images indexed in this call."""
-        return self._frames
-
-    @property
-    def unreadable(self) -> tuple[str, ...]:
-        """Files that could not be read, one line each."""
-        return tuple(self._unreadable)
-
     def _index_images(self, batches: Iterator[Batch]) -> None:
-        pending: list[tuple[SourceRow, Tracker]] = []
+        pending: list[tuple[SourceRow, list[Row], list[Row]]] = []
         written = monotonic()
         for batch in batches:
             for frame in batch.frames:
                 tracker = Tracker(frame.source, self._fingerprint, self._linking)
                 tracker.add(frame.time, frame.people)
                 done = replace(frame.source, frames=1, done=True, parts=1, width=frame.width, height=frame.height)
-                pending.append((done, tracker))
+                pending.append((done, *tracker.take(0, last=True)))
             self._report(batch)
             if monotonic() - written >= self._commit_seconds:
                 self._write_images(pending)
                 pending, written = [], monotonic()
         self._write_images(pending)
 
-    def _write_images(self, pending: Sequence[tuple[SourceRow, Tracker]]) -> None:
-        if not pending:
-            return
-        tracklets: list[Row] = []
-        detections: list[Row] = []
-        for _, tracker in pending:
-            ended, seen = tracker.take(0, last=True)
-            tracklets += ended
-            detections += seen
-        self._store.announce([replace(source, done=False, parts=0) for source, _ in pending])
-        self._store.write_part([source for source, _ in pending], tracklets, detections)
+    def _write_images(self, pending: Sequence[tuple[SourceRow, list[Row], list[Row]]]) -> None:
+        if pending:
+            sources, tracklets, detections = zip(*pending, strict=True)
+            self._store.announce([replace(source, done=False, parts=0) for source in sources])
+            self._store.write_part(sources, list(chain(*tracklets)), list(chain(*detections)))
 
     def _index_video(self, source: SourceRow, batches: Iterator[Batch]) -> None:
         tracker = Tracker(source, self._fingerprint, self._linking)
@@ -152,11 +133,11 @@ class Indexer:
         tracker.restore(ids, sorted(rows, key=lambda row: row["time"]))
 
     def _report(self, batch: Batch) -> None:
-        self._unreadable += batch.unreadable
-        self._frames += len(batch.frames)
+        self.unreadable += batch.unreadable
+        self.frames += len(batch.frames)
         if batch.frames and self._progress:
             file = batch.frames[-1].source.file
-            self._progress(Progress(file, self._frames, max(self._expected, self._frames)))
+            self._progress(Progress(file, self.frames, max(self._expected, self.frames)))
 
 
 def expected_frames(source: SourceRow) -> int:

@@ -1,37 +1,31 @@
 """The network of an index: found, compared with the one that the index was made with, loaded once."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import spnet
 from spnet.errors import UserError
+from spnet.evaluation.extract import default_device
 from spnet.gallery.calibration import Calibration, read_calibration
+from spnet.gallery.frames import Detector, detect_chunk
 from spnet.inference.export_info import network_fingerprint
 from spnet.inference.searcher import Searcher
 
 
 def load_searcher(weights: Path, device: str | None, batch_size: int) -> Searcher:
     """A network on the given device, or on CUDA where there is one. Raises UserError."""
-    return Searcher.load(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"), batch_size)
+    return Searcher.load(weights, device or default_device(), batch_size)
 
 
 class IndexNetwork:
-    """The network whose embeddings an index holds.
+    """The network whose embeddings an index holds: that of `weights`, else the one the index was made with.
 
-    Args:
-        index: what the index is called in messages.
-        about: what the index says about its network (`describe`); empty before there is an index.
-        weights: a weights file; not given: the one the index was made with.
-        device: `cpu` or `cuda`; not given: CUDA where there is one.
-        batch_size: images at once.
-
-    Raises:
-        UserError: `weights` are of another network than the index was made with.
+    `index` is what the index is called in messages; `about` what it says about its network (`describe`), empty before
+    there is one. Raises UserError for `weights` of another network than the index was made with.
     """
 
     def __init__(
@@ -70,6 +64,15 @@ class IndexNetwork:
         """What turns similarities into probabilities, None where nobody has calibrated the network."""
         weights = self._given or (Path(self._about["weights"]) if self._about else None)
         return read_calibration(weights, self.fingerprint) if weights is not None and weights.is_file() else None
+
+    def detector(self, ray: str | None) -> AbstractContextManager[Detector]:
+        """Finds people on this machine, or on the Ray cluster of an address. Raises UserError."""
+        searcher = self.searcher
+        if ray is None:
+            return nullcontext(lambda chunks: (detect_chunk(searcher, chunk) for chunk in chunks))
+        from spnet.gallery.ray_detector import ray_detector
+
+        return ray_detector(ray, searcher.network, self.device, self.batch_size)
 
     def describe(self) -> dict[str, object]:
         """What a new index says about its network."""

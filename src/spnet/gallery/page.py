@@ -1,6 +1,5 @@
 """The page of a search: hits by camera, cropped and in their scene, with a time line; one HTML file."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from spnet.gallery.results import Hit, SearchResult
 from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.times import show_clock, show_place
 from spnet.inference.images import read_pixels
-from spnet.reports.images import BoxOverlay, Region, SceneImage, jpeg_uri
+from spnet.reports.images import BoxOverlay, Region, SceneImage, data_uri
 from spnet.reports.render import TEMPLATES
 
 SCENE_SIDE = 560  # pixels, longer side
@@ -41,16 +40,15 @@ def write_search_page(
     path: Path, result: SearchResult, queries: Sequence[tuple[npt.NDArray[np.uint8], Box]], index: str
 ) -> None:
     """Write the page. `queries` are images (H, W, 3) with the person's box. Raises UserError."""
-    entries = [Entry(rank, hit, [_uri(data) for data in hit.thumbnails], _scene(hit)) for rank, hit in _ranked(result)]
     cameras: dict[str, list[Entry]] = {}
-    for entry in entries:
-        cameras.setdefault(entry.hit.camera, []).append(entry)
+    for rank, hit in enumerate(result.hits, 1):
+        cameras.setdefault(hit.camera, []).append(Entry(rank, hit, list(map(data_uri, hit.thumbnails)), _scene(hit)))
     page = TEMPLATES.get_template("search.html").render(
         title="Person search",
         lead=f"{len(result.hits)} hits in {len(cameras)} cameras, most similar first.",
         cameras=cameras,
         calibrated=result.calibrated,
-        queries=[_uri(encode(crop(pixels, np.asarray(box, np.float64)))) for pixels, box in queries],
+        queries=[data_uri(encode(crop(pixels, np.asarray(box, np.float64)))) for pixels, box in queries],
         facts={"index": index, "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"},
         **time_line(result.hits),
     )
@@ -86,10 +84,6 @@ def time_line(hits: Sequence[Hit]) -> dict[str, Any]:
     }
 
 
-def _ranked(result: SearchResult) -> Sequence[tuple[int, Hit]]:
-    return list(enumerate(result.hits, 1))
-
-
 def _span(hit: Hit, clock: bool) -> tuple[float, float]:
     if clock and hit.clock_first is not None and hit.clock_last is not None:
         return hit.clock_first, hit.clock_last
@@ -105,10 +99,6 @@ def _scene(hit: Hit) -> Markup:
         return Markup()
     height, width, _ = pixels.shape
     overlay = BoxOverlay(hit.boxes[0], "query", f"similarity {hit.similarity:.3f}")
-    image = SceneImage(hit.file, Region(0, 0, width, height), jpeg_uri(pixels, SCENE_SIDE), [overlay])
+    image = SceneImage(hit.file, Region(0, 0, width, height), data_uri(encode(pixels, SCENE_SIDE)), [overlay])
     macros: Any = TEMPLATES.get_template("macros.html").module
     return Markup(macros.scene_image(image, f"the scene of {hit.id}"))
-
-
-def _uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -34,14 +34,7 @@ RATE = 25.0  # frames a second, assumed where all are read
 
 
 class ChunkDetector:
-    """Finds the people of numbered chunks; what Ray Data runs in an actor.
-
-    Args:
-        network: on the CPU.
-        chunks: all of them.
-        device: where the network runs; None: CUDA where there is one.
-        batch_size: images at once.
-    """
+    """Finds the people of numbered chunks on `device` (None: CUDA where there is one); Ray Data's actors run it."""
 
     def __init__(self, network: SPNet, chunks: Sequence[Chunk], device: str | None, batch_size: int) -> None:
         self._chunks = chunks
@@ -49,10 +42,8 @@ class ChunkDetector:
 
     def __call__(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, list[bytes]]:
         """The batches of each chunk in column `id`, as bytes."""
-        return {"batches": [pickle.dumps(list(map(_portable, self._detect(row)))) for row in rows["id"].tolist()]}
-
-    def _detect(self, row: int) -> Iterator[Batch]:
-        return detect_chunk(self._searcher, self._chunks[row])
+        found = (detect_chunk(self._searcher, self._chunks[row]) for row in rows["id"].tolist())
+        return {"batches": [pickle.dumps(list(map(_portable, batches))) for batches in found]}
 
 
 class _Actor(ChunkDetector):
@@ -75,8 +66,7 @@ def ray_detector(
         batch_size: images at once.
         frames: of a chunk.
 
-    Raises:
-        UserError: Ray is not installed, no cluster there, `cuda` on one without, or machines that are lost.
+    Raises UserError where Ray is not installed, no cluster there, none with `cuda`, or machines are lost.
     """
     ray = import_extra("ray")
     joined = not ray.is_initialized()

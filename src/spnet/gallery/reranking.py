@@ -57,19 +57,19 @@ class Reranked:
         frames = list(dict.fromkeys((row["source"], row["times"][0]) for row in rows))[: self.how.k1]
         where = " OR ".join(f"(source = {quote(source)} AND time = {time!r})" for source, time in frames)
         found = store.rows(DETECTIONS, where, ["source", "time", "tracklet", "embedding"])
-        found.sort(key=lambda row: frames.index((row["source"], row["time"])))
+        place = {frame: number for number, frame in enumerate(frames)}
+        found.sort(key=lambda row: place[row["source"], row["time"]])
         embeddings = normalized(np.array([row["embedding"] for row in found], np.float32).reshape(-1, len(direction)))
         left = np.concatenate([direction[None], self.companions[: self.how.k2]])
-        counts = np.array([sum((row["source"], row["time"]) == frame for row in found) for frame in frames], np.int64)
+        counts = np.bincount([place[row["source"], row["time"]] for row in found], minlength=len(frames))
         starts = np.cumsum(counts) - counts
         parts = np.split(left @ embeddings.T, starts[1:], axis=1)
         weight = np.concatenate([part.reshape(-1) for part in parts])
         partner, total = match_graphs(Graphs(np.full(len(frames), len(left)), counts, weight))
-        place = {row["id"]: number for number, row in enumerate(rows)}
+        numbers = {row["id"]: number for number, row in enumerate(rows)}
         scores = cosines.copy()
         for member, value in zip((starts + partner)[partner >= 0], total[partner >= 0], strict=True):
-            number = place.get(found[member]["tracklet"])
-            if number is not None:
+            if (number := numbers.get(found[member]["tracklet"])) is not None:
                 scores[number] = max(scores[number], value)
         return scores
 

@@ -1,7 +1,7 @@
 """The tables of an index: what a row of each holds."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from spnet.extras import import_extra
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 TRACKLETS, DETECTIONS, SOURCES, ABOUT = "tracklets", "detections", "sources", "about"
 WRITER = "writer"  # of an index on an object store: who writes (`claim.py`)
+_ARROW: dict[Any, str] = {str: "string", bool: "bool", int: "int32", float: "float64", float | None: "float64"}
 
 
 @dataclass(frozen=True)
@@ -28,34 +29,19 @@ class SourceRow:
     fps: float | None  # frames a second that are read
     tracks: bool  # linked into tracklets
     duration: float | None  # seconds
-    next_time: float  # seconds: where indexing goes on
-    parts: int
-    done: bool
-    frames: int  # indexed so far
-    width: int  # pixels; 0 before the first frame
-    height: int
+    next_time: float = 0.0  # seconds: where indexing goes on
+    parts: int = 0
+    done: bool = False
+    frames: int = 0  # indexed so far
+    width: int = 0  # pixels; 0 before the first frame
+    height: int = 0
 
 
 def source_schema() -> "pyarrow.Schema":
     """Columns of `SourceRow`."""
     pa = import_extra("pyarrow")
-    kinds = {
-        "id": pa.string(),
-        "file": pa.string(),
-        "kind": pa.string(),
-        "camera": pa.string(),
-        "start": pa.float64(),
-        "fps": pa.float64(),
-        "tracks": pa.bool_(),
-        "duration": pa.float64(),
-        "next_time": pa.float64(),
-        "parts": pa.int32(),
-        "done": pa.bool_(),
-        "frames": pa.int64(),
-        "width": pa.int32(),
-        "height": pa.int32(),
-    }
-    return pa.schema(list(kinds.items()))
+    sizes = {"frames": "int64"}  # the other whole numbers are small
+    return pa.schema([(field.name, sizes.get(field.name, _ARROW[field.type])) for field in fields(SourceRow)])
 
 
 def tracklet_schema(dims: int) -> "pyarrow.Schema":
@@ -86,7 +72,7 @@ def tracklet_schema(dims: int) -> "pyarrow.Schema":
         "embedding": pa.list_(pa.float16(), dims),
         "fingerprint": pa.string(),  # of the network
     }
-    return pa.schema(list(kinds.items()))
+    return pa.schema(kinds)
 
 
 def detection_schema(dims: int) -> "pyarrow.Schema":
@@ -106,10 +92,10 @@ def detection_schema(dims: int) -> "pyarrow.Schema":
         "embedding": pa.list_(pa.float16(), dims),
         "thumbnail": pa.binary(),
     }
-    return pa.schema(list(kinds.items()))
+    return pa.schema(kinds)
 
 
 def about_schema() -> "pyarrow.Schema":
     """What is kept about the index as a whole, JSON by name."""
     pa = import_extra("pyarrow")
-    return pa.schema([("name", pa.string()), ("value", pa.string())])
+    return pa.schema({"name": pa.string(), "value": pa.string()})

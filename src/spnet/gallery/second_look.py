@@ -3,9 +3,9 @@
 It finds people whom the object-centric detection missed; what that has found already is left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from spnet.gallery.indexer import Progress
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit
 from spnet.gallery.schema import SourceRow
+from spnet.gallery.store import Store
 from spnet.gallery.thumbnails import crop, encode
 from spnet.gallery.times import show_place
 from spnet.gallery.tracker import BEST
@@ -54,25 +55,26 @@ def look_again(
     searcher: Searcher,
     queries: Sequence[tuple[ImageLike, Box]],
     spans: Sequence[Span],
-    detected: Callable[[Span], dict[float, Array]],
+    store: Store,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Hit]:
-    """People of the spans that resemble the queries and are not among those `detected` (boxes by time), as hits.
+    """People of the spans that resemble the queries and are not among those that the index has, as hits.
 
     `progress` is called after every frame.
     """
-    frames, expected = 0, sum(span.expected for span in spans)
+    frames, expected = count(1), sum(span.expected for span in spans)
 
     def report(file: str) -> None:
-        nonlocal frames
-        frames += 1
         if progress:
-            progress(Progress(file, frames, max(expected, frames)))
+            progress(Progress(file, done := next(frames), max(expected, done)))
 
     hits: list[Hit] = []
     for span in spans:
         if (found := _find(searcher, queries, span, report)) is not None:
-            hits += _link(span.source, found, detected(span))
+            detected: dict[float, list[list[float]]] = {}
+            for row in store.detections(span.source.id, span.first, span.last):
+                detected.setdefault(row["time"], []).append(row["box"])
+            hits += _link(span.source, found, detected)
     return hits
 
 
@@ -97,14 +99,15 @@ def _find(
     return Found(times, *(np.concatenate([getattr(ranking, name).numpy() for ranking in rankings]) for name in columns))
 
 
-def _link(source: SourceRow, found: Found, detected: dict[float, Array]) -> list[Hit]:
-    """Hits of what was found and not detected before; what overlaps from frame to frame is one hit."""
+def _link(source: SourceRow, found: Found, detected: Mapping[float, Sequence[Box]]) -> list[Hit]:
+    """Hits of what was found and not detected before (boxes by time); what overlaps from frame to frame is one hit."""
     linker = Linker(LinkingConfig(min_similarity=-1.0))
     groups: dict[int, list[tuple[float, float, Array, float]]] = {}
     for number, time in enumerate(found.times):
         linker.close(time)
         rows = np.flatnonzero(found.frame == number)
-        rows = rows[~_overlaps(found.boxes[rows], detected.get(time))]
+        known = np.array(detected.get(time, []), np.float32).reshape(-1, 4)
+        rows = rows[(buffered_iou(found.boxes[rows], known, 0.0) < SAME_IOU).all(1)]
         rows = _distinct(rows[np.argsort(-found.similarity[rows], kind="stable")], found.boxes)
         alike = np.ones((len(rows), 1), np.float32)
         for row, track in zip(rows.tolist(), linker.assign(time, found.boxes[rows], alike), strict=True):
@@ -116,18 +119,9 @@ def _link(source: SourceRow, found: Found, detected: dict[float, Array]) -> list
 def read_span(span: Span) -> Iterator[Frame]:
     """The frames of a span that were indexed. Raises UserError for a file that cannot be read any more."""
     if span.source.kind == "image":
-        yield Frame(0.0, read_pixels(span.source.file))
-        return
-    for frame in read_frames(Path(span.source.file), span.source.fps, span.first):
-        if frame.time > span.last:
-            return
-        yield frame
-
-
-def _overlaps(boxes: Array, detected: Array | None) -> np.ndarray:
-    if detected is None or not len(boxes):
-        return np.zeros(len(boxes), bool)
-    return np.asarray(buffered_iou(boxes, detected, 0.0).max(1) >= SAME_IOU)
+        return iter([Frame(0.0, read_pixels(span.source.file))])
+    frames = read_frames(Path(span.source.file), span.source.fps, span.first)
+    return takewhile(lambda frame: frame.time <= span.last, frames)
 
 
 def _distinct(rows: np.ndarray, boxes: Array) -> np.ndarray:

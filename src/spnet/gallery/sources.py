@@ -1,6 +1,7 @@
 """A file to index as the row that its index keeps of it: camera, clock time, and the digest of its content."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,17 +17,10 @@ EXIF, TAKEN, CHANGED = 0x8769, 0x9003, 0x0132
 
 
 def make_source(file: Path, fps: float | None, camera: str | None, start: float | None, tracks: bool) -> SourceRow:
-    """The row of a file that is still to be indexed.
+    """The row of a file that is still to be indexed. Raises UserError for a video that cannot be read.
 
-    Args:
-        file: an image or a video.
-        fps: frames a second to read of a video, None for all.
-        camera: its name; not given: a video's name, an image's folder.
-        start: clock time of its beginning, seconds since 1970 UTC; not given: what the file says, if anything.
-        tracks: link a video's detections.
-
-    Raises:
-        UserError: a video that cannot be read.
+    Without `camera` that is a video's name, an image's folder; without `start` (seconds since 1970 UTC) the clock time
+    of its beginning is what the file says, if anything.
     """
     video = kind_of(file) == "video"
     info = read_info(file) if video else None
@@ -40,13 +34,28 @@ def make_source(file: Path, fps: float | None, camera: str | None, start: float 
         fps=fps if video else None,
         tracks=tracks and video,
         duration=info.duration if info else None,
-        next_time=0.0,
-        parts=0,
-        done=False,
-        frames=0,
-        width=0,
-        height=0,
     )
+
+
+def make_sources(
+    files: Sequence[Path],
+    known: Sequence[SourceRow],
+    fps: float | None,
+    camera: str | None,
+    start: float | None,
+    tracks: bool,
+) -> tuple[list[SourceRow], list[str]]:
+    """The rows of files (`make_source`), `known` ones as they are; and a line for each that cannot be read."""
+    rows = {row.id: row for row in known}
+    wanted, unreadable = [], []
+    for file in files:
+        try:
+            source = make_source(file, fps, camera, start, tracks)
+        except UserError as error:
+            unreadable.append(str(error))
+        else:
+            wanted.append(rows.setdefault(source.id, source))
+    return wanted, unreadable
 
 
 def content_digest(file: Path) -> str:

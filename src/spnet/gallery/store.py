@@ -8,7 +8,7 @@ are removed before anything else is written.
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -45,17 +45,20 @@ class Store:
         self._claim: Claim | None = None
         self._tables: dict[str, Any] = {}  # Any: lancedb's own types name neither queries nor results fully
 
-    @staticmethod
-    def is_there(uri: str) -> bool:
-        """Whether there is an index. Raises UserError where an object store cannot be read."""
-        return (local_folder(uri) is None or Path(uri).is_dir()) and Store(uri, connect(uri)).exists()
+    @classmethod
+    def find(cls, uri: str) -> "Store | None":
+        """Open an index, None where there is none. Raises UserError where an object store cannot be read."""
+        if local_folder(uri) is not None and not Path(uri).is_dir():
+            return None
+        store = cls(uri, connect(uri))
+        return store if store.exists() else None
 
     @classmethod
     def open(cls, uri: str) -> "Store":
         """Open an index. Raises UserError where there is none."""
-        if not cls.is_there(uri):
+        if (store := cls.find(uri)) is None:
             raise UserError(f"index {uri}: there is no index; make one with `spnet index`")
-        return cls(uri, connect(uri))
+        return store
 
     @classmethod
     def create(cls, uri: str, dims: int, about: Mapping[str, object]) -> "Store":
@@ -137,6 +140,25 @@ class Store:
         """All files, in the order of their names."""
         return sorted((SourceRow(**row) for row in self.rows(SOURCES)), key=lambda row: row.file)
 
+    def source_ids(self, files: Iterable[str | Path]) -> list[str]:
+        """The ids of indexed files. Raises UserError for one that is not in the index."""
+        known = {source.file: source.id for source in self.sources()}
+        wanted = [str(Path(file).absolute()) for file in files]
+        if missing := [file for file in wanted if file not in known]:
+            raise UserError(f"{missing[0]}: not in the index")
+        return [known[file] for file in wanted]
+
+    def tracklets(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Tracklets in this order; `columns` have to hold `id`. Raises UserError for an id there is not."""
+        rows = {row["id"]: row for row in self.rows(TRACKLETS, one_of("id", ids), columns)} if ids else {}
+        if missing := [identity for identity in ids if identity not in rows]:
+            raise UserError(f"tracklet {missing[0]}: there is none of this id in the index")
+        return [rows[identity] for identity in ids]
+
+    def detections(self, source: str, first: float, last: float) -> list[dict[str, Any]]:
+        """Detections of a file (its id) between two places (seconds)."""
+        return self.rows(DETECTIONS, f"source = {quote(source)} AND time >= {first} AND time <= {last}")
+
     def announce(self, sources: Sequence[SourceRow]) -> None:
         """Enter files before anything of them is written."""
         self.upsert(SOURCES, "id", [asdict(source) for source in sources])
@@ -147,35 +169,33 @@ class Store:
             if rows:
                 with self._writing():
                     self.table(name).add(self.as_arrow(name, rows))
-        self.upsert(SOURCES, "id", [asdict(source) for source in sources])
+        self.announce(sources)
 
     def forget(self, sources: Sequence[str]) -> None:
         """Remove files of which nothing was written."""
         with self._writing():
             self.table(SOURCES).delete(one_of("id", sources))
 
-    def recover(self) -> None:
-        """Remove what was written of parts that nobody acknowledged."""
-        for source in self.sources():
-            if not source.done:
-                for name in (TRACKLETS, DETECTIONS):
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep other writers out, once what was written of parts that nobody acknowledged is removed."""
+        with self.lock():
+            for source in self.sources():
+                for name in (TRACKLETS, DETECTIONS) if not source.done else ():
                     with self._writing():
                         self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+            yield
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
-        rows: list[dict[str, Any]] = self.read(name, where, columns).to_pylist()
-        return rows
-
-    def read(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> "pyarrow.Table":
-        """Rows of a table that fulfil a SQL condition, as an Arrow table."""
         query = self.table(name).search()
         if where:
             query = query.where(where)
         if columns:
             query = query.select(list(columns))
         with self._reading():
-            return query.to_arrow()
+            rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
+        return rows
 
     def count(self, name: str, where: str | None = None) -> int:
         """Number of rows that fulfil a SQL condition."""

@@ -43,10 +43,7 @@ def parse_place(text: str) -> float | None:
     if match := PLACE.fullmatch(text):
         hours, minutes, seconds = match.groups()
         return 3600 * float(hours or 0) + 60 * float(minutes) + float(seconds)
-    try:
-        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
-    except ValueError:
-        return None
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
 
 
 def show_place(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """Turns the people of a file's frames into the rows of its tracklets and detections."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -55,7 +55,7 @@ class OpenTracklet:
         self.frames += 1
         self.score += float(row["score"])
         self.embedding += row["embedding"]
-        quality = float(row["score"]) * float(row["box"][3] - row["box"][1])
+        quality = quality_of(row["score"], row["box"])
         near = [best for best in self.best if abs(best.time - row["time"]) < APART]
         if any(best.quality >= quality for best in near):
             return False
@@ -81,14 +81,14 @@ class Tracker:
 
     def restore(self, ids: Iterable[str], detections: Iterable[Mapping[str, Any]]) -> None:
         """Go on after an interruption: `ids` of all tracklets so far, detections of those still open, by time."""
-        self.linker.next_number = max((_number(identity) + 1 for identity in ids), default=0)
+        self.linker.next_number = max((number_of(identity) + 1 for identity in ids), default=0)
         for stored in detections:
             row = {
                 **stored,
                 "box": np.array(stored["box"], np.float32),
                 "embedding": np.array(stored["embedding"], np.float32),
             }
-            number = _number(row["tracklet"])
+            number = number_of(row["tracklet"])
             self.linker.update(number, row["time"], row["box"], row["embedding"])
             self._enter(number, row)
 
@@ -163,5 +163,11 @@ class Tracker:
         }
 
 
-def _number(identity: str) -> int:
+def quality_of(score: float, box: Sequence[float] | Array) -> float:
+    """How well a detection shows its person: its score times the height of its box."""
+    return float(score) * float(box[3] - box[1])
+
+
+def number_of(identity: str) -> int:
+    """The number of a tracklet among those of its file."""
     return int(identity.rpartition("-")[2])

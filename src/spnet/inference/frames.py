@@ -26,11 +26,7 @@ class SourceFrame:
 
 
 def list_sources(source: Source) -> list[ImageLike]:
-    """What a source stands for, one by one: names as addresses or as the files that `find_files` finds.
-
-    Raises:
-        UserError: a name that stands for nothing, a folder without images and videos, a file that is neither.
-    """
+    """What a source stands for, one by one: names as addresses or as files. Raises UserError as `find_files`."""
     if isinstance(source, (str, Path)):
         return [source] if is_address(source) else [*find_files([source])]
     if isinstance(source, (list, tuple)):
@@ -43,13 +39,8 @@ def read_sources(
 ) -> Iterator[SourceFrame]:
     """The frames of listed sources, one after the other; of videos about `fps` a second, all of them without.
 
-    Args:
-        sources: made by `list_sources`.
-        fps: see `spnet.data.video.read_frames`.
-        on_error: called with what is wrong with a source that cannot be read; the next ones are read then.
-
-    Raises:
-        UserError: a source that cannot be read, if there is no `on_error`.
+    What is wrong with a source that cannot be read goes to `on_error`, and the next ones are read; without it, it is
+    raised (UserError).
     """
     for source in sources:
         try:

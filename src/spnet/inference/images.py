@@ -24,10 +24,8 @@ ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
 def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     """RGB pixels (H, W, 3) uint8. Files and PIL images are turned as their EXIF orientation says.
 
-    Arrays are (H, W, 3) uint8; tensors (3, H, W) uint8.
-
-    Raises:
-        UserError: a file that is missing, no image or too large, an array of another shape or type.
+    Arrays are (H, W, 3) uint8; tensors (3, H, W) uint8. Raises UserError for a file that is missing, no image or too
+    large, and for an array of another shape or type.
     """
     if isinstance(image, (str, Path)):
         return _read_file(Path(image))

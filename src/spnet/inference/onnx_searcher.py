@@ -22,15 +22,9 @@ CUDA = "CUDAExecutionProvider"
 
 
 class OnnxModel:
-    """A session of ONNX Runtime, and what the file says about itself.
+    """A session of ONNX Runtime over a file or its bytes, called `origin` in messages, and what it says about itself.
 
-    Args:
-        content: the file, or its bytes.
-        origin: what it is called in messages.
-        device: `cpu` or `cuda`.
-
-    Raises:
-        UserError: no ONNX file, or one that `spnet export` did not write.
+    Raises UserError for no ONNX file, or one that `spnet export` did not write.
     """
 
     def __init__(self, content: Path | bytes, origin: str, device: str = "cpu") -> None:
@@ -59,10 +53,7 @@ class OnnxModel:
 class OnnxSearcher(Searcher):
     """A `Searcher` without a network: everyone in images that are resized to the file's window, and given boxes.
 
-    Args:
-        model: exported along the object-centric pathway.
-        origin: what its file is called in messages.
-        batch_size: images at once.
+    Raises UserError, naming the file `origin`, unless it was exported along the object-centric pathway.
     """
 
     def __init__(self, model: OnnxModel, origin: str, batch_size: int = 4) -> None:

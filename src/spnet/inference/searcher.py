@@ -182,8 +182,7 @@ class Searcher:
         directions = normalize(torch.cat(self.embed(query_images, boxes)))
         if pathway == "object":
             everyone = self._tables(images, lambda batch: [self._detect(batch)])
-            found = _rows(everyone, torch.arange(len(everyone.boxes)))
-            return [_rank(found, everyone.scene, direction) for direction in directions]
+            return [_rank(everyone, direction) for direction in directions]
         head = partial(self.network.location_embed, 1)
         located = torch.cat(
             self._embed(query_images, boxes, lambda batch, *places: embed_regions(head, self._features(batch), *places))
@@ -257,11 +256,11 @@ def _rows(table: Detections, rows: Tensor) -> ImageDetections:
     return ImageDetections(table.boxes[rows], table.scores[rows], table.embeddings[rows])
 
 
-def _rank(found: ImageDetections, image: Tensor, direction: Tensor) -> Ranking:
+def _rank(found: Detections, direction: Tensor) -> Ranking:
     """Most similar first."""
     similarity = normalize(found.embeddings) @ direction
     order = similarity.argsort(descending=True, stable=True)
-    return Ranking(image[order], found.boxes[order], found.scores[order], similarity[order])
+    return Ranking(found.scene[order], found.boxes[order], found.scores[order], similarity[order])
 
 
 def _rank_by_query(found: Detections, queries: int) -> list[Ranking]:

@@ -73,7 +73,7 @@ class SceneReader:
         name, size = self._record(scene)
         pixels, _ = read_image(self._annotations.image_root / name, size)
         part = pixels[region.top : region.top + region.height, region.left : region.left + region.width]
-        return SceneImage(name, region, jpeg_uri(part, longest), overlays)
+        return SceneImage(name, region, data_uri(encode_jpeg(part, longest)), overlays)
 
     def _record(self, scene: int) -> tuple[str, tuple[int, int]]:
         """File name, and width and height in pixels."""
@@ -95,12 +95,17 @@ def region_around(box: npt.NDArray[np.floating], size: tuple[int, int]) -> Regio
     return Region(min(max(x, 0), size[0] - width), min(max(y, 0), size[1] - height), width, height)
 
 
-def jpeg_uri(pixels: npt.NDArray[np.uint8], longest: int) -> str:
-    """Encode pixels (H, W, 3) as a data URI, reduced to `longest` pixels if need be; browsers enlarge by themselves."""
+def encode_jpeg(pixels: npt.NDArray[np.uint8], longest: int) -> bytes:
+    """Encode pixels (H, W, 3), reduced to `longest` pixels if need be; browsers enlarge by themselves."""
     height, width, _ = pixels.shape
     scale = longest / max(height, width)
     if scale < 1:
         reduced = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = np.asarray(cv2.resize(pixels, reduced, interpolation=cv2.INTER_AREA), np.uint8)
-    data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=JPEG_QUALITY, colorspace="RGB")
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    jpeg: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=JPEG_QUALITY, colorspace="RGB")
+    return jpeg
+
+
+def data_uri(jpeg: bytes) -> str:
+    """An address that is the image itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
