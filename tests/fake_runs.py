@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.evaluation.runner import METRICS, evaluation_folder
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION, METRICS
+from spnet.evaluation.runner import evaluation_folder
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement
 from spnet.paper.plan import Plan, Training
 from spnet.runs.folder import LAST, split_file, write_config

@@ -24,12 +24,12 @@ from spnet.config.schema import Stage
 from spnet.data.schema import Annotations, read_annotations
 from spnet.errors import UserError
 from spnet.evaluation.arrays import read_arrays
-from spnet.evaluation.metrics_file import read_about
+from spnet.evaluation.metrics_file import METRICS, read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
-from spnet.evaluation.runner import DETECTIONS, METRICS
+from spnet.evaluation.runner import DETECTIONS
 from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
-from spnet.models.checkpoints import WEIGHTS_NAME, find_weights
+from spnet.models.hub import WEIGHTS_NAME, find_weights
 from spnet.paper import demo_video
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
 from spnet.paper.measurements import measurement_of

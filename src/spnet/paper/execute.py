@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import replace
 
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement, measurement_of
 from spnet.paper.plan import Plan, Training
 from spnet.paper.process_pool import Job, spnet_command

@@ -15,13 +15,11 @@ from pathlib import Path
 from platform import python_version
 from typing import Literal
 
-import torch
-
 import spnet
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import read_json, write_json
-from spnet.models.checkpoints import find_weights
+from spnet.models.hub import find_weights
 
 RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
@@ -78,6 +76,8 @@ def read_record(run: Path) -> RunRecord | None:
 
 def hardware() -> str:
     """What this machine computes on."""
+    import torch  # takes seconds to load, and no record that is read needs it
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
 
 

@@ -27,7 +27,8 @@ from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial, whole_files
-from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
+from spnet.models.checkpoints import save_weights
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.models.pretrained import first_line
 from spnet.runs.folder import (
     CONFIG_NAME,

@@ -1,7 +1,7 @@
 """Collects the metrics of a plan's runs into an outcome, with what is missing said by name."""
 
 from spnet.errors import UserError
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper.measurements import measurement_of, read_measurement
 from spnet.paper.paper_table import Row
 from spnet.paper.plan import Cell, Plan, Training, own_columns
