@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,6 @@ Content = Mapping[str, Any]  # as YAML and JSON have it
 CLOSE_ENOUGH = 0.8  # of a mistyped key to an existing one, as difflib measures it
 NESTED = ("[", "{")  # what an option's value begins with where it is a list or a table
 NOTHING = ("null", "None")
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def override(base: Config, file: Path | None = None, options: Sequence[str] = ()) -> Config:
@@ -29,18 +29,23 @@ def override(base: Config, file: Path | None = None, options: Sequence[str] = ()
     """
     schema = type(base)
     if file is not None:
-        base = _build(schema, _merge(schema, to_plain(base), read_mapping(file)), str(file))
-    return _build(schema, _merge(schema, to_plain(base), _parse_options(options)), "options") if options else base
+        base = parse(schema, _merge(schema, to_plain(base), read_mapping(file)), str(file))
+    return parse(schema, _merge(schema, to_plain(base), _parse_options(options)), "options") if options else base
 
 
 def parse(schema: type[Config], content: Content, origin: str) -> Config:
     """A configuration from plain keys and values. Raises UserError naming `origin` for what the schema refuses."""
-    return _build(schema, content, origin)
+    try:
+        config: Config = _adapter(schema).validate_python(content)
+    except ValidationError as error:
+        said = "; ".join(_say(schema, problem) for problem in error.errors())
+        raise UserError(f"configuration ({origin}): {said}") from None
+    return config
 
 
 def check(config: object) -> None:
     """Raise UserError for a configuration made in Python whose values are outside their ranges."""
-    _build(type(config), to_plain(config), "values")
+    parse(type(config), to_plain(config), "values")
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def to_yaml(config: object) -> str:
 def read_mapping(file: Path) -> dict[str, Any]:
     """The keys and values of a YAML or JSON file. Raises UserError for a file that has none."""
     try:
-        content = _read_yaml(file.read_text())
+        content = yaml.load(file.read_text(), _PlainLoader)
     except OSError as error:
         raise UserError(f"configuration {str(file)!r} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -75,10 +80,6 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not read: write the value itself")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
-
-
-def _read_yaml(text: str) -> Any:
-    return yaml.load(text, _PlainLoader)
 
 
 def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -104,10 +105,9 @@ def _descriptions(schema: type) -> dict[str, str]:
     return {name: " ".join(about.get("description", "").split()) for name, about in properties.items()}
 
 
+@cache  # building one takes milliseconds
 def _adapter(schema: type) -> TypeAdapter[Any]:
-    if schema not in _ADAPTERS:  # building one takes milliseconds
-        _ADAPTERS[schema] = TypeAdapter(schema)
-    return _ADAPTERS[schema]
+    return TypeAdapter(schema)
 
 
 def _parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _parse_value(key: str, text: str) -> Any:
     if not text.startswith(NESTED) and text not in NOTHING:
         return text
     try:
-        return None if text in NOTHING else _read_yaml(text)
+        return None if text in NOTHING else yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"configuration (options): --{key} {text}: {' '.join(str(error).split())}") from None
 
@@ -148,15 +148,6 @@ def _merge(schema: type, base: Content, changes: Content) -> dict[str, Any]:
         group = isinstance(value, Mapping) and is_dataclass(kinds.get(name))
         merged[name] = _merge(kinds[name], base[name], value) if group else value
     return merged
-
-
-def _build(schema: type[Config], content: Content, origin: str) -> Config:
-    try:
-        config: Config = _adapter(schema).validate_python(content)
-    except ValidationError as error:
-        said = "; ".join(_say(schema, problem) for problem in error.errors())
-        raise UserError(f"configuration ({origin}): {said}") from None
-    return config
 
 
 def _say(schema: type, problem: ErrorDetails) -> str:
