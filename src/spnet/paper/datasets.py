@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from spnet.config.presets import with_values
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.recipes import with_model, with_objective
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class BoxData:
     def pretraining(self, run: RunConfig, root: Path) -> RunConfig:
         """The run on this data; a recipe that asks for a subset keeps it."""
         split = self.split if run.data.train_split == "train" else run.data.train_split
-        return replace(run, data=replace(run.data, root=str(root), train_split=split))
+        return with_values(run, "data", root=str(root), train_split=split)
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class SearchData:
 
     def finetuning(self, run: RunConfig, root: Path) -> RunConfig:
         """The run on this data."""
-        run = with_objective(run, queue_size=self.queue_size)
-        return replace(run, data=replace(run.data, root=str(root), train_split=self.split))
+        run = with_values(run, "objective", queue_size=self.queue_size)
+        return with_values(run, "data", root=str(root), train_split=self.split)
 
 
 # SOLIDER's weights (LUPerson), and the same fine-tuned on crops of COCOPersons: files that the user has
@@ -87,7 +87,7 @@ class Sources:
             raise UserError(f"backbone weights {name!r} are not given: --backbone-weights {name}=FILE")
         if not self.weights[name].is_file():
             raise UserError(f"--backbone-weights {name}={self.weights[name]}: no such file")
-        return with_model(run, backbone=replace(run.model.backbone, weights=str(self.weights[name])))
+        return with_values(run, "model", backbone=replace(run.model.backbone, weights=str(self.weights[name])))
 
     def root(self, data: BoxData | SearchData) -> Path:
         """The folder of a data set. Raises UserError for one that was not named or is not prepared."""
