@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,6 +18,7 @@ Content = Mapping[str, Any]  # as YAML and JSON have it
 CLOSE_ENOUGH = 0.8  # of a mistyped key to an existing one, as difflib measures it
 NESTED = ("[", "{")  # what an option's value begins with where it is a list or a table
 NOTHING = ("null", "None")
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def override(base: Config, file: Path | None = None, options: Sequence[str] = ()) -> Config:
@@ -105,9 +105,10 @@ def _descriptions(schema: type) -> dict[str, str]:
     return {name: " ".join(about.get("description", "").split()) for name, about in properties.items()}
 
 
-@cache  # building one takes milliseconds
 def _adapter(schema: type) -> TypeAdapter[Any]:
-    return TypeAdapter(schema)
+    if schema not in _ADAPTERS:  # building one takes milliseconds
+        _ADAPTERS[schema] = TypeAdapter(schema)
+    return _ADAPTERS[schema]
 
 
 def _parse_options(options: Sequence[str]) -> dict[str, Any]:
