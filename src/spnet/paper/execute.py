@@ -1,8 +1,8 @@
 """Turns a plan into jobs: the commands for what is not there yet, each a line that can be typed as well."""
 
 import shutil
-from dataclasses import replace
 
+from spnet.config.presets import with_values
 from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement, measurement_of
 from spnet.paper.plan import Plan, Training
@@ -45,7 +45,7 @@ def make_jobs(plan: Plan, runs: RunIndex) -> tuple[list[Job], dict[str, str]]:
 def _training_command(training: Training, run: Run, runs: RunIndex) -> tuple[str, ...]:
     """Train, or resume if there is a checkpoint."""
     source = str(training.after.find(runs).folder) if training.after else None
-    config = replace(training.config, weights=replace(training.config.weights, init_from=source))
+    config = with_values(training.config, "weights", init_from=source)
     if run.state in (RunState.INTERRUPTED, RunState.FAILED) and (run.folder / LAST).is_file():
         write_config(run.folder, config)  # data and initial weights may have moved
         return spnet_command("train", "--resume", run.folder)

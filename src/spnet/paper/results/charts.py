@@ -67,8 +67,8 @@ def _series(rows: Sequence[RowOutcome]) -> list[str]:
 def _point(row: RowOutcome, data: str, metric: str) -> Point:
     """A row's values; the paper's only where they are of the same data."""
     place, series = row.at or ("", "")
-    own, paper = row.own.get(data, {}).get(metric, ()), row.paper.get(data, {}).get(metric)
-    return Point(None if place == BASELINE else place, series, mean_std(own), paper)
+    own = mean_std(row.of_ours(data, metric))
+    return Point(None if place == BASELINE else place, series, own, row.of_paper(data, metric))
 
 
 def _add_legend(figure: Figure, outcome: Outcome, series: Sequence[str], lines: bool) -> None:
