@@ -30,14 +30,7 @@ from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial, 
 from spnet.models.checkpoints import save_weights
 from spnet.models.hub import WEIGHTS_NAME
 from spnet.models.pretrained import first_line
-from spnet.runs.folder import (
-    CONFIG_NAME,
-    LAST,
-    TEACHER,
-    checkpoint_files,
-    training_annotations,
-    write_config,
-)
+from spnet.runs.folder import CONFIG_NAME, LAST, TEACHER, checkpoint_files, training_annotations, write_config
 from spnet.runs.record import RECORD_NAME, RunRecord, fingerprint, read_record, source_fingerprint, write_record
 from spnet.training.cpu import flush_denormals, keep_freed_memory
 from spnet.training.interrupt import Interrupted
