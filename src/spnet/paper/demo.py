@@ -27,20 +27,20 @@ from spnet.evaluation.arrays import read_arrays
 from spnet.evaluation.metrics_file import METRICS, read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
-from spnet.evaluation.runner import DETECTIONS
+from spnet.evaluation.runner import DETECTIONS, evaluation_folder
 from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
 from spnet.models.hub import WEIGHTS_NAME, find_weights
 from spnet.paper import demo_video
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
-from spnet.paper.measurements import measurement_of
 from spnet.paper.paper_table import PaperTable, Row, Scale, spnet_s
-from spnet.paper.plan import Plan, make_plan
+from spnet.paper.plan import make_plan
 from spnet.paper.recipes import without_finetuning, without_pretraining
 from spnet.paper.reproduce import describe_plan, run_plan
 from spnet.paper.scales import SMALL_BACKBONE, small_scale
 from spnet.reports.context import EvaluatedModel, ReportContext
 from spnet.reports.curves import LossPanel, read_curve
 from spnet.reports.render import write_report_page
+from spnet.runs.folder import split_file
 from spnet.runs.index import Run, RunIndex
 from spnet.runs.record import file_digest, hardware, versions
 from spnet.synthetic import check_counts, prepare_synthetic
@@ -189,11 +189,13 @@ def run_demo(demo: Demo) -> dict[str, Any]:
             plan = make_plan(table, demo.scale, synthetic_sources(root), (demo.seed,))
             logger.info("\n".join(describe_plan(plan, demo.output)))
             _, failed = run_plan(plan, demo.output, at_once)
-            for name, problem in failed.items():
+            problems = {cell.column: cell.problem for cell in plan.cells if cell.problem}
+            for name, problem in (problems | failed).items():
                 raise UserError(f"{name}: {problem}")
-        tuned = plan.trainings()[1].find(RunIndex(demo.output)).folder
-        video = _search_video(demo, find_weights(tuned), inputs)
-        return _report(demo, plan, inputs.seconds, video)
+        index = RunIndex(demo.output)
+        runs = [training.find(index) for training in plan.trainings()]  # the pre-training, then those of both networks
+        video = _search_video(demo, find_weights(runs[1].folder), inputs)
+        return _report(demo, root, runs, inputs.seconds, video)
 
 
 def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
@@ -213,28 +215,27 @@ def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
     return asdict(demo_video.search_walk(walk, index, demo.output / "search.html"))
 
 
-def _report(demo: Demo, plan: Plan, seconds: dict[str, float], video: Mapping[str, int]) -> dict[str, Any]:
+def _report(
+    demo: Demo, root: Path, runs: Sequence[Run], seconds: dict[str, float], video: Mapping[str, int]
+) -> dict[str, Any]:
     """Write the page and, last, the metrics."""
     started = time.monotonic()
-    runs, folders = _results(plan, RunIndex(demo.output))
-    root = plan.sources.roots[SYNTHETIC.key]
-    annotations = read_annotations(root / "annotations" / f"{SYNTHETIC.test}.json")
+    annotations = read_annotations(split_file(root, SYNTHETIC.test))
     protocols = read_protocols(root / "retrieval" / f"{SYNTHETIC.test}.json")
-    measured = {}
-    for (key, name), folder in zip(NETWORKS.items(), folders, strict=True):
-        arrays = read_arrays(folder / DETECTIONS)
-        measured[key] = EvaluatedModel(name, measure(arrays, protocols), arrays)
+    folders = [evaluation_folder(run.folder, root, SYNTHETIC.test, "object") for run in runs[1:]]
+    arrays = [read_arrays(folder / DETECTIONS) for folder in folders]
+    named = zip(NETWORKS.values(), arrays, strict=True)
+    models = [EvaluatedModel(name, measure(one, protocols), one) for name, one in named]
     pretraining, *tuned = [run.record.seconds if run.record else 0.0 for run in runs]
     seconds |= {"pretrain": pretraining, "finetune": max(tuned)}  # the slower of those side by side
     seconds["evaluate"] = max(read_about(folder / METRICS)["seconds"] for folder in folders)
-    protocol, folders_of_runs = protocols[SYNTHETIC.test], [run.folder for run in runs]
-    context = _context(annotations, protocol, list(measured.values()), folders_of_runs, seconds, demo.seed)
+    context = _context(annotations, protocols[SYNTHETIC.test], models, [run.folder for run in runs], seconds, demo.seed)
     write_report_page(demo.output / "report.html", context)
     seconds = {name: round(value, 1) for name, value in seconds.items()}
     seconds["report"] = round(time.monotonic() - started, 1)
     metrics: dict[str, Any] = {
-        key: {KEYS[metric]: value for metric, value in one.metrics(SYNTHETIC.test).items()}
-        for key, one in measured.items()
+        key: {KEYS[metric]: value for metric, value in model.metrics(SYNTHETIC.test).items()}
+        for key, model in zip(NETWORKS, models, strict=True)
     }
     metrics |= {
         "video": video,
@@ -245,16 +246,6 @@ def _report(demo: Demo, plan: Plan, seconds: dict[str, float], video: Mapping[st
     }
     write_json(demo.output / "metrics.json", metrics)
     return metrics
-
-
-def _results(plan: Plan, index: RunIndex) -> tuple[list[Run], list[Path]]:
-    """The runs, the pre-training first; and the folders of the evaluations, a row each."""
-    folders = []
-    for cell in plan.cells:
-        if cell.training is None or (wanted := measurement_of(cell, plan)) is None:
-            raise UserError(cell.problem)
-        folders.append(wanted.folder(cell.training.find(index).folder))
-    return [training.find(index) for training in plan.trainings()], folders
 
 
 def _context(
