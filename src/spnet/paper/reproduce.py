@@ -101,11 +101,9 @@ def prepare(setting: Setting) -> None:
     root = _sources(setting.data, setting.runs).roots.get(SYNTHETIC.key)
     if root is not None and not root.exists():
         logger.info(f"rendering synthetic scenes: {root}")
-        root.parent.mkdir(parents=True, exist_ok=True)
         prepare_synthetic(root)
     if setting.scale == "small":
         logger.info(f"the classifier that backbones start from: {setting.classifier}")
-        setting.runs.mkdir(parents=True, exist_ok=True)
         accuracy = train_classifier(SMALL_BACKBONE, setting.classifier)
         logger.info(f"it is right on {accuracy:.1%} of held-out images")
 

@@ -19,7 +19,7 @@ import spnet
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import read_json, write_json
-from spnet.models.hub import find_weights
+from spnet.models.hub import file_sha256, find_weights
 
 RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
@@ -143,8 +143,7 @@ def _annotations_digest(file: Path, changed: int) -> str:
 
 @lru_cache
 def _file_digest(file: Path, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    return file_sha256(file)[:16]
 
 
 def _digest(content: dict[str, object]) -> str:
