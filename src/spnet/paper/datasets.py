@@ -16,7 +16,7 @@ class BoxData:
     Args:
         key: what it is called on the command line.
         title: what the paper calls it.
-        split: all of its boxes; subsets have names of their own.
+        split: trained on, all of its boxes; subsets have names of their own.
     """
 
     key: str
@@ -30,20 +30,14 @@ class BoxData:
 
 
 @dataclass(frozen=True)
-class SearchData:
+class SearchData(BoxData):
     """Scenes with identities, to fine-tune and test on.
 
     Args:
-        key: what it is called on the command line.
-        title: what the paper calls it.
-        split: trained on.
         queue_size: unknown persons that OIM remembers.
         test: the split and the retrieval protocol of the published metrics.
     """
 
-    key: str
-    title: str
-    split: str
     queue_size: int
     test: str = "test"
 
@@ -89,7 +83,7 @@ class Sources:
             raise UserError(f"--backbone-weights {name}={self.weights[name]}: no such file")
         return with_values(run, "model", backbone=replace(run.model.backbone, weights=str(self.weights[name])))
 
-    def root(self, data: BoxData | SearchData) -> Path:
+    def root(self, data: BoxData) -> Path:
         """The folder of a data set. Raises UserError for one that was not named or is not prepared."""
         if data.key not in self.roots:
             raise UserError(f"data set {data.key!r} is not prepared: give --data {data.key}=DIR (see spnet prepare)")

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from spnet.evaluation.metrics_file import METRICS, read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
 from spnet.evaluation.runner import DETECTIONS, evaluation_folder
+from spnet.extras import import_extra
 from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
 from spnet.models.hub import WEIGHTS_NAME, find_weights
 from spnet.paper import demo_video
@@ -77,17 +78,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Demo:
-    """What is done.
-
-    Args:
-        output: folder of everything; what is there from the same settings is not done again.
-        scenes: training scenes, and as many images to pre-train on.
-        identities: people known in training.
-        test_scenes: scenes that are searched.
-        test_identities: people searched for, others than in training.
-        seed: of data and training.
-        epochs_scale: share of the usual training, for trials.
-    """
+    """What is done: the options of `spnet demo`, by their names."""
 
     output: Path
     scenes: int
@@ -198,13 +189,14 @@ def run_demo(demo: Demo) -> dict[str, Any]:
         return _report(demo, root, runs, inputs.seconds, video)
 
 
-def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
+def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, int]:
     """Render two videos, index them with the pre-trained network, search; nothing of it where a package is missing."""
     kept = demo.output / WEIGHTS_NAME
     with atomic_write(kept) as stream:
         stream.write(weights.read_bytes())
     try:
-        demo_video.check_packages()
+        for package in demo_video.PACKAGES:
+            import_extra(package)
     except UserError as error:
         logger.warning(f"no search in video: {error}")
         return {}
@@ -212,7 +204,7 @@ def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
     inputs.make("walk", walk, demo.walk | {"spnet": spnet.__version__}, lambda: prepare_walk(walk, **demo.walk))
     settings = demo.walk | {"weights": file_digest(kept)}
     inputs.make("index", index, settings, lambda: demo_video.index_walk(walk, kept, index))
-    return asdict(demo_video.search_walk(walk, index, demo.output / "search.html"))
+    return demo_video.search_walk(walk, index, demo.output / "search.html")
 
 
 def _report(

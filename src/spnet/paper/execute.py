@@ -7,7 +7,7 @@ from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement, measurement_of
 from spnet.paper.plan import Plan, Training
 from spnet.paper.process_pool import Job, spnet_command
-from spnet.runs.folder import LAST, save_config, write_config
+from spnet.runs.folder import CONFIG_NAME, LAST, write_config
 from spnet.runs.index import Run, RunIndex, RunState
 
 JOBS = "jobs"  # subfolder of the runs: configurations and logs of the jobs
@@ -47,12 +47,12 @@ def _training_command(training: Training, run: Run, runs: RunIndex) -> tuple[str
     source = str(training.after.find(runs).folder) if training.after else None
     config = with_values(training.config, "weights", init_from=source)
     if run.state in (RunState.INTERRUPTED, RunState.FAILED) and (run.folder / LAST).is_file():
-        write_config(run.folder, config)  # data and initial weights may have moved
+        write_config(run.folder / CONFIG_NAME, config)  # data and initial weights may have moved
         return spnet_command("train", "--resume", run.folder)
     if not any((run.folder / saved).exists() for saved in (WEIGHTS_NAME, LAST)):  # nothing saved, nothing lost
         shutil.rmtree(run.folder, ignore_errors=True)
     file = runs.folder / JOBS / f"{training.name}.yaml"
-    save_config(file, config)
+    write_config(file, config)
     return spnet_command("train", "--config", file, "--output", run.folder)
 
 

@@ -135,17 +135,16 @@ def _search_data(title: str, sources: Sources) -> SearchData | None:
 def _cell(row: Row, title: str, scale: Scale, sources: Sources, seed: int) -> Cell | None:
     recipe = row.recipe(scale)
     data = _search_data(title, sources)
-    if (data is None and recipe.pretrain is None) or (data is not None and recipe.finetune is None):
+    if (recipe.pretrain if data is None else recipe.finetune) is None:
         return None
     try:
-        before = None
+        before = run = None
         if recipe.pretrain is not None:
             pretrain = sources.with_weights(recipe.pretrain)
-            before = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
-        if data is None or recipe.finetune is None:
-            return Cell(row, title, seed, before)
-        finetune = sources.with_weights(recipe.finetune)
-        run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
+            before = run = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
+        if data is not None and recipe.finetune is not None:
+            finetune = sources.with_weights(recipe.finetune)
+            run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
     except UserError as error:
         return Cell(row, title, seed, None, data, str(error))
     return Cell(row, title, seed, run, data)

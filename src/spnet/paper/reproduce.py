@@ -37,18 +37,13 @@ REAL = (COCOPERSONS.key, CUHK_SYSU.key, PRW.key)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a table is run.
+    """How a table is run, as the options of `spnet reproduce` say it.
 
     Args:
-        data: `cocopersons`, `cuhk-sysu`, `prw` with their prepared folders, or `synthetic` with one, or with none: then
-            scenes are rendered.
-        scale: `paper` or `small`.
-        seeds: each row is run with each of them.
-        runs: folder of runs; those below it are used again.
+        data: prepared folders by name; that of `synthetic` may be None: then scenes are rendered.
         at_once: jobs side by side on this machine.
         slurm: parameters of submitit; not None: hand the jobs to a cluster.
         weights: files of backbone weights that rows start from (`USER_WEIGHTS`), by name.
-        as_released: with the settings of the authors' code where they differ from the supplementary's words.
     """
 
     data: Mapping[str, Path | None]

@@ -82,7 +82,7 @@ def fit(
         _clear(output, keep=resume)
         checkpoint = choose_checkpoint(output) if resume else None
         write_record(output, record)  # first: it says whose folder this is
-        write_config(output, config)
+        write_config(output / CONFIG_NAME, config)
         with _finalize_on_error(output, record), name_disk_errors(output):
             _fit(parts, checkpoint)
         weights = _save_network(output, parts.module)  # first: killed before its record a run that has them is finished

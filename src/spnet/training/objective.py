@@ -121,15 +121,12 @@ class SPNetLoss(nn.Module):
         candidates = gather_candidates(pathway, anchors, groups, index, valid, matches)
         steps = train_steps(network, pathway, features, candidates, groups, targets)
         for number, step in enumerate(steps):
-            losses[f"box_{number}"] = self._box_loss(step, targets)
+            candidates = step.candidates
+            positive = candidates.positive & candidates.valid
+            losses[f"box_{number}"] = giou_loss(step.decoded, _target_boxes(step, targets), positive)
             if step.logits is not None:
-                candidates = step.candidates
                 losses[f"class_{number}"] = cascade_bce_loss(step.logits, candidates.positive, candidates.valid)
         return steps[-1]
-
-    def _box_loss(self, step: CascadeStage, targets: Targets) -> Tensor:
-        positive = step.candidates.positive & step.candidates.valid
-        return giou_loss(step.decoded, _target_boxes(step, targets), positive)
 
     def _reid_candidates(self, last: CascadeStage, features: FeatureMaps, targets: Targets) -> tuple[Regions, Tensor]:
         """Detected boxes, and which of them (M,) train re-id."""

@@ -41,8 +41,9 @@ def save_chart(outcome: Outcome, folder: Path) -> list[Path]:
 def make_figure(outcome: Outcome) -> Figure:
     """The image: panels of a data set side by side, one a metric; data sets one below the other."""
     lines = outcome.chart == "lines"
-    series = _series(outcome.rows)
-    places = {row.at[0] for row in outcome.rows if row.at}
+    at = [row.at for row in outcome.rows if row.at]
+    series = list(dict.fromkeys(series for place, series in at if place != BASELINE))
+    places = {place for place, _ in at}
     columns = max((len(metrics) for _, metrics in outcome.own_columns), default=1)
     width = LEAST_WIDTH if lines else max(LEAST_WIDTH, PLACE_WIDTH * len(places))
     count = max(1, len(outcome.own_columns))
@@ -58,10 +59,6 @@ def make_figure(outcome: Outcome) -> Figure:
             axes.set_title(data, loc="left", fontsize=9, fontweight="bold")
     _add_legend(figure, outcome, series, lines)
     return figure
-
-
-def _series(rows: Sequence[RowOutcome]) -> list[str]:
-    return list(dict.fromkeys(row.at[1] for row in rows if row.at and row.at[0] != BASELINE))
 
 
 def _point(row: RowOutcome, data: str, metric: str) -> Point:
