@@ -146,9 +146,7 @@ def _check_output(output: Path, resume: bool) -> None:
 
 def _is_started(output: Path) -> bool:
     """Whether a folder holds a run killed before its first checkpoint, and nothing else."""
-    if not output.is_dir() or not (output / RECORD_NAME).is_file() or checkpoint_files(output):
-        return False
-    record = read_record(output)
+    record = None if checkpoint_files(output) else read_record(output)
     return record is not None and record.state == "started" and whole_files(output) <= STARTED_FILES
 
 
