@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spnet.evaluation.report import EVALUATOR_VERSION
-from spnet.evaluation.runner import METRICS, evaluation_folder
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION, METRICS
+from spnet.evaluation.runner import evaluation_folder
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement
 from spnet.paper.plan import Plan, Training
-from spnet.runs.folder import LAST, split_file, write_config
+from spnet.runs.folder import CONFIG_NAME, LAST, split_file, write_config
 from spnet.runs.record import RunRecord, annotations_digest, write_record
 from spnet.training.module import TrainingModule
 
@@ -60,7 +60,7 @@ def damage(folder: Path, training: Training) -> Path:
 
 def begin(folder: Path, training: Training) -> Path:
     """A run that was killed before its first checkpoint."""
-    write_config(folder, training.config)
+    write_config(folder / CONFIG_NAME, training.config)
     write_record(folder, RunRecord(training.fingerprint))
     return folder
 

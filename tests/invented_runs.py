@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from spnet.config.io import to_yaml
 from spnet.config.presets import get_preset
 from spnet.config.schema import Stage
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 
 
 @cache

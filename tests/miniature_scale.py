@@ -7,11 +7,11 @@ from safetensors.torch import save_file
 
 from small_dataset import BACKBONE, make_dataset, options
 from spnet.config.io import override
-from spnet.config.presets import get_preset
+from spnet.config.presets import get_preset, with_values
 from spnet.config.schema import BackboneConfig, RunConfig, Stage
 from spnet.models.backbone import Backbone
 from spnet.paper.paper_table import Scale
-from spnet.paper.recipes import Recipe, apply, architecture, replicated, with_model
+from spnet.paper.recipes import Recipe, apply, architecture, on_backbone, replicated
 
 CLASSES = 5
 LARGE_BACKBONE = BackboneConfig("convnext_tiny", "none", 0.0, BACKBONE | {"dims": [8, 12, 16, 32]})
@@ -25,8 +25,8 @@ def miniature_scale(classifier: Path) -> Scale:
     """SPNet-S starts from the classifier; SPNet-L has another backbone, separate heads, cascade, long embeddings."""
     small_backbone = BackboneConfig("convnext_tiny", str(classifier), 0.0, BACKBONE | {"num_classes": CLASSES})
     small = Recipe(_miniature("pretrain", small_backbone), _miniature("finetune", small_backbone))
-    large = apply(_on_backbone(small, LARGE_BACKBONE), architecture("separate", 2, wide=True), replicated)
-    return Scale("miniature", small, large, _on_backbone(large, RESNET), small)
+    large = apply(small, on_backbone(LARGE_BACKBONE), architecture("separate", 2, wide=True), replicated)
+    return Scale("miniature", small, large, on_backbone(RESNET)(large), small)
 
 
 def write_classifier(file: Path) -> Path:
@@ -53,11 +53,4 @@ def make_synthetic_data(folder: Path) -> Path:
 
 
 def _miniature(stage: Stage, backbone: BackboneConfig) -> RunConfig:
-    return with_model(override(get_preset("spnet-tiny", stage), options=options()), backbone=backbone)
-
-
-def _on_backbone(recipe: Recipe, backbone: BackboneConfig) -> Recipe:
-    return Recipe(
-        recipe.pretrain and with_model(recipe.pretrain, backbone=backbone),
-        recipe.finetune and with_model(recipe.finetune, backbone=backbone),
-    )
+    return with_values(override(get_preset("spnet-tiny", stage), options=options()), "model", backbone=backbone)

@@ -11,10 +11,15 @@ from spnet.config.command import training_command
 from spnet.config.schema import RunConfig
 from spnet.data.schema import read_annotations
 from spnet.errors import UserError
-from spnet.evaluation.metrics_file import EvaluatorMismatch, evaluator_version, measured_protocols, read_metrics
-from spnet.evaluation.runner import METRICS
-from spnet.models.checkpoints import find_weights, read_weights
-from spnet.models.hub import HUB_WEIGHTS, PREFIX, hub_errors, parse_hub_name, write_hub_config
+from spnet.evaluation.metrics_file import (
+    METRICS,
+    EvaluatorMismatch,
+    evaluator_version,
+    measured_protocols,
+    read_metrics,
+)
+from spnet.models.checkpoints import read_weights
+from spnet.models.hub import HUB_WEIGHTS, PREFIX, find_weights, hub_errors, parse_hub_name, write_hub_config
 from spnet.models.model_card import Measurement, TrainedRun, make_model_card
 from spnet.runs.folder import CONFIG_NAME, read_run_config, training_annotations
 from spnet.runs.record import read_record

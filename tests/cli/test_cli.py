@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from golden import assert_golden
+from invented_runs import evaluate, make_run
 from spnet import __version__
 from spnet.cli.main import COMMANDS, build_parser, main
 from spnet.config.io import to_plain
@@ -125,6 +126,15 @@ def test_help_of_train_loads_no_lightning() -> None:
     assert "'pydantic'" in ended.stdout
     for slow in ("lightning", "timm", "torchvision"):
         assert f"'{slow}'" not in ended.stdout
+
+
+@pytest.mark.parametrize("command", [["list"], ["runs", "."]])
+def test_lists_load_no_torch(command: list[str], tmp_path: Path) -> None:
+    """PyTorch takes seconds to load, and to read names and metrics needs none of it."""
+    evaluate(make_run(tmp_path / "run"))
+    code = f"import sys\nfrom spnet.cli.main import main\nassert main({command}) == 0\nsys.exit('torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
 
 
 def list_options(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:

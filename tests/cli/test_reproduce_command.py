@@ -13,7 +13,7 @@ from miniature_scale import miniature_scale
 from reproducing import command, forbid_training
 from spnet.cli.main import main
 from spnet.evaluation import runner
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper import reproduce
 from spnet.paper.datasets import synthetic_sources
 from spnet.paper.figures import PAPER_TABLES

@@ -10,7 +10,7 @@ from rich.console import Console
 from invented_runs import evaluate, interrupt, make_run
 from spnet.cli import runs as runs_command
 from spnet.cli.main import main
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper.results.runs_table import COLUMNS, list_runs
 
 

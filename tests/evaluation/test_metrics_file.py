@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from spnet.errors import UserError
-from spnet.evaluation.metrics_file import EvaluatorMismatch, measured_protocols, read_about, read_metrics
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import (
+    EVALUATOR_VERSION,
+    EvaluatorMismatch,
+    measured_protocols,
+    read_about,
+    read_metrics,
+)
 
 
 def invented_metrics(version: int = EVALUATOR_VERSION, average_precision: Any = 0.413) -> dict[str, Any]:

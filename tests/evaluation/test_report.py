@@ -11,8 +11,9 @@ from rich.console import Console
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import read_arrays
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.evaluation.protocols import Protocol, read_protocols
-from spnet.evaluation.report import EVALUATOR_VERSION, Report, as_document, as_table, as_text, measure, write_report
+from spnet.evaluation.report import Report, as_document, as_table, as_text, measure, write_report
 
 CASE = Path(__file__).parent.parent / "parity" / "eval" / "small"
 

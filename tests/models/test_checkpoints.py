@@ -16,7 +16,8 @@ from miniature import make_batch, make_config, make_network
 from spnet.config.io import to_plain
 from spnet.config.schema import InferenceConfig, ModelConfig
 from spnet.errors import UserError
-from spnet.models.checkpoints import WEIGHTS_NAME, diff_state_dict, load_network, load_state, read_weights, save_weights
+from spnet.models.checkpoints import diff_state_dict, load_network, load_state, read_weights, save_weights
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.models.inference import detect_all
 from spnet.models.spnet import SPNet
 

@@ -17,8 +17,8 @@ from hub_server import Files, Hub, serve_hub, use_hub
 from miniature import make_network
 from spnet import SPNet, list_models
 from spnet.errors import UserError
-from spnet.models.checkpoints import find_weights, load_network, read_weights
-from spnet.models.hub import HubName, download, parse_hub_name, pin
+from spnet.models.checkpoints import load_network, read_weights
+from spnet.models.hub import HubName, download, find_weights, parse_hub_name, pin
 from spnet.models.hub import list_models as list_hub
 
 NAME = "org/tiny"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reproducing import run_jobs_here
+from spnet import __version__
 from spnet.cli.main import main
 from spnet.config.presets import get_preset
 from spnet.config.schema import RunConfig
@@ -212,6 +213,18 @@ def test_evaluation_writes_a_page_when_asked(finished: Path, tmp_path: Path) -> 
 def test_there_is_no_page_of_the_query_path(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(runs_of(finished)["pretrained"][0]), "--report", "--pathway", "query"]) == 2
     assert "--report needs --pathway object" in capsys.readouterr().err
+
+
+def test_a_data_set_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Its folder is there, what was in it is not."""
+    demo = Demo(tmp_path, 12, 4, 6, 4, 0, 0.01)
+    (tmp_path / "data" / "synthetic").mkdir(parents=True)
+    (tmp_path / "classifier.safetensors").touch()
+    settings = {"data": {**demo.counts, "spnet": __version__}, "classifier": {"seed": 0, "images": 40}}
+    records = {name: {"settings": made, "seconds": 1.0} for name, made in settings.items()}
+    (tmp_path / RECORDS).write_text(json.dumps(records))
+    with pytest.raises(UserError, match="no data set prepared by `spnet prepare` is there"):
+        demo_module.run_demo(demo)
 
 
 class Work:

@@ -18,7 +18,8 @@ from spnet.evaluation.extract import ExtractionConfig, extract_arrays
 from spnet.evaluation.protocols import read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure
-from spnet.models.checkpoints import WEIGHTS_NAME, read_weights, save_weights
+from spnet.models.checkpoints import read_weights, save_weights
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.models.spnet import SPNet
 from spnet.paper.datasets import USER_WEIGHTS, synthetic_sources
 from spnet.paper.figures import PAPER_TABLES

@@ -12,8 +12,7 @@ from reproducing import run_here, run_jobs_here
 from spnet.config.io import override
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.evaluation.metrics_file import EvaluatorMismatch
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION, EvaluatorMismatch
 from spnet.paper.datasets import synthetic_sources
 from spnet.paper.execute import make_jobs
 from spnet.paper.figures import get_table

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.gallery.calibration import fit_calibration, write_calibration
     from spnet.gallery.network import load_searcher
     from spnet.inference.export_info import network_fingerprint
-    from spnet.models.checkpoints import find_weights
+    from spnet.models.hub import find_weights
 
     check_network_options(arguments)
     file = find_weights(arguments.weights)

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     from spnet.data.sources import find_files
     from spnet.gallery.detect import detect_files
     from spnet.gallery.network import load_searcher
-    from spnet.models.checkpoints import find_weights
+    from spnet.models.hub import find_weights
 
     check_network_options(arguments)
     files = find_files(arguments.sources)

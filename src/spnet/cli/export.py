@@ -38,8 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Export a file for each window, and print what it is. Raises UserError."""
     from spnet.export.export import export_network
     from spnet.export.formats import ENDINGS
-    from spnet.models.checkpoints import find_weights
-    from spnet.models.hub import parse_hub_name
+    from spnet.models.hub import find_weights, parse_hub_name
 
     weights = find_weights(arguments.weights)
     folder = Path() if parse_hub_name(arguments.weights) else weights.parent

@@ -18,12 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write an image of annotated scenes (default DIR/contact_sheet.jpg)",
     )
     parser.add_argument("--decode", action="store_true", help="decode every image and compare its size")
-    parser.add_argument(
-        "--num-workers",
-        type=int,
-        metavar="N",
-        help="images read at a time (default: number of CPUs)",
-    )
+    parser.add_argument("--num-workers", type=int, metavar="N", help="images read at a time (default: number of CPUs)")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,11 +5,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from spnet.cli.prepare_summary import new_table
 from spnet.data import inspection
 from spnet.data.contact_sheet import save_contact_sheet
 from spnet.data.schema import Annotations
@@ -34,15 +34,8 @@ def print_inspection(arguments: argparse.Namespace) -> None:
     console.print("no problems found" + ("" if arguments.decode else " (images not read: see --decode)"))
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right", no_wrap=True)
-    return table
-
-
 def _counts_table(counts: Mapping[str, inspection.Counts]) -> Table:
-    table = _table("split", "scenes", "empty", "cameras", "boxes", "known", "identities", "seen once")
+    table = new_table("split", "scenes", "empty", "cameras", "boxes", "known", "identities", "seen once", no_wrap=True)
     for name, row in counts.items():
         numbers = (row.scenes, row.empty_scenes, row.cameras, row.boxes, row.known_boxes, row.identities, row.singles)
         table.add_row(name, *(f"{number:,}" for number in numbers))
@@ -50,7 +43,8 @@ def _counts_table(counts: Mapping[str, inspection.Counts]) -> Table:
 
 
 def _sizes_table(counts: Mapping[str, inspection.Counts]) -> Table:
-    table = _table("boxes, pixels", "width 5 %", "50 %", "95 %", "height 5 %", "50 %", "95 %", "over the edge")
+    columns = ("boxes, pixels", "width 5 %", "50 %", "95 %", "height 5 %", "50 %", "95 %", "over the edge")
+    table = new_table(*columns, no_wrap=True)
     for name, row in counts.items():
         table.add_row(name, *(f"{size:.0f}" for size in (*row.widths, *row.heights)), f"{row.over_the_edge:,}")
     return table
@@ -65,8 +59,7 @@ def _check_protocols(folder: Path, splits: Mapping[str, Annotations], console: C
             problems.append(str(error))
             continue
         for name, protocol in protocols.items():
-            lists = protocol.galleries or ((protocol.images,) if protocol.images is not None else ())
-            scenes = np.unique(np.concatenate([np.empty(0, np.int64), *lists]))
+            scenes = protocol.listed_scenes()
             console.print(f"protocol {name}: {len(protocol.queries):,} queries, {len(scenes):,} scenes")
             problems += inspection.find_invalid_queries(name, protocol.queries, scenes, splits)
     return problems

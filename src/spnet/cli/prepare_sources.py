@@ -27,6 +27,7 @@ COMMON = (
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command for each source."""
+    parser.set_defaults(prepare=convert_and_write)
     sources = parser.add_subparsers(dest="source_name", required=True, metavar="SOURCE")
     add_mot(sources.add_parser("mot", help="MOTChallenge sequences: each track is an identity"))
     add_coco(sources.add_parser("coco", help=f"your own COCO file with {' or '.join(IDENTITIES)}"))
@@ -35,6 +36,17 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add_synthetic(sources.add_parser("synthetic", help="rendered street scenes, no download"))
     for name, (convert, summary) in RELEASES.items():
         add_release(sources.add_parser(name, help=summary, description=f"{summary}. {COMMON}"), convert)
+    for source in sources.choices.values():
+        source.add_argument(
+            "--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist"
+        )
+
+
+def convert_and_write(arguments: argparse.Namespace) -> ConvertedDataset:
+    """Convert a source, and write the data set."""
+    converted: ConvertedDataset = arguments.convert(arguments)
+    write_dataset(arguments.output, converted.splits, converted.protocols)
+    return converted
 
 
 def add_mot(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +64,7 @@ def add_mot(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="keep every N-th frame of each sequence, from its first on (default: all); 30 frames a second: --every 30",
     )
-    add_output(parser)
-    parser.set_defaults(prepare=convert_mot)
-
-
-def convert_mot(arguments: argparse.Namespace) -> ConvertedDataset:
-    """Convert and write MOTChallenge sequences."""
-    return write(prepare_mot(arguments.train, arguments.test, arguments.every), arguments.output)
+    parser.set_defaults(convert=lambda given: prepare_mot(given.train, given.test, given.every))
 
 
 def add_coco(parser: argparse.ArgumentParser) -> None:
@@ -73,10 +79,7 @@ def add_coco(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="DIR", help="the folder of the images (default: looked for around the file)"
     )
     parser.add_argument("--category", default="person", metavar="NAME", help="of people (default %(default)s)")
-    add_output(parser)
-    parser.set_defaults(
-        prepare=lambda given: write(prepare_coco(given.train, given.test, given.images, given.category), given.output)
-    )
+    parser.set_defaults(convert=lambda given: prepare_coco(given.train, given.test, given.images, given.category))
 
 
 def add_yolo(parser: argparse.ArgumentParser) -> None:
@@ -92,12 +95,7 @@ def add_yolo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same-ids", action="store_true", help="an id is the same person in all folders (default: in its own alone)"
     )
-    add_output(parser)
-    parser.set_defaults(
-        prepare=lambda given: write(
-            prepare_yolo(given.train, given.test, given.person_class, given.same_ids), given.output
-        )
-    )
+    parser.set_defaults(convert=lambda given: prepare_yolo(given.train, given.test, given.person_class, given.same_ids))
 
 
 def add_crops(parser: argparse.ArgumentParser) -> None:
@@ -107,8 +105,7 @@ def add_crops(parser: argparse.ArgumentParser) -> None:
         "DIR/scenes/c1s1_000151.jpg and DIR/boxes.csv with a line `crop,x,y,width,height` for each."
     )
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder with boxes.csv")
-    add_output(parser)
-    parser.set_defaults(prepare=lambda given: write(prepare_crops(given.source), given.output))
+    parser.set_defaults(convert=lambda given: prepare_crops(given.source))
 
 
 def add_synthetic(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +130,6 @@ def add_synthetic(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=24.0, metavar="N", help="length of the videos (default %(default)s)"
     )
     parser.add_argument("--people", type=int, default=6, metavar="N", help="in the videos (default %(default)s)")
-    add_output(parser)
     parser.set_defaults(prepare=render_synthetic)
 
 
@@ -161,16 +157,4 @@ def render_synthetic(arguments: argparse.Namespace) -> ConvertedDataset | None:
 def add_release(parser: argparse.ArgumentParser, convert: Callable[[Path], ConvertedDataset]) -> None:
     """Arguments of a published data set's sub-command."""
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder that was downloaded")
-    add_output(parser)
-    parser.set_defaults(prepare=lambda arguments: write(convert(arguments.source), arguments.output))
-
-
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """The folder to make."""
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to make; must not exist")
-
-
-def write(converted: ConvertedDataset, output: Path) -> ConvertedDataset:
-    """Write a converted source and return it."""
-    write_dataset(output, converted.splits, converted.protocols)
-    return converted
+    parser.set_defaults(convert=lambda given: convert(given.source))

@@ -25,15 +25,16 @@ def print_summary(output: Path, converted: ConvertedDataset, console: Console | 
     console.print(f"wrote {output}", markup=False)
 
 
-def _new_table(*columns: str) -> Table:
+def new_table(*columns: str, no_wrap: bool = False) -> Table:
+    """A table of counts, each row with its name first."""
     table = Table(box=None, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
+        table.add_column(column, justify="left" if column == columns[0] else "right", no_wrap=no_wrap)
     return table
 
 
 def _split_table(splits: Mapping[str, Split]) -> Table:
-    table = _new_table("split", "scenes", "boxes", "known", "unknown", "identities")
+    table = new_table("split", "scenes", "boxes", "known", "unknown", "identities")
     for name, split in splits.items():
         known = [record["person_id"] for record in split.annotations if record["is_known"]]
         boxes = len(split.annotations)
@@ -43,7 +44,7 @@ def _split_table(splits: Mapping[str, Split]) -> Table:
 
 
 def _protocol_table(protocols: Mapping[str, ProtocolRecord]) -> Table:
-    table = _new_table("protocol", "queries", "gallery scenes", "gallery of a query")
+    table = new_table("protocol", "queries", "gallery scenes", "gallery of a query")
     for name, protocol in protocols.items():
         queries, images = protocol["queries"], protocol["images"]
         sizes = [len(gallery) for gallery in queries.values()] if isinstance(queries, dict) else [len(images)]
@@ -53,7 +54,7 @@ def _protocol_table(protocols: Mapping[str, ProtocolRecord]) -> Table:
 
 
 def _expected_count_table(expected_counts: list[ExpectedCount]) -> Table:
-    table = _new_table("count", "here", "paper", "")
+    table = new_table("count", "here", "paper", "")
     for expected in expected_counts:
         table.add_row(expected.name, f"{expected.ours:,}", expected.paper, "" if expected.agrees else "DIFFERS")
     return table

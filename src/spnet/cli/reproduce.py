@@ -112,8 +112,7 @@ def run_and_write(plan: "Plan", setting: "Setting", results: Path) -> None:
     from rich.console import Console
 
     from spnet.paper.reproduce import run_plan
-    from spnet.paper.results.files import write_results
-    from spnet.paper.results.render import as_terminal
+    from spnet.paper.results.render import as_terminal, write_results
 
     try:
         outcome, failed = run_plan(plan, setting.runs, setting.at_once, setting.slurm)

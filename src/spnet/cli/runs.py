@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, sort, write, print. Raises UserError for a folder without runs, an unknown column, a file not written."""
     from rich.console import Console
 
-    from spnet.evaluation.report import EVALUATOR_VERSION
+    from spnet.evaluation.metrics_file import EVALUATOR_VERSION
     from spnet.paper.results.runs_table import MISMATCH_MARK, list_runs, write_csv
 
     lines, notes = list_runs(arguments.folder, arguments.sort)

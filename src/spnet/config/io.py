@@ -29,18 +29,23 @@ def override(base: Config, file: Path | None = None, options: Sequence[str] = ()
     """
     schema = type(base)
     if file is not None:
-        base = _build(schema, _merge(schema, to_plain(base), read_mapping(file)), str(file))
-    return _build(schema, _merge(schema, to_plain(base), _parse_options(options)), "options") if options else base
+        base = parse(schema, _merge(schema, to_plain(base), read_mapping(file)), str(file))
+    return parse(schema, _merge(schema, to_plain(base), _parse_options(options)), "options") if options else base
 
 
 def parse(schema: type[Config], content: Content, origin: str) -> Config:
     """A configuration from plain keys and values. Raises UserError naming `origin` for what the schema refuses."""
-    return _build(schema, content, origin)
+    try:
+        config: Config = _adapter(schema).validate_python(content)
+    except ValidationError as error:
+        said = "; ".join(_say(schema, problem) for problem in error.errors())
+        raise UserError(f"configuration ({origin}): {said}") from None
+    return config
 
 
 def check(config: object) -> None:
     """Raise UserError for a configuration made in Python whose values are outside their ranges."""
-    _build(type(config), to_plain(config), "values")
+    parse(type(config), to_plain(config), "values")
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def to_yaml(config: object) -> str:
 def read_mapping(file: Path) -> dict[str, Any]:
     """The keys and values of a YAML or JSON file. Raises UserError for a file that has none."""
     try:
-        content = _read_yaml(file.read_text())
+        content = yaml.load(file.read_text(), _PlainLoader)
     except OSError as error:
         raise UserError(f"configuration {str(file)!r} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -75,10 +80,6 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not read: write the value itself")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
-
-
-def _read_yaml(text: str) -> Any:
-    return yaml.load(text, _PlainLoader)
 
 
 def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -135,7 +136,7 @@ def _parse_value(key: str, text: str) -> Any:
     if not text.startswith(NESTED) and text not in NOTHING:
         return text
     try:
-        return None if text in NOTHING else _read_yaml(text)
+        return None if text in NOTHING else yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"configuration (options): --{key} {text}: {' '.join(str(error).split())}") from None
 
@@ -148,15 +149,6 @@ def _merge(schema: type, base: Content, changes: Content) -> dict[str, Any]:
         group = isinstance(value, Mapping) and is_dataclass(kinds.get(name))
         merged[name] = _merge(kinds[name], base[name], value) if group else value
     return merged
-
-
-def _build(schema: type[Config], content: Content, origin: str) -> Config:
-    try:
-        config: Config = _adapter(schema).validate_python(content)
-    except ValidationError as error:
-        said = "; ".join(_say(schema, problem) for problem in error.errors())
-        raise UserError(f"configuration ({origin}): {said}") from None
-    return config
 
 
 def _say(schema: type, problem: ErrorDetails) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from spnet.errors import UserError
-from spnet.evaluation.report import EVALUATOR_VERSION
 from spnet.files import read_json
 
+METRICS = "metrics.json"  # in the folder of an evaluation
+EVALUATOR_VERSION = 1  # grows whenever the same detections would get another metric
 _SECTION_OF = {  # metric -> where a protocol's section has it
     "mAP": ("detected", "mAP"),
     "top-1": ("detected", "top1"),

@@ -29,6 +29,11 @@ class Protocol:
     images: npt.NDArray[np.int64] | None = None  # scene ids; in published metrics one listed twice counts twice
     galleries: tuple[npt.NDArray[np.int64], ...] | None = None  # Q lists of scene ids
 
+    def listed_scenes(self) -> npt.NDArray[np.int64]:
+        """Ids (G,) of the scenes that it lists, each once; none where every scene is meant."""
+        lists = self.galleries or ((self.images,) if self.images is not None else ())
+        return np.unique(np.concatenate([np.empty(0, np.int64), *lists]))
+
 
 @dataclass(frozen=True)
 class Galleries:

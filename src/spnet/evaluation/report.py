@@ -13,12 +13,12 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.detection import DetectionResult, evaluate_detection
 from spnet.evaluation.matching import Mode
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.evaluation.protocols import Protocol
 from spnet.evaluation.rerank_options import Reranking, describe_reranking, parameters_of
 from spnet.evaluation.retrieval import RetrievalResult, evaluate
 from spnet.files import write_json
 
-EVALUATOR_VERSION = 1  # grows whenever the same detections would get another metric
 TOP_K = (1, 5, 10)
 
 

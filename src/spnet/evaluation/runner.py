@@ -15,6 +15,7 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays, read_arrays, write_arrays
 from spnet.evaluation.extract import ExtractionConfig, default_device, extract_arrays
 from spnet.evaluation.gallery_filter import read_gallery_filter
+from spnet.evaluation.metrics_file import METRICS
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.query_pathway import evaluate_query_pathway
 from spnet.evaluation.report import Report, measure, write_report
@@ -26,7 +27,6 @@ from spnet.runs.folder import read_run_config, split_file
 from spnet.runs.record import annotations_digest, hardware, now
 
 DETECTIONS = "detections.npz"
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from spnet.export.formats import FormatName, check_format_available, runner, to_
 from spnet.export.graph import trace
 from spnet.files import atomic_write
 from spnet.inference.export_info import ExportInfo
-from spnet.models.checkpoints import find_weights, load_network
+from spnet.models.checkpoints import load_network
+from spnet.models.hub import find_weights
 from spnet.models.spnet import SPNet
 from spnet.runs.record import file_digest
 

@@ -26,7 +26,7 @@ from spnet.gallery.times import parse_clock
 from spnet.gallery.tracklets import Array, LinkingConfig, normalized
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import ImageDetections, Searcher
-from spnet.models.checkpoints import find_weights
+from spnet.models.hub import find_weights
 
 FPS = 5.0
 TOP = 20

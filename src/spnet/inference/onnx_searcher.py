@@ -14,7 +14,7 @@ from spnet.extras import import_extra
 from spnet.inference.export_info import METADATA_KEY, ExportInfo, parse_info
 from spnet.inference.images import ImageLike, fit_window, read_pixels
 from spnet.inference.searcher import Searcher
-from spnet.models.checkpoints import find_weights
+from spnet.models.hub import find_weights
 from spnet.models.spnet import SPNet
 from spnet.types import Detections, SceneBatch
 

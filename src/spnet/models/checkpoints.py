@@ -16,11 +16,10 @@ from spnet.config.io import parse, to_plain
 from spnet.config.schema import ModelConfig, PathwayName
 from spnet.errors import UserError
 from spnet.files import atomic_write
-from spnet.models.hub import CHECKSUM, HUB_WEIGHTS, check_download, download, parse_hub_name
+from spnet.models.hub import CHECKSUM, find_weights
 from spnet.models.pretrained import State
 from spnet.models.spnet import SPNet
 
-WEIGHTS_NAME = "weights.safetensors"
 MOST_LAYERS, LARGEST_WIDTH = 256, 2**16
 _LAYERS = re.compile("depth|layers|blocks|stages|repeat", re.IGNORECASE)  # options of timm that count layers
 # what timm's backbones have after C5
@@ -52,29 +51,6 @@ def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: obje
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
         stream.write(save(state, metadata))
-
-
-def find_weights(source: str | Path) -> Path:
-    """The weights file that `source` names.
-
-    Args:
-        source: a finished run's folder, a model's folder as the hub has it, `hf:org/name` or `hf:org/name@revision` for
-            a model on the hub itself, or the file.
-
-    Raises:
-        UserError: there is none, or that of the hub or of a model's folder is not what its config.json promises.
-    """
-    if (name := parse_hub_name(source)) is not None:
-        return download(name)
-    source = Path(source)
-    file = source / WEIGHTS_NAME if source.is_dir() else source
-    if source.is_dir() and not file.is_file() and (source / HUB_WEIGHTS).is_file():
-        file = source / HUB_WEIGHTS
-        check_download(file, str(source))
-    if not file.is_file():
-        hint = "the run is not finished" if source.is_dir() else "no such file"
-        raise UserError(f"weights {str(file)!r}: {hint}")
-    return file
 
 
 def read_weights(source: str | Path) -> Weights:

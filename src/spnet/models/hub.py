@@ -21,6 +21,7 @@ from spnet.files import read_json, write_json
 
 PREFIX = "hf:"
 LIBRARY = "spnet"
+WEIGHTS_NAME = "weights.safetensors"  # of a finished run
 HUB_WEIGHTS, HUB_CONFIG = constants.SAFETENSORS_SINGLE_FILE, constants.CONFIG_NAME
 CHECKSUM = "sha256"
 _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^@\s]+))?")
@@ -80,6 +81,29 @@ def name_or_path(source: str | Path, revision: str | None = None) -> str | Path 
     if name is None:
         raise UserError(f"weights {str(source)!r}: a path has no revision {revision!r}, only a model on the hub has")
     return replace(name, revision=revision)
+
+
+def find_weights(source: str | Path) -> Path:
+    """The weights file that `source` names.
+
+    Args:
+        source: a finished run's folder, a model's folder as the hub has it, `hf:org/name` or `hf:org/name@revision` for
+            a model on the hub itself, or the file.
+
+    Raises:
+        UserError: there is none, or that of the hub or of a model's folder is not what its config.json promises.
+    """
+    if (name := parse_hub_name(source)) is not None:
+        return download(name)
+    source = Path(source)
+    file = source / WEIGHTS_NAME if source.is_dir() else source
+    if source.is_dir() and not file.is_file() and (source / HUB_WEIGHTS).is_file():
+        file = source / HUB_WEIGHTS
+        check_download(file, str(source))
+    if not file.is_file():
+        hint = "the run is not finished" if source.is_dir() else "no such file"
+        raise UserError(f"weights {str(file)!r}: {hint}")
+    return file
 
 
 def download(name: HubName, **options: Any) -> Path:

@@ -2,7 +2,6 @@
 
 from spnet.config.schema import RunConfig
 from spnet.paper.paper_table import PaperTable, Row, Scale
-from spnet.paper.recipes import Recipe
 from spnet.paper.tables import COCO, TABLE4
 
 HOURS = {row.name: row.paper for row in TABLE4.rows}
@@ -11,19 +10,14 @@ HOURS = {row.name: row.paper for row in TABLE4.rows}
 def cost_of_row(row: Row, table: PaperTable, scale: Scale) -> tuple[float, float]:
     """Hours of pre-training and of fine-tuning on all data sets of a table; other backbones are taken for ConvNeXt."""
     recipe = row.recipe(scale)
-    tuned = [title for title, _ in table.columns if title in HOURS["SPNet-S, QC"] and title != COCO]
-    return _pretraining(recipe), sum(_finetuning(recipe.finetune, title) for title in tuned)
-
-
-def _pretraining(recipe: Recipe) -> float:
-    if recipe.pretrain is None:
-        return 0.0
-    along = "QC" if recipe.pretrain.objective.pathway == "query" else "OC"
-    return HOURS[f"{_size(recipe.pretrain)}, {along}"][COCO]["hours"]
-
-
-def _finetuning(run: RunConfig | None, title: str) -> float:
-    return HOURS[f"{_size(run)}, QC"][title]["hours"] if run else 0.0
+    pretraining = finetuning = 0.0
+    if recipe.pretrain is not None:
+        along = "QC" if recipe.pretrain.objective.pathway == "query" else "OC"
+        pretraining = HOURS[f"{_size(recipe.pretrain)}, {along}"][COCO]["hours"]
+    if recipe.finetune is not None:
+        hours = HOURS[f"{_size(recipe.finetune)}, QC"]
+        finetuning = sum(hours[title]["hours"] for title, _ in table.columns if title in hours and title != COCO)
+    return pretraining, finetuning
 
 
 def _size(run: RunConfig) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from spnet.config.presets import with_values
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.paper.recipes import with_model, with_objective
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class BoxData:
     Args:
         key: what it is called on the command line.
         title: what the paper calls it.
-        split: all of its boxes; subsets have names of their own.
+        split: trained on, all of its boxes; subsets have names of their own.
     """
 
     key: str
@@ -26,31 +26,25 @@ class BoxData:
     def pretraining(self, run: RunConfig, root: Path) -> RunConfig:
         """The run on this data; a recipe that asks for a subset keeps it."""
         split = self.split if run.data.train_split == "train" else run.data.train_split
-        return replace(run, data=replace(run.data, root=str(root), train_split=split))
+        return with_values(run, "data", root=str(root), train_split=split)
 
 
 @dataclass(frozen=True)
-class SearchData:
+class SearchData(BoxData):
     """Scenes with identities, to fine-tune and test on.
 
     Args:
-        key: what it is called on the command line.
-        title: what the paper calls it.
-        split: trained on.
         queue_size: unknown persons that OIM remembers.
         test: the split and the retrieval protocol of the published metrics.
     """
 
-    key: str
-    title: str
-    split: str
     queue_size: int
     test: str = "test"
 
     def finetuning(self, run: RunConfig, root: Path) -> RunConfig:
         """The run on this data."""
-        run = with_objective(run, queue_size=self.queue_size)
-        return replace(run, data=replace(run.data, root=str(root), train_split=self.split))
+        run = with_values(run, "objective", queue_size=self.queue_size)
+        return with_values(run, "data", root=str(root), train_split=self.split)
 
 
 # SOLIDER's weights (LUPerson), and the same fine-tuned on crops of COCOPersons: files that the user has
@@ -87,9 +81,9 @@ class Sources:
             raise UserError(f"backbone weights {name!r} are not given: --backbone-weights {name}=FILE")
         if not self.weights[name].is_file():
             raise UserError(f"--backbone-weights {name}={self.weights[name]}: no such file")
-        return with_model(run, backbone=replace(run.model.backbone, weights=str(self.weights[name])))
+        return with_values(run, "model", backbone=replace(run.model.backbone, weights=str(self.weights[name])))
 
-    def root(self, data: BoxData | SearchData) -> Path:
+    def root(self, data: BoxData) -> Path:
         """The folder of a data set. Raises UserError for one that was not named or is not prepared."""
         if data.key not in self.roots:
             raise UserError(f"data set {data.key!r} is not prepared: give --data {data.key}=DIR (see spnet prepare)")

@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,24 @@ from spnet.config.schema import Stage
 from spnet.data.schema import Annotations, read_annotations
 from spnet.errors import UserError
 from spnet.evaluation.arrays import read_arrays
-from spnet.evaluation.metrics_file import read_about
+from spnet.evaluation.metrics_file import METRICS, read_about
 from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
-from spnet.evaluation.runner import DETECTIONS, METRICS
+from spnet.evaluation.runner import DETECTIONS, evaluation_folder
+from spnet.extras import import_extra
 from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
-from spnet.models.checkpoints import WEIGHTS_NAME, find_weights
+from spnet.models.hub import WEIGHTS_NAME, find_weights
 from spnet.paper import demo_video
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
-from spnet.paper.measurements import measurement_of
 from spnet.paper.paper_table import PaperTable, Row, Scale, spnet_s
-from spnet.paper.plan import Plan, make_plan
+from spnet.paper.plan import make_plan
 from spnet.paper.recipes import without_finetuning, without_pretraining
 from spnet.paper.reproduce import describe_plan, run_plan
 from spnet.paper.scales import SMALL_BACKBONE, small_scale
 from spnet.reports.context import EvaluatedModel, ReportContext
 from spnet.reports.curves import LossPanel, read_curve
 from spnet.reports.render import write_report_page
+from spnet.runs.folder import split_file
 from spnet.runs.index import Run, RunIndex
 from spnet.runs.record import file_digest, hardware, versions
 from spnet.synthetic import check_counts, prepare_synthetic
@@ -77,17 +78,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Demo:
-    """What is done.
-
-    Args:
-        output: folder of everything; what is there from the same settings is not done again.
-        scenes: training scenes, and as many images to pre-train on.
-        identities: people known in training.
-        test_scenes: scenes that are searched.
-        test_identities: people searched for, others than in training.
-        seed: of data and training.
-        epochs_scale: share of the usual training, for trials.
-    """
+    """What is done: the options of `spnet demo`, by their names."""
 
     output: Path
     scenes: int
@@ -189,20 +180,23 @@ def run_demo(demo: Demo) -> dict[str, Any]:
             plan = make_plan(table, demo.scale, synthetic_sources(root), (demo.seed,))
             logger.info("\n".join(describe_plan(plan, demo.output)))
             _, failed = run_plan(plan, demo.output, at_once)
-            for name, problem in failed.items():
+            problems = {cell.column: cell.problem for cell in plan.cells if cell.problem}
+            for name, problem in (problems | failed).items():
                 raise UserError(f"{name}: {problem}")
-        tuned = plan.trainings()[1].find(RunIndex(demo.output)).folder
-        video = _search_video(demo, find_weights(tuned), inputs)
-        return _report(demo, plan, inputs.seconds, video)
+        index = RunIndex(demo.output)
+        runs = [training.find(index) for training in plan.trainings()]  # the pre-training, then those of both networks
+        video = _search_video(demo, find_weights(runs[1].folder), inputs)
+        return _report(demo, root, runs, inputs.seconds, video)
 
 
-def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
+def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, int]:
     """Render two videos, index them with the pre-trained network, search; nothing of it where a package is missing."""
     kept = demo.output / WEIGHTS_NAME
     with atomic_write(kept) as stream:
         stream.write(weights.read_bytes())
     try:
-        demo_video.check_packages()
+        for package in demo_video.PACKAGES:
+            import_extra(package)
     except UserError as error:
         logger.warning(f"no search in video: {error}")
         return {}
@@ -210,31 +204,30 @@ def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, Any]:
     inputs.make("walk", walk, demo.walk | {"spnet": spnet.__version__}, lambda: prepare_walk(walk, **demo.walk))
     settings = demo.walk | {"weights": file_digest(kept)}
     inputs.make("index", index, settings, lambda: demo_video.index_walk(walk, kept, index))
-    return asdict(demo_video.search_walk(walk, index, demo.output / "search.html"))
+    return demo_video.search_walk(walk, index, demo.output / "search.html")
 
 
-def _report(demo: Demo, plan: Plan, seconds: dict[str, float], video: Mapping[str, int]) -> dict[str, Any]:
+def _report(
+    demo: Demo, root: Path, runs: Sequence[Run], seconds: dict[str, float], video: Mapping[str, int]
+) -> dict[str, Any]:
     """Write the page and, last, the metrics."""
     started = time.monotonic()
-    runs, folders = _results(plan, RunIndex(demo.output))
-    root = plan.sources.roots[SYNTHETIC.key]
-    annotations = read_annotations(root / "annotations" / f"{SYNTHETIC.test}.json")
+    annotations = read_annotations(split_file(root, SYNTHETIC.test))
     protocols = read_protocols(root / "retrieval" / f"{SYNTHETIC.test}.json")
-    measured = {}
-    for (key, name), folder in zip(NETWORKS.items(), folders, strict=True):
-        arrays = read_arrays(folder / DETECTIONS)
-        measured[key] = EvaluatedModel(name, measure(arrays, protocols), arrays)
+    folders = [evaluation_folder(run.folder, root, SYNTHETIC.test, "object") for run in runs[1:]]
+    arrays = [read_arrays(folder / DETECTIONS) for folder in folders]
+    named = zip(NETWORKS.values(), arrays, strict=True)
+    models = [EvaluatedModel(name, measure(one, protocols), one) for name, one in named]
     pretraining, *tuned = [run.record.seconds if run.record else 0.0 for run in runs]
     seconds |= {"pretrain": pretraining, "finetune": max(tuned)}  # the slower of those side by side
     seconds["evaluate"] = max(read_about(folder / METRICS)["seconds"] for folder in folders)
-    protocol, folders_of_runs = protocols[SYNTHETIC.test], [run.folder for run in runs]
-    context = _context(annotations, protocol, list(measured.values()), folders_of_runs, seconds, demo.seed)
+    context = _context(annotations, protocols[SYNTHETIC.test], models, [run.folder for run in runs], seconds, demo.seed)
     write_report_page(demo.output / "report.html", context)
     seconds = {name: round(value, 1) for name, value in seconds.items()}
     seconds["report"] = round(time.monotonic() - started, 1)
     metrics: dict[str, Any] = {
-        key: {KEYS[metric]: value for metric, value in one.metrics(SYNTHETIC.test).items()}
-        for key, one in measured.items()
+        key: {KEYS[metric]: value for metric, value in model.metrics(SYNTHETIC.test).items()}
+        for key, model in zip(NETWORKS, models, strict=True)
     }
     metrics |= {
         "video": video,
@@ -245,16 +238,6 @@ def _report(demo: Demo, plan: Plan, seconds: dict[str, float], video: Mapping[st
     }
     write_json(demo.output / "metrics.json", metrics)
     return metrics
-
-
-def _results(plan: Plan, index: RunIndex) -> tuple[list[Run], list[Path]]:
-    """The runs, the pre-training first; and the folders of the evaluations, a row each."""
-    folders = []
-    for cell in plan.cells:
-        if cell.training is None or (wanted := measurement_of(cell, plan)) is None:
-            raise UserError(cell.problem)
-        folders.append(wanted.folder(cell.training.find(index).folder))
-    return [training.find(index) for training in plan.trainings()], folders
 
 
 def _context(

@@ -5,12 +5,10 @@ OUTPUT/people.index    everyone in them, found by the network of OUTPUT/weights.
 OUTPUT/search.html     where one of them was seen
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spnet.extras import import_extra
 from spnet.files import atomic_directory
 from spnet.gallery.gallery import Gallery
 from spnet.gallery.page import write_search_page
@@ -21,21 +19,7 @@ from spnet.synthetic.walk import Sighting, read_walk
 
 FPS = 5.0  # frames a second that are looked at
 IOU = 0.5  # of a hit's box with the person's
-PACKAGES = ("lancedb", "av")
-
-
-@dataclass(frozen=True)
-class WalkSearch:
-    """How a search of the walk ended."""
-
-    found: int  # people whose best hit in the other camera shows them
-    people: int
-
-
-def check_packages() -> None:
-    """Raise UserError, with the command that installs it, where a package that video and index need is missing."""
-    for package in PACKAGES:
-        import_extra(package)
+PACKAGES = ("lancedb", "av")  # that index and video need
 
 
 def index_walk(walk: Path, weights: Path, index: Path) -> None:
@@ -44,8 +28,11 @@ def index_walk(walk: Path, weights: Path, index: Path) -> None:
         Gallery.open(folder, weights, create=True).add(walk, fps=FPS)
 
 
-def search_walk(walk: Path, index: Path, page: Path) -> WalkSearch:
-    """Search the other camera for each person of a walk, and everything for the first one, which makes the page."""
+def search_walk(walk: Path, index: Path, page: Path) -> dict[str, int]:
+    """Search the other camera for each person of a walk, and everything for the first one, which makes the page.
+
+    Returns how many people there are, and how many the best hit in the other camera shows.
+    """
     gallery, sightings = Gallery.open(index), read_walk(walk)
     queries = [largest_first_view(sightings, person) for person in sorted({seen.person for seen in sightings})]
     found = 0
@@ -56,7 +43,7 @@ def search_walk(walk: Path, index: Path, page: Path) -> WalkSearch:
     shown = _frame(walk, queries[0])
     result = gallery.search([shown], top=12)
     write_search_page(page, result, [one_person(shown, gallery.people)], str(index))
-    return WalkSearch(found, len(queries))
+    return {"found": found, "people": len(queries)}
 
 
 def largest_first_view(sightings: list[Sighting], person: int) -> Sighting:

@@ -1,13 +1,13 @@
 """Turns a plan into jobs: the commands for what is not there yet, each a line that can be typed as well."""
 
 import shutil
-from dataclasses import replace
 
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.config.presets import with_values
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.paper.measurements import Measurement, measurement_of
 from spnet.paper.plan import Plan, Training
 from spnet.paper.process_pool import Job, spnet_command
-from spnet.runs.folder import LAST, save_config, write_config
+from spnet.runs.folder import CONFIG_NAME, LAST, write_config
 from spnet.runs.index import Run, RunIndex, RunState
 
 JOBS = "jobs"  # subfolder of the runs: configurations and logs of the jobs
@@ -45,14 +45,14 @@ def make_jobs(plan: Plan, runs: RunIndex) -> tuple[list[Job], dict[str, str]]:
 def _training_command(training: Training, run: Run, runs: RunIndex) -> tuple[str, ...]:
     """Train, or resume if there is a checkpoint."""
     source = str(training.after.find(runs).folder) if training.after else None
-    config = replace(training.config, weights=replace(training.config.weights, init_from=source))
+    config = with_values(training.config, "weights", init_from=source)
     if run.state in (RunState.INTERRUPTED, RunState.FAILED) and (run.folder / LAST).is_file():
-        write_config(run.folder, config)  # data and initial weights may have moved
+        write_config(run.folder / CONFIG_NAME, config)  # data and initial weights may have moved
         return spnet_command("train", "--resume", run.folder)
     if not any((run.folder / saved).exists() for saved in (WEIGHTS_NAME, LAST)):  # nothing saved, nothing lost
         shutil.rmtree(run.folder, ignore_errors=True)
     file = runs.folder / JOBS / f"{training.name}.yaml"
-    save_config(file, config)
+    write_config(file, config)
     return spnet_command("train", "--config", file, "--output", run.folder)
 
 

@@ -40,18 +40,25 @@ STARTS: dict[str, Patch] = {"no pre-training": without_pretraining, "PT": not_re
 # cascades of 128 dims load with PT-Rep alone; the paper has both ways of the widest: 11 bars
 LOADED = {"c2-share-d128": ("PT-Rep",), "c2-sep-d128": ("PT-Rep",), "c2-sep-d2048": ("PT", "PT-Rep")}
 FRACTIONS = ("p20", "p60", "p100", "p140", "p180")
-FRACTION_EPOCHS = 20 / 30  # of the usual pre-training
+shorter = pretrained_for(20 / 30)
+KNOWN = {  # points that are rows of tables too
+    ("Mixed LR", "QC"): OURS_QC,
+    ("Mixed LR", "OC"): OURS_OC,
+    ("c0-share-d128", "no pre-training"): BASELINE,
+    ("c0-share-d128", "PT"): OURS_QC,
+}
 
-_ON_PRW = {"QC": OURS_QC, "OC": OURS_OC}
-_ON_CUHK = {"no pre-training": BASELINE, "PT": OURS_QC}
+
+def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], data: str) -> Row:
+    return Row(f"{place}, {series}", recipe, _only(data, KNOWN.get((place, series), {})), (place, series))
 
 
-def _only(data: str, metrics: PaperMetrics | None) -> PaperMetrics:
-    return {data: metrics[data]} if metrics else {}
+def _baseline(data: str) -> Row:
+    return Row("Baseline", spnet_s(without_pretraining), _only(data, BASELINE), ("Baseline", "no pre-training"))
 
 
-def _point(place: str, series: str, recipe: Callable[[Scale], Recipe], paper: PaperMetrics) -> Row:
-    return Row(f"{place}, {series}", recipe, paper, (place, series))
+def _only(data: str, metrics: PaperMetrics) -> PaperMetrics:
+    return {name: values for name, values in metrics.items() if name == data}
 
 
 FIGURE7 = PaperTable(
@@ -59,14 +66,9 @@ FIGURE7 = PaperTable(
     "Ways to optimize pre-training, query-centric and object-centric, fine-tuned on PRW (SPNet-S)",
     ((PRW, SEARCH),),
     (
-        Row("Baseline", spnet_s(without_pretraining), _only(PRW, BASELINE), ("Baseline", "no pre-training")),
+        _baseline(PRW),
         *(
-            _point(
-                name,
-                series,
-                spnet_s(pretrain_pathway(path), *changes),
-                _only(PRW, _ON_PRW[series] if name == "Mixed LR" else None),
-            )
+            _point(name, series, spnet_s(pretrain_pathway(path), *changes), PRW)
             for name, changes in OPTIMIZATIONS.items()
             for series, path in PATHS.items()
         ),
@@ -79,12 +81,7 @@ FIGURE8 = PaperTable(
     "Architectures with and without query-centric pre-training, fine-tuned on CUHK-SYSU",
     ((CUHK, SEARCH),),
     tuple(
-        _point(
-            name,
-            series,
-            spnet_s(change, start),
-            _only(CUHK, _ON_CUHK.get(series) if name == "c0-share-d128" else None),
-        )
+        _point(name, series, spnet_s(change, start), CUHK)
         for name, change in ARCHITECTURES.items()
         for series, start in STARTS.items()
         if series in ("no pre-training", *LOADED.get(name, ("PT",)))
@@ -98,11 +95,9 @@ FRACTIONS_STUDY = PaperTable(
     "Pre-training on a share of the boxes (below 100) or with wrong boxes added (above), SPNet-S, 20 epochs",
     ((CUHK, SEARCH),),
     (
-        Row("Baseline", spnet_s(without_pretraining), _only(CUHK, BASELINE), ("Baseline", "no pre-training")),
+        _baseline(CUHK),
         *(
-            _point(
-                part, series, spnet_s(pretrain_pathway(path), pretrained_on(part), pretrained_for(FRACTION_EPOCHS)), {}
-            )
+            _point(part, series, spnet_s(pretrain_pathway(path), pretrained_on(part), shorter), CUHK)
             for part in FRACTIONS
             for series, path in PATHS.items()
         ),

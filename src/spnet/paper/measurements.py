@@ -7,8 +7,8 @@ from pathlib import Path
 from spnet.config.schema import PathwayName
 from spnet.errors import UserError
 from spnet.evaluation.latency import LATENCY, read_latency
-from spnet.evaluation.metrics_file import EvaluatorMismatch, read_about, read_metrics
-from spnet.evaluation.runner import METRICS, evaluation_folder
+from spnet.evaluation.metrics_file import METRICS, EvaluatorMismatch, read_about, read_metrics
+from spnet.evaluation.runner import evaluation_folder
 from spnet.paper.plan import Cell, Plan
 from spnet.runs.folder import split_file
 from spnet.runs.index import RunIndex

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from spnet.paper.recipes import Patch, Recipe, apply
@@ -74,21 +75,12 @@ class PaperTable:
         return f"{kind.capitalize()} {number}: {self.title}" if number else self.title
 
 
-def spnet_s(*changes: Patch) -> Callable[[Scale], Recipe]:
-    """SPNet-S at any scale, changed."""
-    return lambda scale: apply(scale.spnet_s, *changes)
+def _changed(base: str, *changes: Patch) -> Callable[[Scale], Recipe]:
+    """The base recipe of that name, changed, at any scale."""
+    return lambda scale: apply(getattr(scale, base), *changes)
 
 
-def spnet_l(*changes: Patch) -> Callable[[Scale], Recipe]:
-    """SPNet-L at any scale, changed."""
-    return lambda scale: apply(scale.spnet_l, *changes)
-
-
-def spnet_l_resnet(*changes: Patch) -> Callable[[Scale], Recipe]:
-    """SPNet-L with a ResNet-50 at any scale, changed."""
-    return lambda scale: apply(scale.spnet_l_resnet, *changes)
-
-
-def swin_b(*changes: Patch) -> Callable[[Scale], Recipe]:
-    """SPNet-S with a Swin-B at any scale, changed."""
-    return lambda scale: apply(scale.swin_b, *changes)
+spnet_s = partial(_changed, "spnet_s")
+spnet_l = partial(_changed, "spnet_l")
+spnet_l_resnet = partial(_changed, "spnet_l_resnet")
+swin_b = partial(_changed, "swin_b")

@@ -96,7 +96,7 @@ def make_plan(table: PaperTable, scale: Scale, sources: Sources, seeds: Sequence
     cells = [
         _cell(row, title, scale, sources, seed)
         for row in table.rows
-        for title in own_titles(table, sources)
+        for title in own_columns(table, sources)
         for seed in seeds
     ]
     return Plan(table, scale, sources, tuple(seeds), tuple(cell for cell in cells if cell is not None))
@@ -112,24 +112,19 @@ def configurations(plan: Plan) -> Iterator[tuple[str, RunConfig]]:
             yield f"{row.name}: pre-training on {sources.boxes.title}", sources.boxes.pretraining(recipe.pretrain, root)
         if recipe.finetune is None:
             continue
-        for title in own_titles(plan.table, sources):
+        for title in own_columns(plan.table, sources):
             if data := _search_data(title, sources):
                 config = data.finetuning(recipe.finetune, sources.roots.get(data.key, nowhere))
                 yield f"{row.name}: fine-tuning on {title}", config
 
 
-def own_titles(table: PaperTable, sources: Sources) -> list[str]:
-    """Titles of our columns: the paper's, or synthetic scenes in the place of several."""
-    return [title for title, _ in own_columns(table, sources)]
-
-
-def own_columns(table: PaperTable, sources: Sources) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Our columns with their metrics."""
+def own_columns(table: PaperTable, sources: Sources) -> dict[str, tuple[str, ...]]:
+    """Titles of our columns with their metrics: the paper's, or synthetic scenes in the place of several."""
     metrics: dict[str, tuple[str, ...]] = {}
     for title, names in table.columns:
         own = sources.search.get(title, sources.boxes).title
         metrics[own] = tuple(dict.fromkeys((*metrics.get(own, ()), *names)))
-    return tuple(metrics.items())
+    return metrics
 
 
 def _search_data(title: str, sources: Sources) -> SearchData | None:
@@ -140,17 +135,16 @@ def _search_data(title: str, sources: Sources) -> SearchData | None:
 def _cell(row: Row, title: str, scale: Scale, sources: Sources, seed: int) -> Cell | None:
     recipe = row.recipe(scale)
     data = _search_data(title, sources)
-    if (data is None and recipe.pretrain is None) or (data is not None and recipe.finetune is None):
+    if (recipe.pretrain if data is None else recipe.finetune) is None:
         return None
     try:
-        before = None
+        before = run = None
         if recipe.pretrain is not None:
             pretrain = sources.with_weights(recipe.pretrain)
-            before = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
-        if data is None or recipe.finetune is None:
-            return Cell(row, title, seed, before)
-        finetune = sources.with_weights(recipe.finetune)
-        run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
+            before = run = _training(sources.boxes.pretraining(pretrain, sources.root(sources.boxes)), seed)
+        if data is not None and recipe.finetune is not None:
+            finetune = sources.with_weights(recipe.finetune)
+            run = _training(data.finetuning(finetune, sources.root(data)), seed, before)
     except UserError as error:
         return Cell(row, title, seed, None, data, str(error))
     return Cell(row, title, seed, run, data)

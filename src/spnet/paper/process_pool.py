@@ -77,7 +77,7 @@ def run_jobs(jobs: Iterable[Job], at_once: int, logs: Path) -> dict[str, str]:
                 _terminate(running)
             status.update("\n".join(f"{name}: {process.last_line()}" for name, process in running.items()))
             time.sleep(POLL_SECONDS if running else 0)
-            for name in [name for name, process in running.items() if process.ended()]:
+            for name in [name for name, process in running.items() if process.popen.poll() is not None]:
                 ended[name] = running.pop(name).problem()
     if stopped:
         raise KeyboardInterrupt
@@ -95,7 +95,7 @@ class _Process:
         logger.info(f"{job.name}: started; log: {self._log}")
         with self._log.open("a") as log:
             print(f"$ {shlex.join(job.command)}", file=log, flush=True)
-            self._process = subprocess.Popen(
+            self.popen = subprocess.Popen(
                 job.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -103,15 +103,6 @@ class _Process:
                 env=environment,
                 start_new_session=True,
             )
-
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def wait(self) -> None:
-        self._process.wait()
 
     def last_line(self) -> str:
         """What it wrote last."""
@@ -121,7 +112,7 @@ class _Process:
 
     def problem(self) -> str:
         """Why it failed, in the words of its last line if that is an error message of `spnet`; "" if it did not."""
-        status, seconds = self._process.returncode, time.monotonic() - self._started
+        status, seconds = self.popen.returncode, time.monotonic() - self._started
         if status == 0:
             logger.info(f"{self._name}: done in {seconds:.0f} s")
             return ""
@@ -133,7 +124,7 @@ class _Process:
 
 def _terminate(running: dict[str, _Process]) -> None:
     for process in running.values():
-        process.terminate()
+        process.popen.terminate()
 
 
 @contextmanager
@@ -150,6 +141,6 @@ def _stopping(running: dict[str, _Process]) -> Iterator[list[int]]:
     finally:
         _terminate(running)
         for process in running.values():
-            process.wait()
+            process.popen.wait()
         for number, handler in before.items():
             signal.signal(number, handler)

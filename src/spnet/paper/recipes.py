@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from spnet.config.presets import as_released, with_pathway
+from spnet.config.presets import as_released, with_pathway, with_values
 from spnet.config.schema import BackboneConfig, PathwayName, RunConfig
 
 
@@ -22,6 +22,7 @@ class Recipe:
 
 
 Patch = Callable[[Recipe], Recipe]
+Change = Callable[[RunConfig], RunConfig]
 
 
 def apply(recipe: Recipe, *changes: Patch) -> Recipe:
@@ -29,6 +30,26 @@ def apply(recipe: Recipe, *changes: Patch) -> Recipe:
     for change in changes:
         recipe = change(recipe)
     return recipe
+
+
+def in_pretraining(change: Change) -> Patch:
+    """Change the pre-training, if there is one."""
+    return lambda recipe: replace(recipe, pretrain=recipe.pretrain and change(recipe.pretrain))
+
+
+def in_finetuning(change: Change) -> Patch:
+    """Change the fine-tuning, if there is one."""
+    return lambda recipe: replace(recipe, finetune=recipe.finetune and change(recipe.finetune))
+
+
+def in_both(change: Change) -> Patch:
+    """Change the pre-training and the fine-tuning."""
+    return lambda recipe: apply(recipe, in_pretraining(change), in_finetuning(change))
+
+
+def values(group: str, **fields: Any) -> Change:
+    """Other values of one group of keys."""
+    return lambda run: with_values(run, group, **fields)
 
 
 def without_pretraining(recipe: Recipe) -> Recipe:
@@ -43,7 +64,7 @@ def without_finetuning(recipe: Recipe) -> Recipe:
 
 def on_backbone(backbone: BackboneConfig) -> Patch:
     """Another backbone, or one that starts from other weights."""
-    return lambda recipe: _in_both(recipe, lambda run: with_model(run, backbone=backbone))
+    return in_both(values("model", backbone=backbone))
 
 
 def backbone_from(weights: str, semantic_weight: float | None = None) -> Patch:
@@ -55,132 +76,62 @@ def backbone_from(weights: str, semantic_weight: float | None = None) -> Patch:
     def start(run: RunConfig) -> RunConfig:
         backbone = run.model.backbone
         semantic = semantic_weight if backbone.name.startswith("swin") else None
-        return with_model(run, backbone=replace(backbone, weights=weights, semantic_weight=semantic))
+        return with_values(run, "model", backbone=replace(backbone, weights=weights, semantic_weight=semantic))
 
-    return lambda recipe: _in_both(recipe, start)
-
-
-random_backbone = backbone_from("none")  # Table 5, "Random Init."
+    return in_both(start)
 
 
 def pretrain_pathway(pathway: PathwayName) -> Patch:
     """The pathway of pre-training: QC or OC."""
-    return lambda recipe: _in_pretraining(recipe, lambda run: with_pathway(run, pathway))
+    return in_pretraining(lambda run: with_pathway(run, pathway))
 
 
 def finetune_pathway(pathway: PathwayName) -> Patch:
     """The pathway of fine-tuning and of the test: OC-FT or QC-FT (Table 8)."""
-    return lambda recipe: _in_finetuning(recipe, lambda run: with_pathway(run, pathway))
+    return in_finetuning(lambda run: with_pathway(run, pathway))
 
 
 def pretrained_on(split: str) -> Patch:
     """Another part of the pre-training data: p20 to p180."""
-    return lambda recipe: _in_pretraining(recipe, lambda run: replace(run, data=replace(run.data, train_split=split)))
+    return in_pretraining(values("data", train_split=split))
 
 
 def pretrained_for(share: float) -> Patch:
     """Another number of epochs of pre-training, as a share of the usual one."""
-
-    def shorter(run: RunConfig) -> RunConfig:
-        return with_optimizer(run, epochs=max(1, round(share * run.optimizer.epochs)))
-
-    return lambda recipe: _in_pretraining(recipe, shorter)
-
-
-def reid_only(recipe: Recipe) -> Recipe:
-    """Pre-training of re-id alone, on annotated boxes (Table 6)."""
-    return _in_pretraining(recipe, lambda run: with_objective(run, detection=False, reid_box_source="gt"))
-
-
-def reid_of_annotated_boxes(recipe: Recipe) -> Recipe:
-    """Pre-training whose re-id loss sees annotated boxes alone (Table 6)."""
-    return _in_pretraining(recipe, lambda run: with_objective(run, reid_box_source="gt"))
+    return in_pretraining(lambda run: with_values(run, "optimizer", epochs=max(1, round(share * run.optimizer.epochs))))
 
 
 def architecture(heads: Literal["shared", "separate"], cascade_steps: int, wide: bool = False) -> Patch:
     """The fine-tuned network of Table 7, top; `wide` re-id embeddings are 16 times as long (2,048 for 128)."""
 
-    def change(recipe: Recipe) -> Recipe:
-        return _in_finetuning(
-            recipe,
-            lambda run: with_model(
-                run,
-                heads=heads,
-                cascade_steps=cascade_steps,
-                reid_dim=run.model.location_dim * (16 if wide else 1),
-            ),
-        )
+    def change(run: RunConfig) -> RunConfig:
+        reid_dim = run.model.location_dim * (16 if wide else 1)
+        return with_values(run, "model", heads=heads, cascade_steps=cascade_steps, reid_dim=reid_dim)
 
-    return change
-
-
-def replicated(recipe: Recipe) -> Recipe:
-    """PT-Rep: the cascade's steps start as copies of the pre-trained step (Figure 8)."""
-    return _in_finetuning(recipe, lambda run: replace(run, weights=replace(run.weights, replicate=True)))
-
-
-def not_replicated(recipe: Recipe) -> Recipe:
-    """PT: only what was pre-trained is loaded (Figure 8)."""
-    return _in_finetuning(recipe, lambda run: replace(run, weights=replace(run.weights, replicate=False)))
-
-
-def uniform_lr(recipe: Recipe) -> Recipe:
-    """Pre-training changes the backbone as fast as the rest (Table 7, "Uniform LR")."""
-    return _in_pretraining(recipe, lambda run: with_optimizer(run, backbone_lr=None, backbone_weight_decay=None))
-
-
-def mixed_lr(recipe: Recipe) -> Recipe:
-    """Pre-training changes the backbone at a tenth of the rate, without weight decay (Table 7, "Mixed LR")."""
-    return _in_pretraining(
-        recipe,
-        lambda run: with_optimizer(run, backbone_lr=run.optimizer.lr / 10, backbone_weight_decay=0.0),
-    )
-
-
-def with_lwf(recipe: Recipe) -> Recipe:
-    """Pre-training with the loss of learning without forgetting the classifier (Table 7, "LwF")."""
-    return _in_pretraining(recipe, lambda run: with_objective(run, lwf=True))
-
-
-def frozen_backbone(recipe: Recipe) -> Recipe:
-    """Pre-training leaves the backbone as it is (Table 7, "Frozen-BB")."""
-    return _in_pretraining(
-        recipe, lambda run: with_optimizer(run, backbone_lr=None, backbone_weight_decay=None, freeze_backbone=True)
-    )
+    return in_finetuning(change)
 
 
 def logits(kind: Literal["fixed", "batch"], sign: Literal["negative", "positive"]) -> Patch:
     """How the class logit comes from the offset's norm (Table 9)."""
-    return lambda recipe: _in_both(recipe, lambda run: with_model(run, logit_norm=kind, logit_sign=sign))
+    return in_both(values("model", logit_norm=kind, logit_sign=sign))
 
 
-def released(recipe: Recipe) -> Recipe:
-    """The settings of the authors' code in both stages (docs/method.md, "As released")."""
-    return _in_both(recipe, as_released)
-
-
-def with_model(run: RunConfig, **fields: Any) -> RunConfig:
-    """A run with fields of its network replaced."""
-    return replace(run, model=replace(run.model, **fields))
-
-
-def with_objective(run: RunConfig, **fields: Any) -> RunConfig:
-    """A run with fields of its objective replaced."""
-    return replace(run, objective=replace(run.objective, **fields))
-
-
-def with_optimizer(run: RunConfig, **fields: Any) -> RunConfig:
-    """A run with fields of its optimizer replaced."""
-    return replace(run, optimizer=replace(run.optimizer, **fields))
-
-
-def _in_pretraining(recipe: Recipe, change: Callable[[RunConfig], RunConfig]) -> Recipe:
-    return replace(recipe, pretrain=recipe.pretrain and change(recipe.pretrain))
-
-
-def _in_finetuning(recipe: Recipe, change: Callable[[RunConfig], RunConfig]) -> Recipe:
-    return replace(recipe, finetune=recipe.finetune and change(recipe.finetune))
-
-
-def _in_both(recipe: Recipe, change: Callable[[RunConfig], RunConfig]) -> Recipe:
-    return _in_finetuning(_in_pretraining(recipe, change), change)
+# the settings of the authors' code in both stages (docs/method.md, "As released")
+released = in_both(as_released)
+# Table 5, "Random Init."
+random_backbone = backbone_from("none")
+# Table 6: re-id alone, on annotated boxes; or a re-id loss that sees annotated boxes alone
+reid_only = in_pretraining(values("objective", detection=False, reid_box_source="gt"))
+reid_of_annotated_boxes = in_pretraining(values("objective", reid_box_source="gt"))
+# Table 7, bottom: the backbone learns as fast as the rest, at a tenth of the rate without weight decay, or not at all
+uniform_lr = in_pretraining(values("optimizer", backbone_lr=None, backbone_weight_decay=None))
+mixed_lr = in_pretraining(
+    lambda run: with_values(run, "optimizer", backbone_lr=run.optimizer.lr / 10, backbone_weight_decay=0.0)
+)
+frozen_backbone = in_pretraining(
+    values("optimizer", backbone_lr=None, backbone_weight_decay=None, freeze_backbone=True)
+)
+with_lwf = in_pretraining(values("objective", lwf=True))
+# Figure 8: the cascade's steps start as copies of the pre-trained step (PT-Rep), or only what was pre-trained is loaded
+replicated = in_finetuning(values("weights", replicate=True))
+not_replicated = in_finetuning(values("weights", replicate=False))

@@ -37,18 +37,13 @@ REAL = (COCOPERSONS.key, CUHK_SYSU.key, PRW.key)
 
 @dataclass(frozen=True)
 class Setting:
-    """How a table is run.
+    """How a table is run, as the options of `spnet reproduce` say it.
 
     Args:
-        data: `cocopersons`, `cuhk-sysu`, `prw` with their prepared folders, or `synthetic` with one, or with none: then
-            scenes are rendered.
-        scale: `paper` or `small`.
-        seeds: each row is run with each of them.
-        runs: folder of runs; those below it are used again.
+        data: prepared folders by name; that of `synthetic` may be None: then scenes are rendered.
         at_once: jobs side by side on this machine.
         slurm: parameters of submitit; not None: hand the jobs to a cluster.
         weights: files of backbone weights that rows start from (`USER_WEIGHTS`), by name.
-        as_released: with the settings of the authors' code where they differ from the supplementary's words.
     """
 
     data: Mapping[str, Path | None]
@@ -101,11 +96,9 @@ def prepare(setting: Setting) -> None:
     root = _sources(setting.data, setting.runs).roots.get(SYNTHETIC.key)
     if root is not None and not root.exists():
         logger.info(f"rendering synthetic scenes: {root}")
-        root.parent.mkdir(parents=True, exist_ok=True)
         prepare_synthetic(root)
     if setting.scale == "small":
         logger.info(f"the classifier that backbones start from: {setting.classifier}")
-        setting.runs.mkdir(parents=True, exist_ok=True)
         accuracy = train_classifier(SMALL_BACKBONE, setting.classifier)
         logger.info(f"it is right on {accuracy:.1%} of held-out images")
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from spnet.config.presets import get_preset
+from spnet.config.presets import get_preset, with_values
 from spnet.config.schema import BackboneConfig, Stage
 from spnet.paper.paper_table import Scale
-from spnet.paper.recipes import Recipe, apply, architecture, on_backbone, replicated, with_optimizer
-from spnet.training.classifier import classifying
+from spnet.paper.recipes import Recipe, apply, architecture, on_backbone, replicated
 
 SMALL_BACKBONE = get_preset("spnet-tiny", "pretrain").model.backbone
 SMALL_EPOCHS: Mapping[Stage, int] = {"pretrain": 8, "finetune": 20}
@@ -27,7 +26,12 @@ def small_scale(classifier: Path, epochs: Mapping[Stage, int] = SMALL_EPOCHS, na
     SPNet-L differs from SPNet-S in its architecture alone: backbone and crops are the same. The
     same backbone stands for ResNet-50 and Swin-B.
     """
-    runs = {stage: with_optimizer(get_preset("spnet-tiny", stage), epochs=count) for stage, count in epochs.items()}
+    from spnet.training.classifier import classifying  # torch takes seconds to load; `paper_scale` needs none
+
+    runs = {
+        stage: with_values(get_preset("spnet-tiny", stage), "optimizer", epochs=count)
+        for stage, count in epochs.items()
+    }
     backbone = classifying(SMALL_BACKBONE, classifier)
     small = apply(Recipe(runs["pretrain"], runs["finetune"]), on_backbone(backbone))
     large = apply(small, architecture("separate", 2, wide=True), replicated)

@@ -3,6 +3,8 @@
 Sources: the supplementary, Tables 4 to 9; SPNet-L's metrics are those of the authors' README, mAP also of the abstract.
 """
 
+from functools import partial
+
 from spnet.paper.paper_table import PaperMetrics, PaperTable, Row, spnet_l, spnet_l_resnet, spnet_s, swin_b
 from spnet.paper.recipes import (
     architecture,
@@ -22,6 +24,8 @@ from spnet.paper.recipes import (
     without_pretraining,
 )
 
+without_pt = partial(spnet_s, without_pretraining)
+object_centric = pretrain_pathway("object")
 SOLIDER_WEIGHT = 0.6  # semantic weight of the authors' configurations
 SEARCH = ("mAP", "top-1")
 PARTS = ("mAP", "GT mAP", "AP@0.5")
@@ -73,7 +77,7 @@ TABLE3 = PaperTable(
             {},
         ),
         Row("Ours-QC", swin_b(), {}),
-        Row("Ours-OC", swin_b(pretrain_pathway("object")), {}),
+        Row("Ours-OC", swin_b(object_centric), {}),
     ),
     note=(
         "The paper's metrics are not known to us. SOLIDER's weights (semantic weight 0.6) are files given by "
@@ -87,9 +91,9 @@ TABLE4 = PaperTable(
     ((COCO, HOURS), *both(HOURS)),
     (
         Row("SPNet-S, QC", spnet_s(), {COCO: {"hours": 30.0}, **on((2.5,), (1.5,), HOURS)}),
-        Row("SPNet-S, OC", spnet_s(pretrain_pathway("object"), without_finetuning), {COCO: {"hours": 24.5}}),
+        Row("SPNet-S, OC", spnet_s(object_centric, without_finetuning), {COCO: {"hours": 24.5}}),
         Row("SPNet-L, QC", spnet_l(), {COCO: {"hours": 46.5}, **on((9.0,), (4.5,), HOURS)}),
-        Row("SPNet-L, OC", spnet_l(pretrain_pathway("object"), without_finetuning), {COCO: {"hours": 40.5}}),
+        Row("SPNet-L, OC", spnet_l(object_centric, without_finetuning), {COCO: {"hours": 40.5}}),
     ),
     note="The paper's times are those of one A100.",
 )
@@ -99,13 +103,9 @@ TABLE5 = PaperTable(
     "Initialisation before fine-tuning (SPNet-S)",
     both(PARTS),
     (
-        Row(
-            "Random Init.",
-            spnet_s(without_pretraining, random_backbone),
-            on((69.8, 85.8, 47.8), (22.3, 28.7, 66.8), PARTS),
-        ),
-        Row("Classifier", spnet_s(without_pretraining), on((91.9, 95.8, 83.2), (52.7, 56.6, 88.8), PARTS)),
-        Row("Ours-OC", spnet_s(pretrain_pathway("object")), on((92.8, 96.3, 83.9), (54.5, 57.6, 89.1), PARTS)),
+        Row("Random Init.", without_pt(random_backbone), on((69.8, 85.8, 47.8), (22.3, 28.7, 66.8), PARTS)),
+        Row("Classifier", without_pt(), on((91.9, 95.8, 83.2), (52.7, 56.6, 88.8), PARTS)),
+        Row("Ours-OC", spnet_s(object_centric), on((92.8, 96.3, 83.9), (54.5, 57.6, 89.1), PARTS)),
         Row("Ours-QC", spnet_s(), on((93.3, 95.9, 84.9), (55.6, 58.7, 88.9), PARTS)),
     ),
 )
@@ -115,13 +115,11 @@ TABLE6 = PaperTable(
     "The re-id loss of pre-training (SPNet-S)",
     both(SEARCH),
     (
-        Row("Baseline", spnet_s(without_pretraining), BASELINE),
+        Row("Baseline", without_pt(), BASELINE),
         Row("Re-id Only", spnet_s(reid_only), on((91.5, 93.0), (51.9, 87.4))),
-        Row(
-            "OC Re-id GT", spnet_s(pretrain_pathway("object"), reid_of_annotated_boxes), on((92.4, 93.7), (55.7, 89.1))
-        ),
+        Row("OC Re-id GT", spnet_s(object_centric, reid_of_annotated_boxes), on((92.4, 93.7), (55.7, 89.1))),
         Row("QC Re-id GT", spnet_s(reid_of_annotated_boxes), on((93.2, 94.3), (55.1, 88.5))),
-        Row("OC Original", spnet_s(pretrain_pathway("object")), OURS_OC),
+        Row("OC Original", spnet_s(object_centric), OURS_OC),
         Row("QC Original", spnet_s(), OURS_QC),
     ),
 )
@@ -140,7 +138,7 @@ TABLE7 = PaperTable(
         Row("Mixed LR", spnet_s(mixed_lr), OURS_QC),
         Row("Mixed LR + LwF", spnet_s(mixed_lr, with_lwf), {}),
         Row("Frozen-BB", spnet_s(frozen_backbone), {}),
-        Row("Fine-Tune", spnet_s(without_pretraining), BASELINE),
+        Row("Fine-Tune", without_pt(), BASELINE),
     ),
     note="The paper's Table 7 lists configurations; their metrics are plotted, without numbers, in Figures 7 and 8.",
 )
@@ -150,9 +148,9 @@ TABLE8 = PaperTable(
     "Query-centric and object-centric fine-tuning, each tested along its own path (SPNet-S)",
     both(SEARCH),
     (
-        Row("OC-FT", spnet_s(without_pretraining), BASELINE),
+        Row("OC-FT", without_pt(), BASELINE),
         Row("OC-FT+PT", spnet_s(), OURS_QC),
-        Row("QC-FT", spnet_s(without_pretraining, finetune_pathway("query")), on((80.8, 87.7), (54.0, 86.7))),
+        Row("QC-FT", without_pt(finetune_pathway("query")), on((80.8, 87.7), (54.0, 86.7))),
         Row("QC-FT+PT", spnet_s(finetune_pathway("query")), on((77.4, 85.4), (54.1, 87.1))),
     ),
     gains=(("Gain from PT, OC-FT", "OC-FT+PT", "OC-FT"), ("Gain from PT, QC-FT", "QC-FT+PT", "QC-FT")),
@@ -163,22 +161,10 @@ TABLE9 = PaperTable(
     "Class logits from the norm of the offset (SPNet-S without pre-training)",
     both(SEARCH),
     (
-        Row(
-            "BatchNorm Logits (+)",
-            spnet_s(without_pretraining, logits("batch", "positive")),
-            on((90.4, 91.9), (49.8, 84.3)),
-        ),
-        Row(
-            "BatchNorm Logits (-)",
-            spnet_s(without_pretraining, logits("batch", "negative")),
-            on((91.2, 92.0), (42.2, 82.2)),
-        ),
-        Row(
-            "FixedNorm Logits (+)",
-            spnet_s(without_pretraining, logits("fixed", "positive")),
-            on((91.1, 92.2), (52.6, 86.3)),
-        ),
-        Row("FixedNorm Logits (-)", spnet_s(without_pretraining, logits("fixed", "negative")), BASELINE),
+        Row("BatchNorm Logits (+)", without_pt(logits("batch", "positive")), on((90.4, 91.9), (49.8, 84.3))),
+        Row("BatchNorm Logits (-)", without_pt(logits("batch", "negative")), on((91.2, 92.0), (42.2, 82.2))),
+        Row("FixedNorm Logits (+)", without_pt(logits("fixed", "positive")), on((91.1, 92.2), (52.6, 86.3))),
+        Row("FixedNorm Logits (-)", without_pt(logits("fixed", "negative")), BASELINE),
     ),
 )
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-LOSSES = Path("logs") / "metrics.csv"
+from spnet.runs.folder import CURVES
+
 COLORS = ("#2f6fde", "#d9822b", "#5a9e6f", "#8a63c9")
 GRAY = "#8b95a5"  # seen on white and on black; text has no color of its own, so that it takes the page's
 STYLE: Any = {  # Any: what type the keys have depends on the version of matplotlib
@@ -50,11 +51,10 @@ class LossPanel:
 
 def read_curve(run: Path, name: str = "loss/total") -> LossCurve:
     """Read a loss from a run's metrics.csv; empty where the run logged none."""
-    rows: list[tuple[int, float]] = []
-    if (run / LOSSES).is_file():
-        with (run / LOSSES).open(newline="") as stream:
-            rows = [(int(row["step"]), float(row[name])) for row in csv.DictReader(stream) if row.get(name)]
-    return LossCurve(np.array([step for step, _ in rows], np.int64), np.array([loss for _, loss in rows], np.float64))
+    lines = (run / CURVES).read_text().splitlines() if (run / CURVES).is_file() else []
+    rows = [row for row in csv.DictReader(lines) if row.get(name)]
+    steps, losses = [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
+    return LossCurve(np.array(steps, np.int64), np.array(losses, np.float64))
 
 
 def plot_curves(panel: LossPanel) -> str:

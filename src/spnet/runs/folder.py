@@ -25,12 +25,7 @@ def read_run_config(run: Path) -> RunConfig:
     return parse(RunConfig, read_mapping(file), str(file))
 
 
-def write_config(output: Path, config: RunConfig) -> None:
-    """Write the resolved configuration of a run into its folder."""
-    save_config(output / CONFIG_NAME, config)
-
-
-def save_config(file: Path, config: RunConfig) -> None:
+def write_config(file: Path, config: RunConfig) -> None:
     """Write a configuration to a file that `read_mapping` reads; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:

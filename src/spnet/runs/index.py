@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import whole_files
-from spnet.models.checkpoints import WEIGHTS_NAME
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.runs.folder import CONFIG_NAME, LAST, checkpoint_files, read_run_config
 from spnet.runs.record import RECORD_NAME, RunRecord, read_record
 
@@ -115,7 +115,7 @@ def _state(folder: Path, record: RunRecord | None) -> tuple[RunState, str]:
     weights, checkpoints = folder / WEIGHTS_NAME, checkpoint_files(folder)
     if weights.is_file():
         try:
-            with safe_open(weights, "pt"):
+            with safe_open(weights, "numpy"):  # "pt" would load torch
                 return RunState.FINISHED, ""
         except (SafetensorError, OSError) as error:
             return RunState.DAMAGED, f"{WEIGHTS_NAME} is damaged ({error})"

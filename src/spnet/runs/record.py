@@ -15,13 +15,11 @@ from pathlib import Path
 from platform import python_version
 from typing import Literal
 
-import torch
-
 import spnet
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import read_json, write_json
-from spnet.models.checkpoints import find_weights
+from spnet.models.hub import file_sha256, find_weights
 
 RECORD_NAME = "run.json"
 WITHOUT_EFFECT = {  # keys that shape no weights, or stand for something of which a digest is taken instead
@@ -78,6 +76,8 @@ def read_record(run: Path) -> RunRecord | None:
 
 def hardware() -> str:
     """What this machine computes on."""
+    import torch  # takes seconds to load, and no record that is read needs it
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
 
 
@@ -143,8 +143,7 @@ def _annotations_digest(file: Path, changed: int) -> str:
 
 @lru_cache
 def _file_digest(file: Path, changed: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    return file_sha256(file)[:16]
 
 
 def _digest(content: dict[str, object]) -> str:

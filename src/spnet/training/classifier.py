@@ -7,15 +7,16 @@ person.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import lightning as L
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ NUM_IMAGES, HELD_OUT = 4000, 30 * len(CLASSES)
 BATCH_SIZE = 32
 LEARNING_RATE, WEIGHT_DECAY = 4e-3, 2e-2
 METADATA = "classifier"  # the key in the file
+T = TypeVar("T")
 
 
 def train_classifier(
@@ -89,17 +91,16 @@ def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> t
     fabric = _fabric()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     model, stepper = fabric.setup(net, optimizer)
-    with _progress() as progress:
-        images, labels = _render(TRAIN, num_images, seed, progress)
-        held_out, wanted = _render(TEST, HELD_OUT, seed, progress)
-        batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
-        schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
-        for rows in progress.track(batches, description="training"):
-            loss = cross_entropy(_classify(model, backbone, images[rows], fabric), fabric.to_device(labels[rows]))
-            stepper.zero_grad()
-            fabric.backward(loss)
-            stepper.step()
-            schedule.step()
+    images, labels = _render(TRAIN, num_images, seed)
+    held_out, wanted = _render(TEST, HELD_OUT, seed)
+    batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
+    schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
+    for rows in _show(batches, "training", len(batches)):
+        loss = cross_entropy(_classify(model, backbone, images[rows], fabric), fabric.to_device(labels[rows]))
+        stepper.zero_grad()
+        fabric.backward(loss)
+        stepper.step()
+        schedule.step()
     net.eval()
     with torch.no_grad():
         found = torch.cat(
@@ -115,10 +116,10 @@ def _fabric() -> L.Fabric:
     return L.Fabric(accelerator=accelerator, devices=1, precision=precision_of("auto"))
 
 
-def _render(part: int, num_images: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
+def _render(part: int, num_images: int, seed: int) -> tuple[Tensor, Tensor]:
     """Render images (N, 3, H, W) uint8; returns them and their classes (N,)."""
     title = "rendering objects" if part == TRAIN else "rendering held-out ones"
-    samples = list(progress.track(object_images(part, num_images, seed), num_images, description=title))
+    samples = list(_show(object_images(part, num_images, seed), title, num_images))
     images = torch.from_numpy(np.stack([image for image, _ in samples]))
     return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in samples])
 
@@ -130,12 +131,10 @@ def _classify(model: nn.Module, backbone: Backbone, images: Tensor, fabric: L.Fa
     return logits
 
 
-def _progress() -> Progress:
+def _show(items: Iterable[T], title: str, count: int) -> Iterable[T]:
+    """Show a bar on a terminal while they are gone through."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(
-        *columns, TextColumn("left"), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
+    return track(items, title, count, console=console, disable=not console.is_terminal)
 
 
 def _read_accuracy(file: Path, settings: Mapping[str, object]) -> float:

@@ -19,18 +19,13 @@ def flush_denormals() -> Iterator[None]:
     The gradients of anchors far from every person are denormal. Threads started inside inherit the setting; on exit
     the calling thread has the setting it had before.
     """
-    before = _flushes_denormals()
+    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
+    before = (smallest / 2).item() == 0  # PyTorch can set it but has no query for it
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(before)
-
-
-def _flushes_denormals() -> bool:
-    """Test the setting with a division; PyTorch can set it but has no query for it."""
-    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
-    return (smallest / 2).item() == 0
 
 
 def keep_freed_memory() -> None:

@@ -27,16 +27,10 @@ from spnet import distributed
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.files import LOCK, exclusive_lock, name_disk_errors, remove_partial, whole_files
-from spnet.models.checkpoints import WEIGHTS_NAME, save_weights
+from spnet.models.checkpoints import save_weights
+from spnet.models.hub import WEIGHTS_NAME
 from spnet.models.pretrained import first_line
-from spnet.runs.folder import (
-    CONFIG_NAME,
-    LAST,
-    TEACHER,
-    checkpoint_files,
-    training_annotations,
-    write_config,
-)
+from spnet.runs.folder import CONFIG_NAME, LAST, TEACHER, checkpoint_files, training_annotations, write_config
 from spnet.runs.record import RECORD_NAME, RunRecord, fingerprint, read_record, source_fingerprint, write_record
 from spnet.training.cpu import flush_denormals, keep_freed_memory
 from spnet.training.interrupt import Interrupted
@@ -88,7 +82,7 @@ def fit(
         _clear(output, keep=resume)
         checkpoint = choose_checkpoint(output) if resume else None
         write_record(output, record)  # first: it says whose folder this is
-        write_config(output, config)
+        write_config(output / CONFIG_NAME, config)
         with _finalize_on_error(output, record), name_disk_errors(output):
             _fit(parts, checkpoint)
         weights = _save_network(output, parts.module)  # first: killed before its record a run that has them is finished
@@ -152,9 +146,7 @@ def _check_output(output: Path, resume: bool) -> None:
 
 def _is_started(output: Path) -> bool:
     """Whether a folder holds a run killed before its first checkpoint, and nothing else."""
-    if not output.is_dir() or not (output / RECORD_NAME).is_file() or checkpoint_files(output):
-        return False
-    record = read_record(output)
+    record = None if checkpoint_files(output) else read_record(output)
     return record is not None and record.state == "started" and whole_files(output) <= STARTED_FILES
 
 

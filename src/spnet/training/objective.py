@@ -13,7 +13,7 @@ from spnet.config.schema import ObjectiveConfig
 from spnet.errors import UserError
 from spnet.losses.detection import anchor_focal_loss, cascade_bce_loss, giou_loss
 from spnet.losses.distillation import distillation_loss
-from spnet.losses.reid import Regions, TeacherEmbed, build_reid_loss
+from spnet.losses.reid import Regions, build_reid_loss
 from spnet.models.backbone import Backbone
 from spnet.models.boxes import clip, overlaps
 from spnet.models.cascade import CascadeStage, gather_candidates, train_steps
@@ -22,7 +22,7 @@ from spnet.models.matching import IGNORED
 from spnet.models.pathways import SwapPathway
 from spnet.models.sampling import count_duplicates
 from spnet.models.spnet import SPNet
-from spnet.training.host_copy import HostCopy
+from spnet.training.host_copy import copy_to_host
 from spnet.training.teacher import Teacher
 from spnet.types import SceneBatch, Targets
 
@@ -76,9 +76,11 @@ class SPNetLoss(nn.Module):
             if self.config.reid_box_source == "all":
                 candidates, qualifies = self._reid_candidates(last, features, targets)
         # how many boxes qualify decides shapes; the teacher's features are made while the answer is on its way
-        counts = HostCopy(torch.stack([qualifies.sum(), _most_of_an_identity(targets, candidates.target, qualifies)]))
-        teacher = self._teacher_embed(batch)
-        count, repeats = counts.read()
+        counts = copy_to_host(
+            torch.stack([qualifies.sum(), _most_of_an_identity(targets, candidates.target, qualifies)])
+        )
+        teacher = None if self.teacher is None else partial(self.teacher.embed, self.teacher.features(batch))
+        count, repeats = counts()
         regions = [annotated]
         if candidates is not annotated:
             detected = _first(candidates, qualifies, count)
@@ -86,9 +88,6 @@ class SPNetLoss(nn.Module):
             embeddings = torch.cat([network.embed(features, *detected.places), embeddings])
         losses["reid"] = self.memory.step(embeddings, batch, regions, teacher, repeats)
         return losses
-
-    def _teacher_embed(self, batch: SceneBatch) -> TeacherEmbed | None:
-        return None if self.teacher is None else partial(self.teacher.embed, self.teacher.features(batch))
 
     def _features(self, network: SPNet, batch: SceneBatch, losses: Losses) -> FeatureMaps:
         if self.initial_backbone is None:
@@ -122,15 +121,12 @@ class SPNetLoss(nn.Module):
         candidates = gather_candidates(pathway, anchors, groups, index, valid, matches)
         steps = train_steps(network, pathway, features, candidates, groups, targets)
         for number, step in enumerate(steps):
-            losses[f"box_{number}"] = self._box_loss(step, targets)
+            candidates = step.candidates
+            positive = candidates.positive & candidates.valid
+            losses[f"box_{number}"] = giou_loss(step.decoded, _target_boxes(step, targets), positive)
             if step.logits is not None:
-                candidates = step.candidates
                 losses[f"class_{number}"] = cascade_bce_loss(step.logits, candidates.positive, candidates.valid)
         return steps[-1]
-
-    def _box_loss(self, step: CascadeStage, targets: Targets) -> Tensor:
-        positive = step.candidates.positive & step.candidates.valid
-        return giou_loss(step.decoded, _target_boxes(step, targets), positive)
 
     def _reid_candidates(self, last: CascadeStage, features: FeatureMaps, targets: Targets) -> tuple[Regions, Tensor]:
         """Detected boxes, and which of them (M,) train re-id."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
@@ -55,14 +56,8 @@ class RunProgress(ProgressBar):
         if self._bar.disable or time.monotonic() - self._updated < LEAST_SECONDS:
             return
         self._updated = time.monotonic()
-        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self._bar.update(
-            self._task,
-            completed=trainer.global_step,
-            epoch=epoch,
-            loss=_loss(trainer),
-            validation=self._validation,
-        )
+        fields: dict[str, Any] = {"epoch": _epoch(trainer), "loss": _loss(trainer), "validation": self._validation}
+        self._bar.update(self._task, completed=trainer.global_step, **fields)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log a line where the bar cannot be shown."""
@@ -70,10 +65,8 @@ class RunProgress(ProgressBar):
             seconds = time.monotonic() - self._started
             to_do = int(trainer.estimated_stepping_batches) - trainer.global_step
             left = seconds / max(1, trainer.global_step - self._first_step) * to_do
-            line = (
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {_loss(trainer):.3f}{self._validation}"
-            )
-            logger.info(f"{line}  {seconds:.0f} s, {left:.0f} s left")
+            losses = f"loss {_loss(trainer):.3f}{self._validation}"
+            logger.info(f"epoch {_epoch(trainer)}  {losses}  {seconds:.0f} s, {left:.0f} s left")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop updating the bar."""
@@ -95,6 +88,10 @@ class RunProgress(ProgressBar):
         self._bar.stop()
         yield
         self._bar.start()
+
+
+def _epoch(trainer: L.Trainer) -> str:
+    return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
 
 
 def _loss(trainer: L.Trainer) -> float:

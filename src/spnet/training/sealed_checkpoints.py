@@ -40,9 +40,8 @@ class SealedCheckpoints(CheckpointIO):
         Raises UserError where it cannot be written, TrainingDiverged where numbers of it are not finite; the
         checkpoints there were are left as they are.
         """
-        learned = {
-            key: value for key, value in checkpoint.items() if key != "callbacks"
-        }  # theirs may start at infinity
+        # numbers of callbacks may start at infinity
+        learned = {key: value for key, value in checkpoint.items() if key != "callbacks"}
         if name := first_non_finite(_named_tensors(learned)):
             raise TrainingDiverged(f"training diverged: at step {checkpoint['global_step']} {name} is not finite")
         file = Path(path)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +12,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from spnet.config.io import check
+from spnet.config.presets import with_values
 from spnet.config.schema import Precision, RunConfig
 from spnet.data.dataloader import TrainingLoader, training_loader
 from spnet.data.dataset import PersonSearchDataset
@@ -70,7 +70,7 @@ def build_trainer(
     if loggers is None:
         check_logger(config.logger)
     if config.weights.init_from is not None:
-        config = replace(config, weights=replace(config.weights, init_from=pin(config.weights.init_from)))
+        config = with_values(config, "weights", init_from=pin(config.weights.init_from))
     L.seed_everything(config.seed, workers=True, verbose=False)
     loader = make_training_loader(config)
     own = _own_callbacks(config, Path(output), loader.scenes)
@@ -95,12 +95,7 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     check_images_exist(annotations)
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
     return training_loader(
-        scenes,
-        data.batch_size // views,
-        data.num_workers,
-        config.seed,
-        config.trainer.processes,
-        data.drop_last,
+        scenes, data.batch_size // views, data.num_workers, config.seed, config.trainer.processes, data.drop_last
     )
 
 

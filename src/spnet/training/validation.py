@@ -1,11 +1,12 @@
 """Measures a run while it trains: search metrics in fine-tuning, held-out losses in pre-training."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -51,8 +52,8 @@ def make_measure(config: RunConfig) -> Measure | None:
     annotations = read_annotations(split_file(Path(config.data.root), split))
     check_images_exist(annotations)
     if pretraining:
-        return _HeldOutLosses(_held_out_loader(config, annotations), config.seed)
-    return _SearchMetrics(annotations, _protocol(config, split, annotations), config)
+        return partial(_held_out_losses, _held_out_loader(config, annotations), config.seed)
+    return partial(_search_metrics, annotations, _protocol(config, split, annotations), config)
 
 
 def validation_split(config: RunConfig) -> str | None:
@@ -94,46 +95,37 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
         module.train()
 
 
-class _SearchMetrics:
-    """Measures the network as `spnet evaluate` does."""
-
-    def __init__(self, annotations: Annotations, protocols: dict[str, Protocol], config: RunConfig) -> None:
-        self.annotations, self.protocols = annotations, protocols
-        self.pathway = config.objective.pathway
-        self.extraction = ExtractionConfig.from_inference(config.model.inference, num_workers=config.data.num_workers)
-
-    def __call__(self, module: TrainingModule) -> dict[str, float]:
-        how = replace(self.extraction, device=module.device)
-        with preserve_state(module):
-            if self.pathway == "query":
-                report = evaluate_query_pathway(module.network, self.annotations, self.protocols, how)
-            else:
-                report = measure(extract_arrays(module.network, self.annotations, how), self.protocols)
-        search = next(iter(report.searches.values()))["detected"]
-        detection = {"recall": report.detection.recall, "ap": report.detection.average_precision}
-        return detection | {"mAP": search.mean_average_precision, "top1": search.top(1)}
+def _search_metrics(
+    annotations: Annotations, protocols: dict[str, Protocol], config: RunConfig, module: TrainingModule
+) -> dict[str, float]:
+    """Measure the network as `spnet evaluate` does."""
+    workers = config.data.num_workers
+    how = ExtractionConfig.from_inference(config.model.inference, num_workers=workers, device=module.device)
+    with preserve_state(module):
+        if config.objective.pathway == "query":
+            report = evaluate_query_pathway(module.network, annotations, protocols, how)
+        else:
+            report = measure(extract_arrays(module.network, annotations, how), protocols)
+    search = next(iter(report.searches.values()))["detected"]
+    detection = {"recall": report.detection.recall, "ap": report.detection.average_precision}
+    return detection | {"mAP": search.mean_average_precision, "top1": search.top(1)}
 
 
-class _HeldOutLosses:
-    """Computes the losses on held-out images, each time on the same views with the same samples.
+def _held_out_losses(loader: TrainingLoader, seed: int, module: TrainingModule) -> dict[str, float]:
+    """Compute the losses on held-out images, each time on the same views with the same samples.
 
     Nobody in them is a known identity of the training split. The memory of persons is as training left it for each
     batch: OIM has no loss on unknown persons, and the contrastive loss finds a batch's persons among those of training.
     """
-
-    def __init__(self, loader: TrainingLoader, seed: int) -> None:
-        self.loader, self.seed = loader, seed
-
-    def __call__(self, module: TrainingModule) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for batch in self.loader:
-            with preserve_state(module):
-                torch.manual_seed(self.seed)
-                losses = module.objective(module.network, _as_unknown(batch.to(module.device)))
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-        means = {name: value / len(self.loader) for name, value in sums.items()}
-        return {"loss": sum(means.values())} | {f"loss/{name}": value for name, value in means.items()}
+    sums: dict[str, float] = defaultdict(float)
+    for batch in loader:
+        with preserve_state(module):
+            torch.manual_seed(seed)
+            losses = module.objective(module.network, _as_unknown(batch.to(module.device)))
+        for name, value in losses.items():
+            sums[name] += float(value)
+    means = {name: value / len(loader) for name, value in sums.items()}
+    return {"loss": sum(means.values())} | {f"loss/{name}": value for name, value in means.items()}
 
 
 def _as_unknown(batch: SceneBatch) -> SceneBatch:
@@ -155,9 +147,7 @@ def _protocol(config: RunConfig, split: str, annotations: Annotations) -> dict[s
     name = config.validation.protocol or split
     protocols = named_protocols(Path(config.data.root), [name])
     protocol = protocols[name]
-    lists = protocol.galleries or ((protocol.images,) if protocol.images is not None else ())
-    scenes = np.unique(np.concatenate([np.empty(0, np.int64), *lists]))
-    if problems := find_invalid_queries(name, protocol.queries, scenes, {split: annotations}):
+    if problems := find_invalid_queries(name, protocol.queries, protocol.listed_scenes(), {split: annotations}):
         raise UserError(f"validation on split {split!r}: {problems[0]}")
     return protocols
 

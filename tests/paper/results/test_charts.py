@@ -14,8 +14,8 @@ from PIL import Image
 from spnet.errors import UserError
 from spnet.paper.figures import PAPER_TABLES
 from spnet.paper.results.charts import make_figure, save_chart
-from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome
+from spnet.paper.results.render import write_results
 
 FIGURE7 = {"Baseline": 20.0, "Uniform LR, QC": 24.0, "Uniform LR, OC": 22.0, "Frozen-BB, OC": 30.0}
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fake_runs import finish, finish_all, interrupt, note_metrics
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper.datasets import synthetic_sources
 from spnet.paper.execute import make_jobs
 from spnet.paper.figures import get_table

@@ -6,7 +6,7 @@ import pytest
 
 from invented_runs import evaluate, interrupt, make_run, set_record
 from spnet.errors import UserError
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper.results.runs_table import COLUMNS, Line, list_runs
 from spnet.runs.index import read_run
 from spnet.runs.record import RunRecord, write_record

@@ -11,9 +11,8 @@ from rich.console import Console
 
 from spnet.errors import UserError
 from spnet.paper.figures import PAPER_TABLES
-from spnet.paper.results.files import write_results
 from spnet.paper.results.outcomes import Outcome, read_outcome
-from spnet.paper.results.render import as_latex, as_markdown, as_terminal
+from spnet.paper.results.render import as_latex, as_markdown, as_terminal, write_results
 
 TABLE8 = {"OC-FT": 50.0, "OC-FT+PT": 52.5, "QC-FT": 49.0, "QC-FT+PT": 47.0}
 

@@ -41,8 +41,9 @@ def save_chart(outcome: Outcome, folder: Path) -> list[Path]:
 def make_figure(outcome: Outcome) -> Figure:
     """The image: panels of a data set side by side, one a metric; data sets one below the other."""
     lines = outcome.chart == "lines"
-    series = _series(outcome.rows)
-    places = {row.at[0] for row in outcome.rows if row.at}
+    at = [row.at for row in outcome.rows if row.at]
+    series = list(dict.fromkeys(series for place, series in at if place != BASELINE))
+    places = {place for place, _ in at}
     columns = max((len(metrics) for _, metrics in outcome.own_columns), default=1)
     width = LEAST_WIDTH if lines else max(LEAST_WIDTH, PLACE_WIDTH * len(places))
     count = max(1, len(outcome.own_columns))
@@ -60,15 +61,11 @@ def make_figure(outcome: Outcome) -> Figure:
     return figure
 
 
-def _series(rows: Sequence[RowOutcome]) -> list[str]:
-    return list(dict.fromkeys(row.at[1] for row in rows if row.at and row.at[0] != BASELINE))
-
-
 def _point(row: RowOutcome, data: str, metric: str) -> Point:
     """A row's values; the paper's only where they are of the same data."""
     place, series = row.at or ("", "")
-    own, paper = row.own.get(data, {}).get(metric, ()), row.paper.get(data, {}).get(metric)
-    return Point(None if place == BASELINE else place, series, mean_std(own), paper)
+    own = mean_std(row.of_ours(data, metric))
+    return Point(None if place == BASELINE else place, series, own, row.of_paper(data, metric))
 
 
 def _add_legend(figure: Figure, outcome: Outcome, series: Sequence[str], lines: bool) -> None:

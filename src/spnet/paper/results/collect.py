@@ -1,31 +1,21 @@
 """Collects the metrics of a plan's runs into an outcome, with what is missing said by name."""
 
 from spnet.errors import UserError
-from spnet.evaluation.report import EVALUATOR_VERSION
+from spnet.evaluation.metrics_file import EVALUATOR_VERSION
 from spnet.paper.measurements import measurement_of, read_measurement
 from spnet.paper.paper_table import Row
 from spnet.paper.plan import Cell, Plan, Training, own_columns
 from spnet.paper.results.outcomes import Outcome, RowOutcome
 from spnet.runs.index import RunIndex, RunState
-from spnet.runs.record import RunRecord, now
+from spnet.runs.record import now
 
 
 def collect_outcome(plan: Plan, runs: RunIndex) -> Outcome:
     """What is known of a table by now; rows whose runs are not finished say so."""
     table = plan.table
-    columns = own_columns(table, plan.sources)
-    rows = tuple(_row(row, plan, runs) for row in table.rows)
-    return Outcome(
-        table.key,
-        table.heading,
-        table.note,
-        table.chart,
-        table.gains,
-        table.columns,
-        columns,
-        rows,
-        _facts(plan, runs),
-    )
+    columns = tuple(own_columns(table, plan.sources).items())
+    rows, facts = tuple(_row(row, plan, runs) for row in table.rows), _facts(plan, runs)
+    return Outcome(table.key, table.heading, table.note, table.chart, table.gains, table.columns, columns, rows, facts)
 
 
 def _row(row: Row, plan: Plan, runs: RunIndex) -> RowOutcome:
@@ -53,7 +43,7 @@ def _metrics(cell: Cell, plan: Plan, runs: RunIndex) -> dict[str, float]:
     metrics = read_measurement(found.folder, wanted) if wanted else {}
     if found.record:
         metrics["hours"] = found.record.seconds / 3600
-    names = dict(own_columns(plan.table, plan.sources))[cell.column]
+    names = own_columns(plan.table, plan.sources)[cell.column]
     return {name: metrics[name] for name in names if name in metrics}
 
 
@@ -65,7 +55,8 @@ def _why_missing(training: Training, runs: RunIndex) -> str:
 
 
 def _facts(plan: Plan, runs: RunIndex) -> dict[str, str]:
-    records = _records(plan, runs)
+    found = [training.find(runs) for training in plan.trainings()]
+    records = [run.record for run in found if run.state == RunState.FINISHED and run.record]
     seconds = sum(record.seconds for record in records)
     machines = sorted({record.hardware for record in records})
     versions = sorted({f"spnet {(record.versions or {}).get('spnet')}" for record in records})
@@ -78,9 +69,3 @@ def _facts(plan: Plan, runs: RunIndex) -> dict[str, str]:
         "versions": "; ".join([*versions, f"evaluator {EVALUATOR_VERSION}"]),
         "date": f"{now()} UTC",
     }
-
-
-def _records(plan: Plan, runs: RunIndex) -> list[RunRecord]:
-    """Those of all finished runs of a plan, pre-trainings too."""
-    found = [run.find(runs) for run in plan.trainings()]
-    return [run.record for run in found if run.state == RunState.FINISHED and run.record]

@@ -16,13 +16,11 @@ class Metric:
     Args:
         title: the heading of its column.
         unit: what its values count.
-        digits: how many follow the point.
         less_is_better: the lowest value is the best.
     """
 
     title: str
     unit: str
-    digits: int = 1
     less_is_better: bool = False
 
 
@@ -57,10 +55,9 @@ def format_mean_std(metric: str, values: Sequence[float], signed: bool = False) 
         return NOTHING
     mean, deviation = known
     factor, suffix = _unit(metric, mean)
-    digits = METRICS[metric].digits
-    text = f"{mean * factor:{'+' if signed else ''}z.{digits}f}".replace("-", "−")
+    text = f"{mean * factor:{'+' if signed else ''}z.1f}".replace("-", "−")
     if deviation is not None:
-        text += f" ± {deviation * factor:.{digits}f}"
+        text += f" ± {deviation * factor:.1f}"
     return text + suffix
 
 

@@ -1,16 +1,15 @@
 """What came out of a table's runs, as it is written to a file, plotted, and put beside the paper's metrics."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from spnet.errors import UserError
-from spnet.files import write_json
 
-Measured = Mapping[str, Mapping[str, Sequence[float]]]  # data set -> metric -> a value a seed, those there are
+Columns = tuple[tuple[str, tuple[str, ...]], ...]  # data sets with their metrics
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,17 @@ class RowOutcome:
 
     name: str
     paper: Mapping[str, Mapping[str, float]]
-    own: Measured
+    own: Mapping[str, Mapping[str, Sequence[float]]]
     at: tuple[str, str] | None = None
     problems: tuple[str, ...] = ()
+
+    def of_paper(self, data: str, metric: str) -> float | None:
+        """The paper's value, if there is one."""
+        return self.paper.get(data, {}).get(metric)
+
+    def of_ours(self, data: str, metric: str) -> Sequence[float]:
+        """Our values, one a seed; none if nothing was measured."""
+        return self.own.get(data, {}).get(metric, ())
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,8 @@ class Outcome:
     note: str
     chart: str | None
     gains: tuple[tuple[str, str, str], ...]
-    paper_columns: tuple[tuple[str, tuple[str, ...]], ...]
-    own_columns: tuple[tuple[str, tuple[str, ...]], ...]
+    paper_columns: Columns
+    own_columns: Columns
     rows: tuple[RowOutcome, ...]
     facts: Mapping[str, str]
 
@@ -62,23 +69,9 @@ def mean_std(values: Sequence[float]) -> tuple[float, float | None] | None:
     return mean(values), stdev(values) if len(values) > 1 else None
 
 
-def write_outcome(file: Path, outcome: Outcome) -> None:
-    """Write it as JSON. Raises UserError where that cannot be."""
-    write_json(file, asdict(outcome))
-
-
 def read_outcome(file: Path) -> Outcome:
-    """Read what `write_outcome` wrote. Raises UserError for a file that is none."""
+    """Read the JSON file of a result. Raises UserError for a file that is none."""
     try:
-        content: dict[str, Any] = _with_tuples(json.loads(file.read_text()))
-        rows = tuple(RowOutcome(**row) for row in content.pop("rows"))
-        return Outcome(rows=rows, **content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return TypeAdapter(Outcome).validate_json(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise UserError(f"{file}: no result of `spnet reproduce` ({type(error).__name__})") from None
-
-
-def _with_tuples(value: object) -> Any:
-    """JSON knows lists alone."""
-    if isinstance(value, list):
-        return tuple(map(_with_tuples, value))
-    return {name: _with_tuples(inner) for name, inner in value.items()} if isinstance(value, dict) else value

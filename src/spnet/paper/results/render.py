@@ -1,16 +1,18 @@
-"""A result as a table in three languages: Markdown to read on the web, LaTeX for a paper, and the terminal's."""
+"""A result in files, and as a table in three languages: Markdown for the web, LaTeX for a paper, and the terminal's."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from spnet.paper.results.grid import Grid, Line, column_titles, make_grid
-from spnet.paper.results.metrics import METRICS
+from spnet.errors import UserError
+from spnet.files import atomic_write, write_json
+from spnet.paper.results.grid import Grid, Line, make_grid
 from spnet.paper.results.outcomes import Outcome
 
-MARK = "*"  # behind the name of a row with a footnote
 WIDE = 10  # columns of figures that a page holds in the usual size of a table
 LEAST_WIDTH = 76  # characters, in the terminal: what stands below a table is as wide as the table
 LATEX = str.maketrans(
@@ -34,18 +36,42 @@ LATEX = str.maketrans(
 )
 
 
+def write_results(outcome: Outcome, folder: Path) -> list[Path]:
+    """Write `<key>.md`, `.tex` and `.json`, and of a figure `.png` and `.pdf`; returns their paths.
+
+    Each appears complete or not at all. Raises UserError where that cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
+    texts = {folder / f"{outcome.key}.md": as_markdown(outcome), folder / f"{outcome.key}.tex": as_latex(outcome)}
+    for file, text in texts.items():
+        with atomic_write(file) as stream:
+            stream.write(text.encode())
+    file = folder / f"{outcome.key}.json"
+    write_json(file, asdict(outcome))
+    charts = []
+    if outcome.chart:
+        from spnet.paper.results.charts import save_chart  # matplotlib takes a second to load
+
+        charts = save_chart(outcome, folder)
+    return [*texts, file, *charts]
+
+
 def as_markdown(outcome: Outcome) -> str:
     """The result as a Markdown page: title, note, image if there is one, table, footnotes, facts."""
     grid = make_grid(outcome)
-    rows = [["", *column_titles(grid)], *([_name(line), *line.cells] for line in grid.lines)]
+    titles = [f"{heading.source} {heading.data} {title}" for heading in grid.headings for title in heading.titles]
+    rows = [["", *titles], *([line.name, *line.cells] for line in grid.lines)]
     texts = [[_markdown_escaped(cell) for cell in row] for row in rows]
     parts = [
         f"# {_markdown_escaped(outcome.title)}",
         f"![{_markdown_escaped(outcome.title)}]({outcome.key}.png)" if outcome.chart else "",
         _markdown_escaped(outcome.note),
         _markdown_table(texts),
-        _markdown_list([grid.seeds, *_footnotes(grid)]),
-        _markdown_list(f"{name}: {value}" for name, value in outcome.facts.items()),
+        _markdown_list(grid.notes),
+        _markdown_list(grid.facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -53,10 +79,9 @@ def as_markdown(outcome: Outcome) -> str:
 def as_latex(outcome: Outcome) -> str:
     """The result as a LaTeX `table*` (in one column the same as `table`); its preamble needs booktabs alone."""
     grid = make_grid(outcome)
-    columns = "".join("@{\\quad}" + "r" * len(heading.metrics) for heading in grid.headings)
-    metrics = [METRICS[metric].title for heading in grid.headings for metric in heading.metrics]
-    size = "footnotesize" if len(metrics) <= WIDE else "scriptsize"
-    below = [grid.seeds, *_footnotes(grid), *(f"{name}: {value}" for name, value in outcome.facts.items())]
+    columns = "".join("@{\\quad}" + "r" * len(heading.titles) for heading in grid.headings)
+    titles = [title for heading in grid.headings for title in heading.titles]
+    size = "footnotesize" if len(titles) <= WIDE else "scriptsize"
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table*}",
@@ -66,13 +91,13 @@ def as_latex(outcome: Outcome) -> str:
         f"  \\begin{{tabular}}{{@{{}}l{columns}@{{}}}}",
         "    \\toprule",
         *_latex_groups(grid),
-        _latex_row(["", *metrics]),
+        _latex_row(["", *titles]),
         "    \\midrule",
         *(_latex_line(line) for line in grid.lines),
         "    \\bottomrule",
         "  \\end{tabular}",
         "  \\par\\smallskip\\raggedright",
-        *(f"  {_latex_escaped(note)}\\par" for note in below),
+        *(f"  {_latex_escaped(note)}\\par" for note in (*grid.notes, *grid.facts)),
         "\\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -81,12 +106,7 @@ def as_latex(outcome: Outcome) -> str:
 def as_terminal(outcome: Outcome) -> Table:
     """The result as a table for the terminal."""
     grid = make_grid(outcome)
-    below = [
-        outcome.note,
-        grid.seeds,
-        *_footnotes(grid),
-        *(f"{name}: {value}" for name, value in outcome.facts.items()),
-    ]
+    below = (outcome.note, *grid.notes, *grid.facts)
     table = Table(
         title=escape(outcome.title),
         caption=escape("\n".join(text for text in below if text)),
@@ -99,20 +119,12 @@ def as_terminal(outcome: Outcome) -> Table:
     )
     table.add_column("", no_wrap=True)
     for heading in grid.headings:
-        for number, metric in enumerate(heading.metrics):
+        for number, title in enumerate(heading.titles):
             over = (heading.source, heading.data) if number == 0 else ("", "")
-            table.add_column("\n".join((*over, METRICS[metric].title)), justify="right", no_wrap=True)
+            table.add_column("\n".join((*over, title)), justify="right", no_wrap=True)
     for line in grid.lines:
-        table.add_row(escape(_name(line)), *line.cells, style="italic" if line.gain else None)
+        table.add_row(escape(line.name), *line.cells, style="italic" if line.gain else None)
     return table
-
-
-def _name(line: Line) -> str:
-    return f"{line.name} {MARK}" if line.noted else line.name
-
-
-def _footnotes(grid: Grid) -> list[str]:
-    return [f"{MARK} {note}" for note in grid.footnotes]
 
 
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -140,7 +152,7 @@ def _latex_groups(grid: Grid) -> list[str]:
     """Two lines of headings over those of the metrics: paper and ours with their data sets, and a rule below each."""
     names, rules, first = [""], [], 2
     for heading in grid.headings:
-        count = len(heading.metrics)
+        count = len(heading.titles)
         names.append(f"\\multicolumn{{{count}}}{{c}}{{{_latex_escaped(f'{heading.source}, {heading.data}')}}}")
         rules.append(f"\\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
@@ -148,7 +160,7 @@ def _latex_groups(grid: Grid) -> list[str]:
 
 
 def _latex_line(line: Line) -> str:
-    row = _latex_row([_name(line), *line.cells])
+    row = _latex_row([line.name, *line.cells])
     return f"{row}\n    \\addlinespace" if line.gain else row
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
+from spnet.evaluation.metrics_file import METRICS as METRICS_NAME
 from spnet.evaluation.metrics_file import EvaluatorMismatch, measured_protocols, read_metrics
-from spnet.evaluation.runner import METRICS as METRICS_NAME
 from spnet.files import atomic_write
-from spnet.models.checkpoints import WEIGHTS_NAME
-from spnet.models.hub import parse_hub_name
+from spnet.models.hub import WEIGHTS_NAME, parse_hub_name
 from spnet.paper.results.metrics import METRICS, format_metric
 from spnet.runs.folder import CONFIG_NAME, CURVES
 from spnet.runs.index import Run, RunIndex, RunState
