@@ -20,9 +20,9 @@ from spnet.errors import UserError
 
 
 def base(model: ModelConfig, stage: Stage, pathway: PathwayName) -> RunConfig:
-    """Pre-training on COCOPersons (docs/method.md, "Training"): two views, a teacher, a slower backbone ("Mixed LR").
+    """What presets change (docs/method.md, "Training"): fine-tuning with identities, or pre-training on COCOPersons.
 
-    Or fine-tuning with identities.
+    Pre-training has two views, a teacher and a slower backbone ("Mixed LR").
     """
     if stage == "finetune":
         return with_pathway(RunConfig(model=model, data=DataConfig(augmentation=Augmentation("rrc2"))), pathway)
