@@ -77,6 +77,13 @@ def convert_labeled(
     return ConvertedDataset(builder.splits, protocols, left_out, notes=_notes(builder))
 
 
+def check_named_once(folders: Sequence[Path], kind: str) -> None:
+    """Raise UserError where one of the folders, each a `kind` of its own, is given twice."""
+    for row, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:row]]:
+            raise UserError(f"{folder}: the {kind} is named twice")
+
+
 def _divide(scenes: Sequence[LabeledScene]) -> dict[str, Sequence[LabeledScene]]:
     """Each camera's last third is test; the order stays."""
     of_camera: dict[Hashable | None, list[int]] = defaultdict(list)

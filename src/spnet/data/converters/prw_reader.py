@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID
+from spnet.data.converters.find_release import read_lines
 from spnet.data.converters.matlab.reader import read_mat, texts
 from spnet.errors import UserError
 
@@ -60,14 +61,9 @@ def read_boxes(path: Path) -> list[list[int]]:
 
 
 def read_queries(path: Path) -> list[Query]:
-    """The queries in the order of the file, whatever its line ends. Raises UserError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the release keeps it in its top folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    queries = [_parse_query(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    """The queries in the order of the file. Raises UserError."""
+    lines = read_lines(path, "the release keeps it in its top folder")
+    queries = [_parse_query(line, f"{path}: line {number}") for number, line in lines]
     if not queries:
         raise UserError(f"{path}: it lists no query")
     return queries

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from spnet.data.converters.find_release import read_bytes
 from spnet.data.converters.matlab.layout import check_mat
 from spnet.errors import UserError
 
@@ -19,7 +20,7 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.
 
     Raises UserError if the file is missing (`directory` is where it should be), damaged, or has none of the keys.
     """
-    data = read_bytes(path, directory)
+    data = read_bytes(path, f"the release keeps it {directory}")
     try:
         check_mat(data)
         content = scipy.io.loadmat(io.BytesIO(data))
@@ -32,16 +33,6 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.
             return value
     found = sorted(key for key in content if not key.startswith("__"))
     raise UserError(f"{path}: has no {' or '.join(map(repr, keys))}, only {', '.join(map(repr, found)) or 'nothing'}")
-
-
-def read_bytes(path: Path, directory: str) -> bytes:
-    """A file's content. Raises UserError if it is missing: `directory` is where the release keeps it."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the release keeps it {directory}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def structs(value: object, fields: Sequence[str], context: str) -> list[np.void]:

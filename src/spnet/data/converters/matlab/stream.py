@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from spnet.data.converters.find_release import read_bytes
 from spnet.data.converters.matlab.layout import (
     HEADER,
     INT8,
@@ -20,7 +21,6 @@ from spnet.data.converters.matlab.layout import (
     check_mat,
     variables,
 )
-from spnet.data.converters.matlab.reader import read_bytes
 from spnet.errors import UserError
 
 _NAME = b"x"  # scipy takes a variable without a name for something else
@@ -34,7 +34,7 @@ def stream_structs(
     Raises UserError if the file is missing (`directory` is where it should be), damaged, without the key, or the
     array is not of structs with all `fields`.
     """
-    data = read_bytes(path, directory)
+    data = read_bytes(path, f"the release keeps it {directory}")
     try:
         check_mat(data)
         layout, array = _find(path, data, key)
