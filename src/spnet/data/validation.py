@@ -4,7 +4,7 @@ Columns are checked as whole arrays; a record is looked at alone only to name th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,6 +49,10 @@ class Records:
             others = int(bad.sum()) - 1
             self.fail(int(bad.argmax()), f"{message} (and {others} more)" if others else message)
 
+    def take(self, kept: npt.NDArray[np.bool_]) -> "Records":
+        """Those of the records where the bool array (N,) `kept` is set."""
+        return Records(self.path, self.kind, [self.rows[row] for row in np.flatnonzero(kept)])
+
     def values(self, key: str, default: object = None) -> list[Any]:
         """The field `key` of every record; a record without it is an error unless there is a default."""
         if default is not None:
@@ -59,13 +63,21 @@ class Records:
             row = next(row for row, record in enumerate(self.rows) if key not in record)
             self.fail(row, f"has no {key!r}")
 
-    def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
-        """Field `key` as int64 (N,), each an integer of at least `low`."""
+    def _checked(self, key: str, fits: Callable[[Any], bool], wanted: str, default: object = None) -> list[Any]:
+        """Field `key` of every record, each of which `fits`; `wanted` says what one that does not is not."""
         values = self.values(key, default)
         for row, value in enumerate(values):
-            if type(value) is not int or not low <= value <= LARGEST_INTEGER:
-                self.fail(row, f"{key} is {_shown(value)}, not an integer of at least {low}")
-        return np.array(values, np.int64)
+            if not fits(value):
+                self.fail(row, f"{key} is {_shown(value)}, not {wanted}")
+        return values
+
+    def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
+        """Field `key` as int64 (N,), each an integer of at least `low`."""
+
+        def fits(value: Any) -> bool:
+            return type(value) is int and low <= value <= LARGEST_INTEGER
+
+        return np.array(self._checked(key, fits, f"an integer of at least {low}", default), np.int64)
 
     def unique_integers(self, key: str) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,) where no value comes twice."""
@@ -83,9 +95,8 @@ class Records:
             self.refuse(wanted >= 0, f"{key} is the id of no image")
             return wanted
         order = np.argsort(image_ids)
-        rows: npt.NDArray[np.int64] = order[
-            np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
-        ]
+        place = np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
+        rows: npt.NDArray[np.int64] = order[place]
         unknown = image_ids[rows] != wanted
         if unknown.any():
             self.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
@@ -93,27 +104,15 @@ class Records:
 
     def numbers(self, key: str, default: float | None = None) -> npt.NDArray[np.float64]:
         """Field `key` as finite float64 (N,)."""
-        values = self.values(key, default)
-        for row, value in enumerate(values):
-            if not _is_finite_number(value):
-                self.fail(row, f"{key} is {_shown(value)}, not a finite number")
-        return np.array(values, np.float64)
+        return np.array(self._checked(key, _is_finite_number, "a finite number", default), np.float64)
 
     def booleans(self, key: str) -> npt.NDArray[np.bool_]:
         """Field `key` as bool (N,)."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if type(value) is not bool:
-                self.fail(row, f"{key} is {_shown(value)}, not true or false")
-        return np.array(values, bool)
+        return np.array(self._checked(key, lambda value: type(value) is bool, "true or false"), bool)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Field `key` as non-empty strings."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if not isinstance(value, str) or not value:
-                self.fail(row, f"{key} is {_shown(value)}, not a name")
-        return tuple(values)
+        return tuple(self._checked(key, lambda value: isinstance(value, str) and value != "", "a name"))
 
     def boxes(self, key: str, may_be_empty: bool = False) -> npt.NDArray[np.float64]:
         """Field `key`, [x, y, width, height], as float64 (N, 4) pixels xyxy; empty boxes only where they may be."""

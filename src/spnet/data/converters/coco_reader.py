@@ -1,12 +1,11 @@
-"""The persons of one COCO instances file, checked and with COCO's own ids."""
+"""The persons of a COCO file, checked, and those of COCO's own instances with their ids."""
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spnet.data.converters.builder import DatasetBuilder
 from spnet.data.validation import Records
@@ -28,21 +27,22 @@ def add_persons(builder: DatasetBuilder, path: Path, image_folder: Path, dropped
     document = read_json(path)
     images = Records.of(document, "images", "image", path)
     _check_categories(Records.of(document, "categories", "category", path))
-    sizes = np.stack([images.integers("width", 1), images.integers("height", 1)], axis=1).tolist()
-    row_of = {image: row for row, image in enumerate(images.unique_integers("id").tolist())}
-    names = images.texts("file_name")
-    persons = _persons(Records.of(document, "annotations", "annotation", path), dropped)
-    persons.rows_of("image_id", images.unique_integers("id"))
-    if not persons.rows:
+    widths, heights = images.integers("width", 1).tolist(), images.integers("height", 1).tolist()
+    image_ids, names = images.unique_integers("id"), images.texts("file_name")
+    persons, counts = single_persons(Records.of(document, "annotations", "annotation", path), [_PERSON_CATEGORY])
+    reasons = ("instances of {} that are no persons", "crowds of persons in {}", "persons of {} whose box has no area")
+    dropped.update({reason.format(path.name): count for reason, count in zip(reasons, counts, strict=True)})
+    kept = np.unique(persons.rows_of("image_id", image_ids)).tolist()
+    if not kept:
         raise UserError(f"{path}: it holds no person (category {_PERSON_CATEGORY}, not a crowd)")
-    with_persons = {record["image_id"] for record in persons.rows}
-    kept = {image: row for image, row in row_of.items() if image in with_persons}
-    dropped[f"images of {path.name} without a person"] += len(row_of) - len(kept)
-    _check_images(image_folder, [names[row] for row in kept.values()])
-    for image, row in kept.items():
-        builder.add_scene(names[row], (sizes[row][0], sizes[row][1]), identifier=image)
+    dropped[f"images of {path.name} without a person"] += len(names) - len(kept)
+    _check_images(image_folder, [names[row] for row in kept])
+    for row in kept:
+        builder.add_scene(names[row], (widths[row], heights[row]), identifier=int(image_ids[row]))
     for record in persons.rows:
-        _add_person(builder, record, f"{path}: annotation {record['id']}")
+        image, box, number = record["image_id"], record["bbox"], record["id"]
+        context = f"{path}: annotation {number}"
+        builder.add_person(image, box, number, context, identifier=number, iou_threshold=_IOU_THRESHOLD)
 
 
 def _check_categories(categories: Records) -> None:
@@ -53,23 +53,19 @@ def _check_categories(categories: Records) -> None:
         )
 
 
-def _persons(instances: Records, dropped: Counter[str]) -> Records:
-    """The instances that are single persons with an area, in the order of the file."""
-    instances.unique_integers("id")
-    is_person = instances.integers("category_id", 0) == _PERSON_CATEGORY
-    is_crowd = instances.integers("iscrowd", 0, default=0) > 0
-    name = instances.path.name
-    dropped[f"instances of {name} that are no persons"] += int((~is_person).sum())
-    dropped[f"crowds of persons in {name}"] += int((is_person & is_crowd).sum())
-    persons = Records(instances.path, "annotation", _select(instances, is_person & ~is_crowd))
+def single_persons(annotations: Records, categories: Sequence[int]) -> tuple[Records, list[int]]:
+    """Annotations of some categories that are single persons with an area, in the order of the file.
+
+    The second value counts what is left out: other categories, crowds, boxes without an area.
+    """
+    annotations.unique_integers("id")
+    is_person = np.isin(annotations.integers("category_id", 0), categories)
+    is_crowd = annotations.integers("iscrowd", 0, default=0) > 0
+    persons = annotations.take(is_person & ~is_crowd)
     boxes = persons.boxes("bbox", may_be_empty=True)
     has_area = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-    dropped[f"persons of {name} whose box has no area"] += int((~has_area).sum())
-    return Records(instances.path, "annotation", _select(persons, has_area))
-
-
-def _select(records: Records, kept: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
-    return [record for record, take in zip(records.rows, kept, strict=True) if take]
+    left_out = (~is_person, is_person & is_crowd, ~has_area)
+    return persons.take(has_area), [int(rows.sum()) for rows in left_out]
 
 
 def _check_images(folder: Path, names: list[str]) -> None:
@@ -80,10 +76,3 @@ def _check_images(folder: Path, names: list[str]) -> None:
     missing = [name for name in names if name not in present]
     if missing:
         raise UserError(f"{folder / missing[0]}: no such image ({len(missing)} of {len(names)} are missing)")
-
-
-def _add_person(builder: DatasetBuilder, record: dict[str, Any], context: str) -> None:
-    identifier = record["id"]
-    builder.add_person(
-        record["image_id"], record["bbox"], identifier, context, identifier=identifier, iou_threshold=_IOU_THRESHOLD
-    )

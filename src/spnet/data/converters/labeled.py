@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spnet.data.converters.builder import DatasetBuilder
 from spnet.data.converters.queries import search_protocol
-from spnet.data.converters.summary import ConvertedDataset
+from spnet.data.converters.summary import ConvertedDataset, known_persons
 from spnet.data.schema import ProtocolRecord
 from spnet.errors import UserError
 
@@ -70,7 +70,7 @@ def convert_labeled(
                 number = builder.add_person(image, box.box, person, box.context, box.person is not None)
                 if box.is_query and name == "test":
                     queries.append(number)
-        if not any(record["is_known"] for record in builder.splits[name].annotations):
+        if not known_persons(builder.splits[name]):
             raise UserError(f"{source}: the {name} part would have no person whose identity is known")
     protocols = {"test": _protocol(builder, queries, source)}
     left_out = {reason: number for reason, number in dropped.items() if number}
@@ -117,10 +117,7 @@ def _protocol(builder: DatasetBuilder, queries: list[int], source: str) -> Proto
 
 
 def _notes(builder: DatasetBuilder) -> list[str]:
-    train, test = (
-        {record["person_id"] for record in builder.splits[name].annotations if record["is_known"]}
-        for name in ("train", "test")
-    )
+    train, test = (known_persons(builder.splits[name]) for name in ("train", "test"))
     if not train & test:
         return []
     return [f"the same people are in train and test: {len(train & test)} of the {len(test)} identities of test"]

@@ -11,7 +11,7 @@ from spnet.data.converters.find_release import find_folder, find_root
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.prw_reader import NO_IDENTITY, Query, read_boxes, read_frame_list, read_queries
 from spnet.data.converters.splits import add_validation
-from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
+from spnet.data.converters.summary import ConvertedDataset, ExpectedCount, expected_counts, known_persons
 from spnet.data.schema import PersonRecord, ProtocolRecord, Split
 from spnet.errors import UserError
 
@@ -94,37 +94,23 @@ def _annotation_of(query: Query, candidates: Sequence[PersonRecord]) -> tuple[in
 def _protocols(queries: Sequence[int], test: Split) -> dict[str, ProtocolRecord]:
     """All test frames, those of the query's camera, and those of the other cameras."""
     camera = {image["id"]: image["cam_id"] for image in test.images}
-    image_of = {record["id"]: record["image_id"] for record in test.annotations}
-    by_camera: dict[int, list[int]] = {}
-    others: dict[int, list[int]] = {}
-    for own in sorted(set(camera.values())):
-        by_camera[own] = [image for image, other in camera.items() if other == own]
-        others[own] = [image for image, other in camera.items() if other != own]
-    camera_of = {query: camera[image_of[query]] for query in queries}
+    camera_of = {record["id"]: camera[record["image_id"]] for record in test.annotations}
+    images = list(camera)
+    by_camera = {own: [image for image in images if camera[image] == own] for own in set(camera.values())}
+    others = {own: [image for image in images if camera[image] != own] for own in by_camera}
     return {
-        "test": {"queries": list(queries), "images": list(camera)},
-        "same_cam_id": {
-            "queries": {str(query): by_camera[camera_of[query]] for query in queries},
-            "images": list(camera),
-        },
-        "cross_cam_id": {
-            "queries": {str(query): others[camera_of[query]] for query in queries},
-            "images": list(camera),
-        },
+        "test": {"queries": list(queries), "images": images},
+        "same_cam_id": {"queries": {str(query): by_camera[camera_of[query]] for query in queries}, "images": images},
+        "cross_cam_id": {"queries": {str(query): others[camera_of[query]] for query in queries}, "images": images},
     }
 
 
 def _expected_counts(splits: dict[str, Split], standard: ProtocolRecord) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
-    records = [record for split in both for record in split.annotations]
-    known = [record["person_id"] for record in records if record["is_known"]]
+    identities = len(set.union(*map(known_persons, both)))
     return [
-        ExpectedCount("scenes", sum(len(split.images) for split in both), "12k"),
-        ExpectedCount("boxes", len(records), "43k"),
-        ExpectedCount("boxes of known persons", len(known), "34k"),
-        ExpectedCount("boxes of unknown persons", len(records) - len(known), "9k"),
-        ExpectedCount("identities", len(set(known)), "1k"),
+        *expected_counts(both, identities, ("12k", "43k", "34k", "9k", "1k")),
         ExpectedCount("queries", len(standard["queries"]), "2,057"),
         ExpectedCount("test scenes", len(standard["images"]), "6,112"),
     ]

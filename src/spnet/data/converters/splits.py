@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spnet.data.converters.queries import search_protocol
+from spnet.data.converters.summary import known_persons
 from spnet.data.schema import ProtocolRecord, Split
 
 _VAL_SHARE = 0.1  # of the scenes
@@ -124,7 +125,7 @@ def _part(split: Split, wanted: npt.NDArray[np.bool_]) -> Split:
 
 def _anonymize_common_persons(train: Split, val: Split, first_free: int) -> Counter[int]:
     """Make known persons of both parts unknown in val, each box a person of its own; returns the boxes of each."""
-    common = {record["person_id"] for record in train.annotations if record["is_known"]}
+    common = known_persons(train)
     hidden: Counter[int] = Counter()
     for record in val.annotations:
         if record["is_known"] and record["person_id"] in common:
