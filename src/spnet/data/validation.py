@@ -4,7 +4,7 @@ Columns are checked as whole arrays; a record is looked at alone only to name th
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ class Records:
     path: Path
     kind: str
     rows: list[dict[str, Any]]
+    places: Sequence[int]  # (N,) where in the file's list the rows stand
 
     @classmethod
     def of(cls, document: object, key: str, kind: str, path: Path) -> "Records":
@@ -31,7 +32,7 @@ class Records:
         rows = document.get(key) if isinstance(document, Mapping) else None
         if not isinstance(rows, list):
             raise UserError(f"{path}: not a COCO annotation file: it has no list {key!r}")
-        records = cls(path, kind, rows)
+        records = cls(path, kind, rows, range(len(rows)))
         for row, record in enumerate(rows):
             if not isinstance(record, dict):
                 records.fail(row, f"is {_shown(record)}, not an object")
@@ -41,7 +42,7 @@ class Records:
         """Raise UserError for the record in this row of the list."""
         record = self.rows[row]
         identifier = f" (id {_shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
-        raise UserError(f"{self.path}: {self.kind} {row}{identifier}: {message}")
+        raise UserError(f"{self.path}: {self.kind} {self.places[row]}{identifier}: {message}")
 
     def refuse(self, bad: npt.NDArray[np.bool_], message: str) -> None:
         """Raise UserError for the first row where the bool array (N,) `bad` is set, with the number of others."""
@@ -51,7 +52,8 @@ class Records:
 
     def take(self, kept: npt.NDArray[np.bool_]) -> "Records":
         """Those of the records where the bool array (N,) `kept` is set."""
-        return Records(self.path, self.kind, [self.rows[row] for row in np.flatnonzero(kept)])
+        rows = np.flatnonzero(kept).tolist()
+        return Records(self.path, self.kind, [self.rows[row] for row in rows], [self.places[row] for row in rows])
 
     def values(self, key: str, default: object = None) -> list[Any]:
         """The field `key` of every record; a record without it is an error unless there is a default."""
