@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from spnet.data.video import VideoWriter
 from spnet.errors import UserError
@@ -25,7 +23,7 @@ from spnet.synthetic.person import render_person
 from spnet.synthetic.person_canvas import FEET, SCALE
 from spnet.synthetic.placing import Spot, in_view
 from spnet.synthetic.pose import Pose, sample_pose
-from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM
+from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM, show_progress
 from spnet.synthetic.scene import MIN_VISIBLE_SHARE, paint, visible_shares
 from spnet.synthetic.static_scene import StaticScene, build_static_scene
 
@@ -112,7 +110,7 @@ def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int
             mine = [passage for passage in passages if passage.camera == row]
             frames = render_walk(streets[row], identities, mine, seconds, seed + row)
             with VideoWriter(folder / f"{name}.mp4", SIZE, FPS, START) as video:
-                for time, image, boxes in _show(frames, name, round(seconds * FPS)):
+                for time, image, boxes in show_progress(frames, name, round(seconds * FPS)):
                     video.write(image)
                     table.writerows((name, f"{time:.1f}", person, *box) for person, box in boxes)
     return [output / f"{name}.mp4" for name in CAMERAS]
@@ -147,13 +145,6 @@ def render_walk(
         grain = np.random.default_rng(seed)  # it stands still, and files stay small
         boxes = [(person, _box(layers[person], camera.size)) for person in shown]
         yield time, camera_response(camera, image, light.warmth, light.brightness, grain), boxes
-
-
-def _show(
-    frames: Iterator[tuple[float, ImageArray, list[tuple[int, list[int]]]]], name: str, total: int
-) -> Iterator[tuple[float, ImageArray, list[tuple[int, list[int]]]]]:
-    console = Console(stderr=True)
-    yield from track(frames, f"rendering {name}", total, console=console, disable=not console.is_terminal)
 
 
 def _lane(

@@ -7,9 +7,8 @@ import numpy as np
 
 from spnet.data.converters.builder import DatasetBuilder
 from spnet.data.converters.coco_reader import add_persons
-from spnet.data.converters.coco_subsets import sample_slices
+from spnet.data.converters.coco_subsets import fraction_subsets, restrict, sample_slices
 from spnet.data.converters.find_release import find_root
-from spnet.data.converters.fraction_subsets import fraction_subsets, restrict
 from spnet.data.converters.summary import ConvertedDataset
 from spnet.data.schema import Split
 

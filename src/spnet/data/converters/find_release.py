@@ -7,7 +7,7 @@ from spnet.errors import UserError
 
 
 def find_root(source: Path, expected_files: Sequence[str], release: str) -> Path:
-    """The nearest folder that holds any of the files `marks` (relative paths).
+    """The nearest folder that holds any of the `expected_files` (relative paths).
 
     Looked at in turn: `source`, its sub-folders to two levels, the two folders above it. Raises UserError where none
     has one, or two at the same distance have.
