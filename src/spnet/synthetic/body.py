@@ -81,7 +81,7 @@ def _fitted(person: PersonCanvas, top: float, hem: float, paint: Paint) -> None:
     inside = (_TORSO[:, 0] > hem) & (_TORSO[:, 0] < top)
     heights = np.concatenate([[hem], _TORSO[inside, 0], [top]])
     across, through = (np.interp(heights, _TORSO[:, 0], _TORSO[:, column]) for column in (1, 2))
-    half = person.span(across, through)
+    half = np.array([person.span(*axes) for axes in zip(across, through, strict=True)])
     lean = person.skeleton.pose.lean * (heights - HIP) / (SHOULDER - HIP)
     middle = person.patch(np.stack([lean, np.zeros_like(lean), heights], 1))
     _shaded_band(person, middle, half, paint)

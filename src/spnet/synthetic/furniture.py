@@ -9,11 +9,6 @@ from spnet.synthetic.canvas import Canvas, Sprite, shift
 FURNITURE_SCALE = 72.0  # pixels of a sprite per meter
 
 
-def render_furniture(kind: str, random: np.random.Generator) -> Sprite:
-    """A sprite of one of FURNITURE_RENDERERS, its foot in the middle of the last row."""
-    return FURNITURE_RENDERERS[kind](random)
-
-
 def _tree(random: np.random.Generator) -> Sprite:
     tall, wide = random.uniform(3.6, 5.2), random.uniform(1.9, 2.8)
     canvas = Canvas(round(wide * FURNITURE_SCALE), round(tall * FURNITURE_SCALE))
@@ -120,6 +115,7 @@ def _bicycle(random: np.random.Generator) -> Sprite:
     return canvas.finish()
 
 
+# each gives a sprite whose foot is in the middle of the last row
 FURNITURE_RENDERERS: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "tree": _tree,
     "lamp": _lamp,

@@ -5,7 +5,6 @@ Lengths of the body are given in statures (1 is the person's height), so that th
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from spnet.synthetic.pose import Pose, Skeleton, stand
 
 SCALE = 128.0  # pixels of a sprite per meter
 WIDTH, HEIGHT = 208, 288
-FEET = np.array([104.0, 274.0])  # where the ground between the feet lies in a sprite
+FEET = (104.0, 274.0)  # where the ground between the feet lies in a sprite
 
 # how far down the upper garments reach, in statures above the ground
 HEMS = {"t-shirt": 0.5, "shirt": 0.49, "jacket": 0.48, "hoodie": 0.485, "coat": 0.33, "dress": 0.3}
@@ -34,7 +33,7 @@ class PersonCanvas:
 
     def place(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Metres (..., 2 or 3) of the viewer's axes to canvas pixels (..., 2)."""
-        return FEET + SCALE * np.asarray(point)[..., :2]
+        return SCALE * np.asarray(point)[..., :2] + FEET
 
     def joint(self, name: str) -> npt.NDArray[np.float64]:
         """A joint in canvas pixels (2,)."""
@@ -52,16 +51,10 @@ class PersonCanvas:
         """How near to the viewer a point of the body's axes (in statures) is, in statures."""
         return float(self.skeleton.turn([forward, left, 0.0])[2])
 
-    @overload
-    def span(self, across: float, through: float) -> float: ...
-    @overload
-    def span(self, across: npt.NDArray[np.float64], through: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
-    def span(
-        self, across: float | npt.NDArray[np.float64], through: float | npt.NDArray[np.float64]
-    ) -> float | npt.NDArray[np.float64]:
-        """Half the visible width in pixels of ellipses with half axes (statures) across and through the body."""
+    def span(self, across: float, through: float) -> float:
+        """Half the visible width in pixels of an ellipse with half axes (statures) across and through the body."""
         facing = self.skeleton.pose.facing
-        wide: npt.NDArray[np.float64] = np.hypot(across * np.cos(facing), through * np.sin(facing))
+        wide = float(np.hypot(across * np.cos(facing), through * np.sin(facing)))
         return wide * self.identity.build * self.identity.height * SCALE
 
     def girth(self, share: float) -> float:

@@ -39,7 +39,7 @@ class Skeleton:
         return _turn(np.asarray(points, float), self.pose.facing)
 
 
-def sample_pose(random: np.random.Generator, facing: float) -> Pose:
+def sample_pose(random: np.random.Generator, facing: float = 0.0) -> Pose:
     """A walking (mostly) or standing pose."""
     walking = random.random() < 0.8
     return Pose(

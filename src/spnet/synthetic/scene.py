@@ -1,19 +1,19 @@
 """One image of a street: who stands where, what hides them, and the boxes to annotate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from spnet.synthetic.camera import Camera, ImageArray, camera_response
+from spnet.synthetic.camera import Camera, ImageArray, Spot, camera_response
 from spnet.synthetic.identity import Identity
 from spnet.synthetic.layers import Layer, blend, own, stand_up
 from spnet.synthetic.light import Light, sample_light, shade_houses, shade_under
 from spnet.synthetic.person import render_person
 from spnet.synthetic.person_canvas import FEET, SCALE
-from spnet.synthetic.placing import Spot, place_people
-from spnet.synthetic.pose import sample_pose
+from spnet.synthetic.placing import place_people
+from spnet.synthetic.pose import Pose, sample_pose
 from spnet.synthetic.static_scene import StaticScene
 
 MIN_VISIBLE_SHARE = 0.3  # share of a person: one hidden more is not in the image at all
@@ -37,17 +37,17 @@ def render_scene(static_scene: StaticScene, people: Sequence[Identity], random: 
     street, camera = static_scene.street, static_scene.street.camera
     parked = [entry for entry in static_scene.cars if random.random() < PARKING_SHARE]
     spots = place_people(street, [car for car, _ in parked], len(people), random)
-    layers = {row: _stand(camera, people[row], spot, random) for row, spot in enumerate(spots) if spot is not None}
+    layers = {row: _walker(camera, people[row], spot, random) for row, spot in enumerate(spots) if spot is not None}
     obstacles = [*static_scene.fixed, *(layer for _, layer in parked)]
     visible = visible_shares(camera.size, layers, obstacles)
     shown = [row for row in layers if visible[row] >= MIN_VISIBLE_SHARE]
     light = sample_light(street, random)
     image = paint(static_scene, light, [*obstacles, *(layers[row] for row in shown)])
-    boxes = np.array([layers[row].box() for row in shown], np.int64).reshape(-1, 4)
+    boxes = [layers[row].box(camera.size) for row in shown]
     return RenderedScene(
         camera_response(camera, image, light.warmth, light.brightness, random),
         np.array(shown, np.int64),
-        boxes.clip(0, np.tile(camera.size, 2)),
+        np.array(boxes, np.int64).reshape(-1, 4),
         np.array([visible[row] for row in shown]),
     )
 
@@ -62,13 +62,20 @@ def visible_shares(size: tuple[int, int], layers: dict[int, Layer], obstacles: S
     return {row: float(counts[row] / max(1, layer.area())) for row, layer in layers.items()}
 
 
-def _stand(camera: Camera, person: Identity, spot: Spot, random: np.random.Generator) -> Layer:
-    """The person walking at `spot`, seen from the camera's side."""
+def _walker(camera: Camera, person: Identity, spot: Spot, random: np.random.Generator) -> Layer:
+    """The person walking at `spot`, mostly along the street."""
     along = random.choice([0.0, np.pi]) + random.normal(0, 0.25)
     heading = along if random.random() < _ALONG_THE_STREET else random.uniform(0, 2 * np.pi)
+    return stand_person(camera, person, spot, heading, sample_pose(random), random)
+
+
+def stand_person(
+    camera: Camera, person: Identity, spot: Spot, heading: float, pose: Pose, random: np.random.Generator
+) -> Layer:
+    """The person in `pose` at `spot`, headed away from the camera (0 radians) or turned, as the camera sees it."""
     bearing = np.arctan2(spot[0] - camera.x, spot[1])
-    sprite = render_person(person, sample_pose(random, float(bearing + np.pi - heading)), random)
-    return stand_up(sprite, SCALE, (float(FEET[0]), float(FEET[1])), spot, camera)
+    pose = replace(pose, facing=float(bearing + np.pi - heading))
+    return stand_up(render_person(person, pose, random), SCALE, FEET, spot, camera)
 
 
 def paint(static_scene: StaticScene, light: Light, layers: Sequence[Layer]) -> ImageArray:

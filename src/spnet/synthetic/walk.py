@@ -10,21 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from spnet.data.video import VideoWriter
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
-from spnet.synthetic.camera import ImageArray, camera_response
+from spnet.synthetic.camera import ImageArray, Spot, camera_response
 from spnet.synthetic.identity import Identity, sample_identity
-from spnet.synthetic.layers import Layer, stand_up
+from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import sample_light
-from spnet.synthetic.person import render_person
-from spnet.synthetic.person_canvas import FEET, SCALE
-from spnet.synthetic.placing import Spot, in_view
+from spnet.synthetic.placing import in_view
 from spnet.synthetic.pose import Pose, sample_pose
 from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM, show_progress
-from spnet.synthetic.scene import MIN_VISIBLE_SHARE, paint, visible_shares
+from spnet.synthetic.scene import MIN_VISIBLE_SHARE, paint, stand_person, visible_shares
 from spnet.synthetic.static_scene import StaticScene, build_static_scene
 
 CAMERAS = ("gate", "yard")
@@ -143,7 +140,7 @@ def render_walk(
         shown = [person for person in layers if visible[person] >= MIN_VISIBLE_SHARE]
         image = paint(static_scene, light, [*static_scene.fixed, *layers.values()])
         grain = np.random.default_rng(seed)  # it stands still, and files stay small
-        boxes = [(person, _box(layers[person], camera.size)) for person in shown]
+        boxes = [(person, layers[person].box(camera.size)) for person in shown]
         yield time, camera_response(camera, image, light.warmth, light.brightness, grain), boxes
 
 
@@ -169,20 +166,13 @@ def _lane(
     far = min(far, near + speed * seconds * PASSAGE)
     last = begin + (far - near) / speed
     return Passage(
-        person, camera, begin, last, x, near if away else far, speed if away else -speed, sample_pose(random, 0.0)
+        person, camera, begin, last, x, near if away else far, speed if away else -speed, sample_pose(random)
     )
 
 
 def _stand(static_scene: StaticScene, identity: Identity, passage: Passage, time: float) -> Layer:
-    camera, spot = static_scene.street.camera, passage.spot(time)
     heading = 0.0 if passage.velocity > 0 else np.pi
-    facing = float(np.arctan2(spot[0] - camera.x, spot[1]) + np.pi - heading)
     phase = passage.pose.phase + 2 * np.pi * abs(passage.velocity) * (time - passage.first) / STRIDE
-    pose = replace(passage.pose, phase=float(phase), facing=facing, stride=max(passage.pose.stride, 0.35))
-    sprite = render_person(identity, pose, np.random.default_rng([WALK, passage.person]))
-    return stand_up(sprite, SCALE, (float(FEET[0]), float(FEET[1])), spot, camera)
-
-
-def _box(layer: Layer, size: tuple[int, int]) -> list[int]:
-    box: npt.NDArray[np.int64] = np.array(layer.box()).clip(0, np.tile(size, 2))
-    return [int(side) for side in box]
+    pose = replace(passage.pose, phase=float(phase), stride=max(passage.pose.stride, 0.35))
+    random = np.random.default_rng([WALK, passage.person])
+    return stand_person(static_scene.street.camera, identity, passage.spot(time), heading, pose, random)
