@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spnet.data.converters.matlab.reader import box, read_mat, structs, text, texts
-from spnet.data.converters.matlab.stream import stream_structs
+from spnet.data.converters.matlab.reader import box, read_mat, stream_structs, structs, text, texts
 from spnet.errors import UserError
 
 _TEST_FILES = {  # protocol -> file below annotation/test, variable in it
