@@ -14,8 +14,7 @@ from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import Light
 from spnet.synthetic.person import render_person
 from spnet.synthetic.pose import Pose, sample_pose, stand
-from spnet.synthetic.scene import render_scene, visible_shares
-from spnet.synthetic.static_scene import StaticScene, build_static_scene
+from spnet.synthetic.scene import StaticScene, build_static_scene, render_scene, visible_shares
 
 SIZE = (480, 360)
 STANDING = Pose(phase=0.0, stride=0.0, arm_swing=0.0, elbow=0.1, lean=0.0, facing=0.0)

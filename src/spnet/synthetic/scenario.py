@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from spnet.synthetic.identity import Identity, sample_identity
-from spnet.synthetic.scene import RenderedScene, render_scene
-from spnet.synthetic.static_scene import StaticScene, build_static_scene
+from spnet.synthetic.scene import RenderedScene, StaticScene, build_static_scene, render_scene
 
 Item = TypeVar("Item")
 SIZE = (480, 360)  # width, height in pixels

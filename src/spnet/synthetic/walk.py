@@ -21,8 +21,14 @@ from spnet.synthetic.light import sample_light
 from spnet.synthetic.placing import in_view
 from spnet.synthetic.pose import Pose, sample_pose
 from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM, show_progress
-from spnet.synthetic.scene import MIN_VISIBLE_SHARE, paint, stand_person, visible_shares
-from spnet.synthetic.static_scene import StaticScene, build_static_scene
+from spnet.synthetic.scene import (
+    MIN_VISIBLE_SHARE,
+    StaticScene,
+    build_static_scene,
+    paint,
+    stand_person,
+    visible_shares,
+)
 
 CAMERAS = ("gate", "yard")
 FPS = 10

@@ -5,8 +5,7 @@ into one map from the image file to the view before a pixel is touched (suppleme
 """
 
 from spnet.config.schema import Augmentation
-from spnet.data.augment.params import ViewParams, transform_boxes
-from spnet.data.augment.sample import sample_view
+from spnet.data.augment.sample import ViewParams, sample_view, transform_boxes
 from spnet.data.augment.warp import jpeg_scale_for, warp
 
 __all__ = ["Augmentation", "ViewParams", "jpeg_scale_for", "sample_view", "transform_boxes", "warp"]

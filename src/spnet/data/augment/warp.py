@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, from_numpy
 
-from spnet.data.augment.params import ViewParams
+from spnet.data.augment.sample import ViewParams
 
 MARGIN = 2  # pixels kept around the part that is seen, for interpolation
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spnet.data.converters.coco_reader import single_persons
+from spnet.data.converters.cocopersons import single_persons
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.labeled import LabeledBox, LabeledScene, convert_labeled
 from spnet.data.converters.summary import ConvertedDataset
