@@ -11,28 +11,23 @@ import numpy.typing as npt
 
 from spnet.config.schema import Augmentation
 
-_MIN_VISIBLE_SHARE = 0.4  # of a box's area, which a crop must leave (docs/method.md, "Data")
 Size = tuple[int, int]  # width, height
+_MIN_VISIBLE_SHARE = 0.4  # of a box's area, which a crop must leave (docs/method.md, "Data")
 _PADDING = {"rrc2": 3, "rrc_scale": 4, "rrc_window": 3}  # padded to at least so many crops
 _EDGE = 0.1  # share of a box's width and height that a crop around all boxes may cut at each edge
 
 
 @dataclass(frozen=True)
 class ViewParams:
-    """Resize, center-pad with black, crop, resize, flip. Sizes are (width, height), all in whole pixels."""
+    """Resize, center-pad with black, crop, resize, flip; all in whole pixels."""
 
-    image: tuple[int, int]  # the file
-    resized: tuple[int, int]  # after the first scaling
-    padded: tuple[int, int]  # `resized` lies in the middle of it
+    image: Size  # the file
+    resized: Size  # after the first scaling
+    padded: Size  # `resized` lies in the middle of it
     crop: tuple[int, int, int, int]  # x1, y1, x2, y2 within `padded`
-    output: tuple[int, int]  # the view
+    output: Size  # the view
     flipped: bool
     antialias: bool = True  # average pixels where the file is shrunk
-
-    @property
-    def offset(self) -> tuple[int, int]:
-        """Black columns on the left and rows at the top that the padding adds."""
-        return (self.padded[0] - self.resized[0]) // 2, (self.padded[1] - self.resized[1]) // 2
 
     @property
     def is_cropped(self) -> bool:
@@ -45,7 +40,7 @@ class ViewParams:
         corner, far = np.asarray(self.crop[:2], float), np.asarray(self.crop[2:], float)
         zoom = np.asarray(self.output) / (far - corner)
         scale = np.asarray(self.resized) / np.asarray(self.image) * zoom
-        shift = (np.asarray(self.offset) - corner) * zoom
+        shift = (_offset(self.padded, self.resized) - corner) * zoom
         if self.flipped:
             scale[0], shift[0] = -scale[0], self.output[0] - shift[0]
         return scale, shift
@@ -96,10 +91,10 @@ def sample_view(
         box = _sample_box(boxes, known, generator)
         side = max(augmentation.crop_size, *(box[2:] - box[:2]).tolist())
         padded = _pad(resized, max(least, side))
-        crop = _around_one(box + _offset(padded, resized), side, padded, generator)
+        crop = _around_one(box + np.tile(_offset(padded, resized), 2), side, padded, generator)
     else:
         padded = _pad(resized, least)
-        crop = _around_all(boxes + _offset(padded, resized), padded, generator)
+        crop = _around_all(boxes + np.tile(_offset(padded, resized), 2), padded, generator)
     return ViewParams(image, resized, padded, crop, square, bool(generator.random() < 0.5), augmentation.antialias)
 
 
@@ -123,7 +118,8 @@ def _pad(resized: Size, least: int) -> Size:
 
 
 def _offset(padded: Size, resized: Size) -> npt.NDArray[np.int64]:
-    return np.tile((np.asarray(padded) - np.asarray(resized)) // 2, 2)
+    """(2,) black columns on the left and rows at the top that the padding adds."""
+    return (np.asarray(padded) - np.asarray(resized)) // 2
 
 
 def _sample_box(

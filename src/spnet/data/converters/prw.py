@@ -158,13 +158,10 @@ def _read_boxes(path: Path) -> list[list[int]]:
     for row, values in enumerate(table.tolist(), 1):
         if not np.isfinite(values).all() or min(values[3:]) < 0:
             raise UserError(f"{path}: row {row}: {values} is not finite or has a negative size")
-        if (
-            values[0] != int(values[0])
-            or (values[0] < 0 and values[0] != _NO_IDENTITY)
-            or values[0] >= FIRST_UNKNOWN_ID
-        ):
+        person = values[0]
+        if person != _NO_IDENTITY and not (person == int(person) and 0 <= person < FIRST_UNKNOWN_ID):
             raise UserError(
-                f"{path}: row {row}: id {values[0]:g} is not a person's number, nor {_NO_IDENTITY} for unknown"
+                f"{path}: row {row}: id {person:g} is not a person's number, nor {_NO_IDENTITY} for unknown"
             )
     whole = table.astype(np.int64)
     whole[:, 1:] = whole[:, 1:].clip(min=0)
