@@ -55,22 +55,15 @@ class Records:
         rows = np.flatnonzero(kept).tolist()
         return Records(self.path, self.kind, [self.rows[row] for row in rows], [self.places[row] for row in rows])
 
-    def values(self, key: str, default: object = None) -> list[Any]:
-        """The field `key` of every record; a record without it is an error unless there is a default."""
-        if default is not None:
-            return [record.get(key, default) for record in self.rows]
-        try:
-            return [record[key] for record in self.rows]
-        except KeyError:
-            row = next(row for row, record in enumerate(self.rows) if key not in record)
-            self.fail(row, f"has no {key!r}")
-
-    def _checked(self, key: str, fits: Callable[[Any], bool], wanted: str, default: object = None) -> list[Any]:
-        """Field `key` of every record, each of which `fits`; `wanted` says what one that does not is not."""
-        values = self.values(key, default)
-        for row, value in enumerate(values):
-            if not fits(value):
-                self.fail(row, f"{key} is {_shown(value)}, not {wanted}")
+    def values(self, key: str, fits: Callable[[Any], bool], wanted: str, default: object = None) -> list[Any]:
+        """Field `key` of every record, each of which must fit: be `wanted`; only a default allows for none."""
+        values = []
+        for row, record in enumerate(self.rows):
+            if default is None and key not in record:
+                self.fail(row, f"has no {key!r}")
+            values.append(record.get(key, default))
+            if not fits(values[row]):
+                self.fail(row, f"{key} is {_shown(values[row])}, not {wanted}")
         return values
 
     def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
@@ -79,7 +72,7 @@ class Records:
         def fits(value: Any) -> bool:
             return type(value) is int and low <= value <= LARGEST_INTEGER
 
-        return np.array(self._checked(key, fits, f"an integer of at least {low}", default), np.int64)
+        return np.array(self.values(key, fits, f"an integer of at least {low}", default), np.int64)
 
     def unique_integers(self, key: str) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,) where no value comes twice."""
@@ -106,31 +99,35 @@ class Records:
 
     def numbers(self, key: str, default: float | None = None) -> npt.NDArray[np.float64]:
         """Field `key` as finite float64 (N,)."""
-        return np.array(self._checked(key, _is_finite_number, "a finite number", default), np.float64)
+        return np.array(self.values(key, _is_finite_number, "a finite number", default), np.float64)
 
     def booleans(self, key: str) -> npt.NDArray[np.bool_]:
         """Field `key` as bool (N,)."""
-        return np.array(self._checked(key, lambda value: type(value) is bool, "true or false"), bool)
+        return np.array(self.values(key, lambda value: type(value) is bool, "true or false"), bool)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Field `key` as non-empty strings."""
-        return tuple(self._checked(key, lambda value: isinstance(value, str) and value != "", "a name"))
+        return tuple(self.values(key, lambda value: isinstance(value, str) and value != "", "a name"))
 
     def boxes(self, key: str, may_be_empty: bool = False) -> npt.NDArray[np.float64]:
         """Field `key`, [x, y, width, height], as float64 (N, 4) pixels xyxy; empty boxes only where they may be."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if not isinstance(value, list) or len(value) != 4 or not all(map(_is_finite_number, value)):
-                self.fail(row, f"{key} is {_shown(value)}, not four finite numbers [x, y, width, height]")
-            if min(value[2:]) < 0 or (min(value[2:]) == 0 and not may_be_empty):
-                self.fail(row, f"{key} is {_shown(value)}: width and height must be positive")
+        values = self.values(key, _is_box, "four finite numbers [x, y, width, height]")
         boxes = np.array(values, np.float64).reshape(-1, 4)
+        shorter = boxes[:, 2:].min(axis=1)
+        wrong = shorter < 0 if may_be_empty else shorter <= 0
+        if wrong.any():
+            row = int(wrong.argmax())
+            self.fail(row, f"{key} is {_shown(values[row])}: width and height must be positive")
         boxes[:, 2:] += boxes[:, :2]
         return boxes
 
 
 def _is_finite_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INTEGER
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_finite_number, value))
 
 
 def _shown(value: object) -> str:

@@ -22,19 +22,10 @@ from spnet.data.converters.summary import ConvertedDataset
 from spnet.data.schema import Split, write_files
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
+from spnet.synthetic import scenario
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.retrieval import protocols_of
-from spnet.synthetic.scenario import (
-    QUERIES,
-    SIZE,
-    TEST,
-    TRAIN,
-    UNKNOWN,
-    Appearance,
-    fine_tuning_scenes,
-    pretraining_scenes,
-    show_progress,
-)  # fmt: skip
+from spnet.synthetic.scenario import Appearance
 
 _FEWEST_SCENES, _FEWEST_IDENTITIES = 12, 4
 _SCENES_PER_IDENTITY = 2.5  # fewest train scenes an identity: then it is cast about four times in the test scenes
@@ -53,42 +44,32 @@ def prepare_synthetic(
 ) -> ConvertedDataset:
     """Render a data set into the new folder `output`. The same arguments give the same bytes.
 
-    Args:
-        output: must not exist.
-        scenes: of train, and as many of pre-training.
-        identities: known people in train.
-        seed: of everything.
-        test_scenes: of test; not given: half as many as of train.
-        test_identities: known people in test, others than those of train; not given: as many.
-
-    Raises:
-        UserError: too few scenes, too many identities for them, a negative seed, or an `output` that is taken.
+    There are as many scenes of pre-training as of train, half as many of test, and as many known people (others) in
+    test as in train, unless `test_scenes` and `test_identities` say otherwise. Raises UserError for too few scenes, too
+    many identities for them, a negative seed, or an `output` that is taken.
     """
     test_scenes = scenes // 2 if test_scenes is None else test_scenes
     test_identities = identities if test_identities is None else test_identities
     check_counts(scenes, identities, seed, test_scenes, test_identities)
     check_output_is_free(output)
-    last_of_train = _FIRST_KNOWN_ID + identities
+    ids = range(_FIRST_KNOWN_ID, _FIRST_KNOWN_ID + identities + test_identities)
+    known = {"train": ids[:identities], "test": ids[identities:], "pretrain": ids[:0]}
     sources = {
-        "train": (scenes, range(_FIRST_KNOWN_ID, last_of_train), fine_tuning_scenes(TRAIN, scenes, identities, seed)),
-        "test": (
-            test_scenes,
-            range(last_of_train, last_of_train + test_identities),
-            fine_tuning_scenes(TEST, test_scenes, test_identities, seed),
-        ),
-        "pretrain": (scenes, range(0), pretraining_scenes(scenes, seed)),
+        "train": (scenes, scenario.fine_tuning_scenes(scenario.TRAIN, scenes, identities, seed)),
+        "test": (test_scenes, scenario.fine_tuning_scenes(scenario.TEST, test_scenes, test_identities, seed)),
+        "pretrain": (scenes, scenario.pretraining_scenes(scenes, seed)),
     }
     builder, unknown = DatasetBuilder(), count(FIRST_UNKNOWN_ID)
     with one_thread(), atomic_directory(output) as folder:
-        for name, (length, known, source) in sources.items():
+        for name, (length, source) in sources.items():
             builder.open_split(name, _IMAGES)
             (folder / _IMAGES / name).mkdir(parents=True)
-            for number, appearance in enumerate(show_progress(source, name, length)):
+            for number, appearance in enumerate(scenario.show_progress(source, name, length)):
                 file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
                 (folder / _IMAGES / file_name).write_bytes(encode(appearance.rendered.image))
-                _add_scene(builder, file_name, appearance, known, unknown)
-            check_seen(name, builder.splits[name], known)
-        protocols = protocols_of(builder.splits["test"], np.random.default_rng([seed, QUERIES]))
+                _add_scene(builder, file_name, appearance, known[name], unknown)
+            check_seen(name, builder.splits[name], known[name])
+        protocols = protocols_of(builder.splits["test"], np.random.default_rng([seed, scenario.QUERIES]))
         splits = {**builder.splits, **fraction_subsets(builder.splits, "pretrain")}
         write_files(folder, splits, protocols)
     return ConvertedDataset(splits, protocols)
@@ -98,10 +79,10 @@ def _add_scene(
     builder: DatasetBuilder, file_name: str, appearance: Appearance, known: Sequence[int], unknown: Iterator[int]
 ) -> None:
     """Add a scene; without `known` persons every box is a known person of its own, to be found at IoU 0.5."""
-    image = builder.add_scene(file_name, SIZE, appearance.camera + 1)
+    image = builder.add_scene(file_name, scenario.SIZE, appearance.camera + 1)
     threshold = None if known else 0.5
     for person, (left, top, right, bottom) in zip(appearance.people, appearance.rendered.boxes, strict=True):
-        is_known = person != UNKNOWN
+        is_known = person != scenario.UNKNOWN
         number = known[person] if is_known else next(unknown)
         box = (left, top, right - left, bottom - top)
         builder.add_person(image, box, number, file_name, is_known or not known, iou_threshold=threshold)

@@ -85,16 +85,10 @@ def read_walk(folder: Path) -> list[Sighting]:
 
 
 def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int = 0) -> list[Path]:
-    """Render the two videos into the new folder `output`, with a CSV of who is where; returns the videos.
+    """Render two videos of `people` who each pass both, into the new folder `output` with a CSV of who is where.
 
-    Args:
-        output: must not exist.
-        seconds: length of the videos.
-        people: who walk, each past both cameras.
-        seed: of everything.
-
-    Raises:
-        UserError: a length or a number that makes no walk, a negative seed, an `output` that is taken, no PyAV.
+    Returns the videos. Raises UserError for a length or a number that makes no walk, a negative seed, an `output` that
+    is taken, and without PyAV.
     """
     if not 10 <= seconds <= 3600:
         raise UserError(f"--seconds {seconds:g}: must be 10 to 3600")
@@ -154,26 +148,21 @@ def _lane(
     static_scene: StaticScene, person: int, camera: int, begin: float, seconds: float, random: np.random.Generator
 ) -> Passage:
     """A lane in view of a camera, on the road or along the houses; the longest of those sampled."""
-    street, best, most = static_scene.street, None, 0.0
+    street, x, near, far, most = static_scene.street, 0.0, 0.0, 0.0, 0.0
     for _ in range(LANES):
-        side = random.choice([-1.0, 1.0])
-        on_road = random.random() < 0.5
-        x = side * (
-            random.uniform(0.2, street.road - 0.6) if on_road else random.uniform(street.road + 1.2, street.wall - 0.4)
-        )
-        seen = [z for z in np.arange(2.0, 18.0, 0.25) if in_view(street, (float(x), float(z)), NEAREST)]
+        side, on_road = float(random.choice([-1.0, 1.0])), random.random() < 0.5
+        edges = (0.2, street.road - 0.6) if on_road else (street.road + 1.2, street.wall - 0.4)
+        aside = side * random.uniform(*edges)
+        seen = [z for z in np.arange(2.0, 18.0, 0.25).tolist() if in_view(street, (aside, z), NEAREST)]
         if seen and (length := (seen[-1] - seen[0]) * random.uniform(0.6, 1)) > most:
-            best, most = (float(x), float(seen[0]), float(seen[-1])), float(length)
-    if best is None:
+            x, near, far, most = aside, seen[0], seen[-1], length
+    if not most:
         raise UserError("no lane of this street is in view of its camera; choose another --seed")
-    x, near, far = best
-    away = random.random() < 0.5
-    speed = float(random.uniform(*SPEED))
+    away, speed = random.random() < 0.5, random.uniform(*SPEED)
     far = min(far, near + speed * seconds * PASSAGE)
     last = begin + (far - near) / speed
-    return Passage(
-        person, camera, begin, last, x, near if away else far, speed if away else -speed, sample_pose(random)
-    )
+    start, velocity = (near, speed) if away else (far, -speed)
+    return Passage(person, camera, begin, last, x, start, velocity, sample_pose(random))
 
 
 def _stand(static_scene: StaticScene, identity: Identity, passage: Passage, time: float) -> Layer:

@@ -119,7 +119,8 @@ def _pad(resized: Size, least: int) -> Size:
 
 def _offset(padded: Size, resized: Size) -> npt.NDArray[np.int64]:
     """(2,) black columns on the left and rows at the top that the padding adds."""
-    return (np.asarray(padded) - np.asarray(resized)) // 2
+    added: npt.NDArray[np.int64] = np.asarray(padded) - np.asarray(resized)
+    return added // 2
 
 
 def _sample_box(
