@@ -31,11 +31,8 @@ def _backpack(person: PersonCanvas) -> list[Part]:
 
     def straps() -> None:
         for left in (-0.065, 0.065):
-            canvas.line(
-                person.patch([(-0.02, left, 0.835), (0.075, left, 0.79), (0.08, left, 0.7), (0.02, left, 0.63)]),
-                color,
-                5,
-            )
+            points = [(-0.02, left, 0.835), (0.075, left, 0.79), (0.08, left, 0.7), (0.02, left, 0.63)]
+            canvas.line(person.patch(points), color, 5)
 
     seen_in_front: list[Part] = [(0.012, straps)] if person.depth(1.0) > 0.2 else []
     return [(person.depth(-0.12), pack), *seen_in_front]
@@ -64,7 +61,7 @@ def _handbag(person: PersonCanvas) -> list[Part]:
         person.canvas.line(handle, person.identity.bag_color, 3)
         _trapezoid(person, hand, (0.9 * half, 1.1 * half), (14, 46), 118)
 
-    return [(float(person.skeleton.joints["right hand"][2]) / person.identity.height + 0.006, bag)]
+    return [(person.joint_depth("right hand") + 0.006, bag)]
 
 
 def _trapezoid(

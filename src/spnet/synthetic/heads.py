@@ -26,15 +26,14 @@ def _at(person: PersonCanvas, forward: float, left: float, up: float) -> npt.NDA
 
 def _neck(person: PersonCanvas) -> None:
     width = person.girth(0.03)
-    person.canvas.limb(
-        person.at(0.0, 0.0, SHOULDER + 0.015), _at(person, -0.008, 0, -0.03), (width, width), person.identity.skin, 18
-    )
+    chest, chin = person.at(0.0, 0.0, SHOULDER + 0.015), _at(person, -0.008, 0, -0.03)
+    person.canvas.limb(chest, chin, (width, width), person.identity.skin, 18)
 
 
 def _head(person: PersonCanvas) -> None:
     identity, canvas = person.identity, person.canvas
     unit = identity.height * SCALE
-    facing, side = person.depth(1.0), float(np.sin(person.skeleton.pose.facing))
+    facing, side = person.depth(1.0), float(np.sin(person.pose.facing))
     wide = (0.05 + 0.009 * abs(side)) * unit
     bald = identity.hair_style == "bald"
     hair = identity.skin if bald else identity.hair

@@ -50,7 +50,7 @@ def body_parts(person: PersonCanvas) -> list[Part]:
 def _leg(person: PersonCanvas, side: str) -> Part:
     canvas, identity = person.canvas, person.identity
     hip, knee, ankle, toe = (person.joint(f"{side} {name}") for name in ("hip", "knee", "ankle", "toe"))
-    depth = float(person.skeleton.joints[f"{side} knee"][2]) / identity.height
+    depth = person.joint_depth(f"{side} knee")
     shade = 14 if depth < 0 else 0
     dressed = identity.upper.kind != "dress" and identity.lower.kind == "trousers"
     shorts = identity.upper.kind != "dress" and identity.lower.kind == "shorts"
@@ -72,7 +72,7 @@ def _leg(person: PersonCanvas, side: str) -> Part:
 def _arm(person: PersonCanvas, side: str) -> Part:
     canvas, identity = person.canvas, person.identity
     shoulder, elbow, hand = (person.joint(f"{side} {name}") for name in ("shoulder", "elbow", "hand"))
-    depth = float(person.skeleton.joints[f"{side} elbow"][2]) / identity.height
+    depth = person.joint_depth(f"{side} elbow")
     shade = 16 if depth < -0.03 else 0
     kind = identity.upper.kind
     short = kind in ("t-shirt", "dress") or (kind == "shirt" and identity.sleeves_rolled)
@@ -110,7 +110,7 @@ def _fitted(person: PersonCanvas, top: float, hem: float, paint: Paint) -> None:
     heights = np.concatenate([[hem], _TORSO[inside, 0], [top]])
     across, through = (np.interp(heights, _TORSO[:, 0], _TORSO[:, column]) for column in (1, 2))
     half = np.array([person.span(*axes) for axes in zip(across, through, strict=True)])
-    lean = person.skeleton.pose.lean * (heights - HIP) / (SHOULDER - HIP)
+    lean = person.pose.lean * (heights - HIP) / (SHOULDER - HIP)
     middle = person.patch(np.stack([lean, np.zeros_like(lean), heights], 1))
     _shaded_band(person, middle, half, paint)
 
@@ -149,7 +149,5 @@ def _chest(person: PersonCanvas) -> None:
         collar = [(0.07, -0.03, 0.84), (0.07, 0.03, 0.84), (0.07, 0, 0.79)]
         canvas.shape(person.patch(collar), person.identity.skin)
     if upper.pattern == "print":
-        badge = [
-            (0.078, left, up) for left, up in ((-0.05, 0.75), (0.05, 0.75), (0.055, 0.67), (0, 0.64), (-0.055, 0.67))
-        ]
-        canvas.shape(person.patch(badge), upper.second, 132)
+        corners = ((-0.05, 0.75), (0.05, 0.75), (0.055, 0.67), (0, 0.64), (-0.055, 0.67))
+        canvas.shape(person.patch([(0.078, left, up) for left, up in corners]), upper.second, 132)

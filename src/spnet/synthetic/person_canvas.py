@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spnet.synthetic.canvas import Canvas, Paint
 from spnet.synthetic.fabric import render_pattern
 from spnet.synthetic.identity import Identity
-from spnet.synthetic.pose import Pose, Skeleton, stand
+from spnet.synthetic.pose import Pose, stand, turn
 
 SCALE = 128.0  # pixels of a sprite per meter
 WIDTH, HEIGHT = 208, 288
@@ -27,8 +27,8 @@ class PersonCanvas:
     """One person being rendered; `place` maps meters to the canvas."""
 
     def __init__(self, identity: Identity, pose: Pose) -> None:
-        self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)
-        self.skeleton: Skeleton = stand(pose, identity.height, identity.build)
+        self.identity, self.pose, self.canvas = identity, pose, Canvas(WIDTH, HEIGHT)
+        self.joints = stand(pose, identity.height, identity.build)
         self.upper, self.lower = _cloth(identity)
 
     def place(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -37,7 +37,11 @@ class PersonCanvas:
 
     def joint(self, name: str) -> npt.NDArray[np.float64]:
         """A joint in canvas pixels (2,)."""
-        return self.place(self.skeleton.joints[name])
+        return self.place(self.joints[name])
+
+    def joint_depth(self, name: str) -> float:
+        """How near to the viewer a joint is, in statures."""
+        return float(self.joints[name][2]) / self.identity.height
 
     def at(self, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
         """A point of the body's axes, in statures, in canvas pixels (2,)."""
@@ -45,15 +49,15 @@ class PersonCanvas:
 
     def patch(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Points (..., 3) forward, left, up in statures, in canvas pixels (..., 2)."""
-        return self.place(self.skeleton.turn(np.asarray(points, float) * self.identity.height))
+        return self.place(turn(np.asarray(points, float) * self.identity.height, self.pose.facing))
 
     def depth(self, forward: float, left: float = 0.0) -> float:
         """How near to the viewer a point of the body's axes (in statures) is, in statures."""
-        return float(self.skeleton.turn([forward, left, 0.0])[2])
+        return float(turn(np.array([forward, left, 0.0]), self.pose.facing)[2])
 
     def span(self, across: float, through: float) -> float:
         """Half the visible width in pixels of an ellipse with half axes (statures) across and through the body."""
-        facing = self.skeleton.pose.facing
+        facing = self.pose.facing
         wide = float(np.hypot(across * np.cos(facing), through * np.sin(facing)))
         return wide * self.identity.build * self.identity.height * SCALE
 

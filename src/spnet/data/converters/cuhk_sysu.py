@@ -6,6 +6,7 @@ Ids and their order are those that published results were made with (docs/method
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
@@ -76,10 +77,8 @@ def _scene_number(name: str) -> tuple[int, str]:
 
 def _unknown_numbers(release: Release) -> dict[str, int]:
     """What an unknown person in the first box of a scene is called: every box counts, in the order of Images.mat."""
-    numbers, number = {}, FIRST_UNKNOWN_ID
-    for name, boxes in release.scenes.items():
-        numbers[name], number = number, number + len(boxes)
-    return numbers
+    numbers = accumulate(map(len, release.scenes.values()), initial=FIRST_UNKNOWN_ID)
+    return dict(zip(release.scenes, numbers, strict=False))
 
 
 def _known_persons(

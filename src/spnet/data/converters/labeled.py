@@ -54,7 +54,8 @@ def convert_labeled(
         UserError: a box that is not in its image, a third box of a person in a scene, a part without a known person,
             nobody to search for.
     """
-    parts = {"train": train, "test": test} if test else _divide(train)
+    train, test = (train, test) if test else _divide(train)
+    parts = {"train": train, "test": test}
     builder = DatasetBuilder()
     persons = _numbers((box.person for scenes in parts.values() for scene in scenes for box in scene.boxes), 0)
     cameras = _numbers((scene.camera for scenes in parts.values() for scene in scenes), 1)
@@ -84,17 +85,14 @@ def check_named_once(folders: Sequence[Path], kind: str) -> None:
             raise UserError(f"{folder}: the {kind} is named twice")
 
 
-def _divide(scenes: Sequence[LabeledScene]) -> dict[str, Sequence[LabeledScene]]:
-    """Each camera's last third is test; the order stays."""
+def _divide(scenes: Sequence[LabeledScene]) -> tuple[list[LabeledScene], list[LabeledScene]]:
+    """Train and test: each camera's last third is test; the order stays."""
     of_camera: dict[Hashable | None, list[int]] = defaultdict(list)
     for row, scene in enumerate(scenes):
         of_camera[scene.camera].append(row)
     test = {row for rows in of_camera.values() for row in rows[len(rows) - int(_TEST_SHARE * len(rows)) :]}
-    parts: dict[str, Sequence[LabeledScene]] = {
-        "train": [scene for row, scene in enumerate(scenes) if row not in test],
-        "test": [scene for row, scene in enumerate(scenes) if row in test],
-    }
-    return parts
+    train = [scene for row, scene in enumerate(scenes) if row not in test]
+    return train, [scenes[row] for row in sorted(test)]
 
 
 def _numbers(names: Iterable[Hashable | None], first: int) -> dict[Hashable, int]:
