@@ -2,10 +2,7 @@
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from spnet.synthetic.canvas import shift
+from spnet.synthetic.canvas import Points, shift
 from spnet.synthetic.person_canvas import Part, PersonCanvas
 
 
@@ -20,7 +17,7 @@ def _backpack(person: PersonCanvas) -> list[Part]:
     top, bottom = person.at(-0.1, 0, 0.81), person.at(-0.11, 0, 0.57)
     down = bottom - top
 
-    def outline(shares: list[tuple[float, float]]) -> list[npt.NDArray[np.float64]]:
+    def outline(shares: list[tuple[float, float]]) -> list[Points]:
         """Points by (half widths to the right, share of the way down)."""
         return [shift(top + way * down, right * half, 0) for right, way in shares]
 
@@ -65,11 +62,7 @@ def _handbag(person: PersonCanvas) -> list[Part]:
 
 
 def _trapezoid(
-    person: PersonCanvas,
-    at: npt.NDArray[np.float64],
-    halves: tuple[float, float],
-    rows: tuple[float, float],
-    light: int,
+    person: PersonCanvas, at: Points, halves: tuple[float, float], rows: tuple[float, float], light: int
 ) -> None:
     """A bag's face: half as wide as `halves` above and below, between two rows; pixels from `at`."""
     (above, below), (top, bottom) = halves, rows

@@ -1,9 +1,8 @@
 """Heads: face, hair and hats, seen from any side."""
 
 import numpy as np
-import numpy.typing as npt
 
-from spnet.synthetic.canvas import shift
+from spnet.synthetic.canvas import Points, shift
 from spnet.synthetic.identity import Color
 from spnet.synthetic.person_canvas import SCALE, Part, PersonCanvas
 from spnet.synthetic.pose import SHOULDER
@@ -19,7 +18,7 @@ def head_parts(person: PersonCanvas) -> list[Part]:
     return [(0.005, lambda: _neck(person)), (0.06, lambda: _head(person)), *hanging]
 
 
-def _at(person: PersonCanvas, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
+def _at(person: PersonCanvas, forward: float, left: float, up: float) -> Points:
     """A point about the head's center, in statures, in canvas pixels (2,)."""
     return person.joint("head") + person.at(forward, left, up) - person.at(0, 0, 0)
 

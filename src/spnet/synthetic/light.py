@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray
+from spnet.synthetic.canvas import Points
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH
 from spnet.synthetic.layers import SHADED, Layer
 from spnet.synthetic.street import MISSED, Street
@@ -104,9 +105,7 @@ def _shade_car(image: ImageArray, camera: Camera, ground: tuple[float, float]) -
     _darken(window, np.asarray(cv2.blur(mask, (5, 5)), np.uint8), 1.0)
 
 
-def _window(
-    image: ImageArray, points: npt.NDArray[np.float64], before: int, after: int
-) -> tuple[ImageArray, npt.NDArray[np.int64]]:
+def _window(image: ImageArray, points: Points, before: int, after: int) -> tuple[ImageArray, npt.NDArray[np.int64]]:
     """The part of the image around points (K, 2), with some pixels more, and its left upper pixel; it may be empty."""
     low = np.maximum(np.floor(points.min(0)).astype(int) - before, 0)
     high = np.maximum(np.minimum(np.ceil(points.max(0)).astype(int) + after, image.shape[1::-1]), low)

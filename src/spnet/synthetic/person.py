@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.synthetic.bags import bag_parts
-from spnet.synthetic.canvas import Paint, Sprite, shift
+from spnet.synthetic.canvas import Paint, Points, Sprite, shift
 from spnet.synthetic.heads import head_parts
 from spnet.synthetic.identity import Identity
 from spnet.synthetic.person_canvas import HEIGHT, HEMS, WIDTH, Part, PersonCanvas
@@ -124,9 +124,7 @@ def _flared(person: PersonCanvas, waist: float, hem: float, paint: Paint) -> Non
     _shaded_band(person, np.stack([bottom, top]), np.array([flare, narrow]), paint)
 
 
-def _shaded_band(
-    person: PersonCanvas, middle: npt.NDArray[np.float64], half: npt.NDArray[np.float64], paint: Paint
-) -> None:
+def _shaded_band(person: PersonCanvas, middle: Points, half: Points, paint: Paint) -> None:
     """Cloth `half` (K,) pixels wide on each side of the points `middle` (K, 2), lit from the left."""
     aside = np.stack([half, np.zeros_like(half)], 1)
     person.canvas.shape(np.concatenate([middle - aside, (middle + aside)[::-1]]), paint, 108, rim=1.5)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from spnet.synthetic.canvas import Canvas, Paint
+from spnet.synthetic.canvas import Canvas, Paint, Points
 from spnet.synthetic.fabric import render_pattern
 from spnet.synthetic.identity import Identity
 from spnet.synthetic.pose import Pose, stand, turn
@@ -31,11 +31,11 @@ class PersonCanvas:
         self.joints = stand(pose, identity.height, identity.build)
         self.upper, self.lower = _cloth(identity)
 
-    def place(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def place(self, point: Points) -> Points:
         """Metres (..., 2 or 3) of the viewer's axes to canvas pixels (..., 2)."""
         return SCALE * np.asarray(point)[..., :2] + FEET
 
-    def joint(self, name: str) -> npt.NDArray[np.float64]:
+    def joint(self, name: str) -> Points:
         """A joint in canvas pixels (2,)."""
         return self.place(self.joints[name])
 
@@ -43,11 +43,11 @@ class PersonCanvas:
         """How near to the viewer a joint is, in statures."""
         return float(self.joints[name][2]) / self.identity.height
 
-    def at(self, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
+    def at(self, forward: float, left: float, up: float) -> Points:
         """A point of the body's axes, in statures, in canvas pixels (2,)."""
         return self.patch([forward, left, up])
 
-    def patch(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def patch(self, points: npt.ArrayLike) -> Points:
         """Points (..., 3) forward, left, up in statures, in canvas pixels (..., 2)."""
         return self.place(turn(np.asarray(points, float) * self.identity.height, self.pose.facing))
 

@@ -10,6 +10,7 @@ from spnet.synthetic import textures
 from spnet.synthetic.camera import Camera, ImageArray, sample_camera
 
 _OVERSAMPLING = 2  # rays per pixel and axis
+Floats = npt.NDArray[np.float32]
 MISSED = np.float32(1e6)
 
 
@@ -21,7 +22,7 @@ class Street:
     road: float
     wall: float
     backdrop: ImageArray  # (H, W, 3) uint8
-    across: npt.NDArray[np.float32]  # (H, W) world x of what a pixel shows; -MISSED in the sky
+    across: Floats  # (H, W) world x of what a pixel shows; -MISSED in the sky
 
 
 def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
@@ -33,9 +34,7 @@ def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple
     return Street(camera, float(road), float(wall), backdrop, across)
 
 
-def _trace(
-    random: np.random.Generator, camera: Camera, road: float, wall: float
-) -> tuple[ImageArray, npt.NDArray[np.float32]]:
+def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[ImageArray, Floats]:
     rays = camera.rays(_OVERSAMPLING)
     x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -72,8 +71,8 @@ def _lay(
     image: ImageArray,
     surface: ImageArray,
     cover: npt.NDArray[np.uint8],
-    column: npt.NDArray[np.float32],
-    row: npt.NDArray[np.float32],
+    column: Floats,
+    row: Floats,
     here: npt.NDArray[np.bool_],
 ) -> None:
     """Looks the surface up where `here` is true."""
@@ -93,7 +92,7 @@ def _sky(random: np.random.Generator, rise: npt.NDArray[np.floating]) -> ImageAr
     return cloudy
 
 
-def _haze(image: ImageArray, distance: npt.NDArray[np.float32]) -> None:
+def _haze(image: ImageArray, distance: Floats) -> None:
     """Far things fade into the color of the sky near the horizon."""
     share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
     sky = np.full_like(image, (206, 216, 224))

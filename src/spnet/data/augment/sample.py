@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from spnet.config.schema import Augmentation
 
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Crop = tuple[int, int, int, int]  # x1, y1, x2, y2
 Size = tuple[int, int]  # width, height
 _MIN_VISIBLE_SHARE = 0.4  # of a box's area, which a crop must leave (docs/method.md, "Data")
 _PADDING = {"rrc2": 3, "rrc_scale": 4, "rrc_window": 3}  # padded to at least so many crops
@@ -24,7 +27,7 @@ class ViewParams:
     image: Size  # the file
     resized: Size  # after the first scaling
     padded: Size  # `resized` lies in the middle of it
-    crop: tuple[int, int, int, int]  # x1, y1, x2, y2 within `padded`
+    crop: Crop  # within `padded`
     output: Size  # the view
     flipped: bool
     antialias: bool = True  # average pixels where the file is shrunk
@@ -35,7 +38,7 @@ class ViewParams:
         return self.crop != (0, 0, *self.padded)
 
     @cached_property
-    def affine(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def affine(self) -> tuple[Floats, Floats]:
         """(2,) scale and (2,) shift, x and y, of view = scale · file + shift, where pixel i covers i to i + 1."""
         corner, far = np.asarray(self.crop[:2], float), np.asarray(self.crop[2:], float)
         zoom = np.asarray(self.output) / (far - corner)
@@ -46,9 +49,7 @@ class ViewParams:
         return scale, shift
 
 
-def transform_boxes(
-    plan: ViewParams, boxes: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def transform_boxes(plan: ViewParams, boxes: Floats) -> tuple[Floats, Integers]:
     """Where boxes of the file lie in the view.
 
     `boxes` is (N, 4) float64, pixels xyxy of the file. Returns (K, 4) float64 boxes in pixels of the view and the (K,)
@@ -66,11 +67,7 @@ def transform_boxes(
 
 
 def sample_view(
-    augmentation: Augmentation,
-    image: Size,
-    boxes: npt.NDArray[np.float64],
-    known: npt.NDArray[np.bool_],
-    generator: np.random.Generator,
+    augmentation: Augmentation, image: Size, boxes: Floats, known: npt.NDArray[np.bool_], generator: np.random.Generator
 ) -> ViewParams:
     """Sample the parameters of one random view.
 
@@ -117,29 +114,25 @@ def _pad(resized: Size, least: int) -> Size:
     return max(resized[0], least), max(resized[1], least)
 
 
-def _offset(padded: Size, resized: Size) -> npt.NDArray[np.int64]:
+def _offset(padded: Size, resized: Size) -> Integers:
     """(2,) black columns on the left and rows at the top that the padding adds."""
-    added: npt.NDArray[np.int64] = np.asarray(padded) - np.asarray(resized)
+    added: Integers = np.asarray(padded) - np.asarray(resized)
     return added // 2
 
 
-def _sample_box(
-    boxes: npt.NDArray[np.float64], known: npt.NDArray[np.bool_], generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _sample_box(boxes: Floats, known: npt.NDArray[np.bool_], generator: np.random.Generator) -> Integers:
     """Sample a box, of a known person if there is one, widened to whole pixels; (4,) int."""
     candidates = np.flatnonzero(known) if known.any() else np.arange(len(boxes))
     box = boxes[generator.choice(candidates)]
     return np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]).astype(int)
 
 
-def _anywhere(side: int, padded: Size, generator: np.random.Generator) -> tuple[int, int, int, int]:
+def _anywhere(side: int, padded: Size, generator: np.random.Generator) -> Crop:
     x, y = generator.integers(0, np.asarray(padded) - side + 1).tolist()
     return x, y, x + side, y + side
 
 
-def _around_one(
-    box: npt.NDArray[np.int64], side: int, padded: Size, generator: np.random.Generator
-) -> tuple[int, int, int, int]:
+def _around_one(box: Integers, side: int, padded: Size, generator: np.random.Generator) -> Crop:
     """A square, uniform among those inside the padded image that hold the box."""
     room = np.asarray(padded)
     low = np.maximum(np.minimum(box[2:], room) - side, 0)
@@ -148,9 +141,7 @@ def _around_one(
     return x, y, x + side, y + side
 
 
-def _around_all(
-    boxes: npt.NDArray[np.float64], padded: Size, generator: np.random.Generator
-) -> tuple[int, int, int, int]:
+def _around_all(boxes: Floats, padded: Size, generator: np.random.Generator) -> Crop:
     """A rectangle holding the inner 80% of all boxes, each edge uniform between them and the padded border."""
     margin = _EDGE * (boxes[:, 2:] - boxes[:, :2])
     first = np.clip(np.floor((boxes[:, :2] + margin).min(axis=0)), 0, np.asarray(padded) - 1).astype(int)
