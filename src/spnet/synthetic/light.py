@@ -106,7 +106,7 @@ def _shade_car(image: ImageArray, camera: Camera, ground: tuple[float, float]) -
 
 
 def _window(image: ImageArray, points: Points, before: int, after: int) -> tuple[ImageArray, npt.NDArray[np.int64]]:
-    """The part of the image around points (K, 2), with some pixels more, and its left upper pixel; it may be empty."""
+    """The part of the image around points (K, 2), perhaps empty, with some pixels more; its left upper pixel."""
     low = np.maximum(np.floor(points.min(0)).astype(int) - before, 0)
     high = np.maximum(np.minimum(np.ceil(points.max(0)).astype(int) + after, image.shape[1::-1]), low)
     return image[low[1] : high[1], low[0] : high[0]], low

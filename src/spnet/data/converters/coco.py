@@ -29,14 +29,9 @@ def prepare_coco(
 ) -> ConvertedDataset:
     """Convert one COCO file, or two, to the splits `train` and `test`.
 
-    Args:
-        train: the file to train on; without `test` the last third of its images, of each camera, is the test part.
-        test: the file to search in.
-        images: the folder that `file_name` is relative to; not given: looked for beside and above the file.
-        category: the category whose annotations are people.
-
-    Raises:
-        UserError: a file that is no COCO file, an image that is missing or of another size, a record that is wrong.
+    Without `test` the last third of each camera's images is the test part. `images` is the folder that `file_name` is
+    relative to; not given: looked for beside and above the file. Annotations of `category` are people. Raises UserError
+    for a file that is no COCO file, an image that is missing or of another size, a record that is wrong.
     """
     dropped: Counter[str] = Counter()
     parts = [_read(file, images, category, dropped) for file in (train, test) if file is not None]

@@ -62,7 +62,7 @@ def read_bytes(path: Path, hint: str) -> bytes:
 
 
 def read_lines(path: Path, hint: str) -> list[tuple[int, str]]:
-    """Numbers and lines of a text file, without blank lines, whatever its line ends. Raises UserError, see above."""
+    """Numbers and lines of a text file, whatever its line ends; blank lines are left out. Raises UserError."""
     try:
         lines = read_bytes(path, hint).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:

@@ -41,14 +41,8 @@ def convert_labeled(
     """Convert labeled scenes to the splits `train` and `test` and the protocol `test`.
 
     Without test scenes the last third of each camera's scenes is the test part. Persons and cameras are numbered as
-    they come. Queries are the boxes chosen for it; where none is, three of each person and camera.
-
-    Args:
-        train: the scenes to train on, in their order.
-        test: the scenes to search in.
-        root: a folder that all images are in.
-        source: what messages call the data.
-        dropped: what was left out of the source so far, by reason.
+    they come. Queries are the boxes chosen for it; where none is, three of each person and camera. All images are in
+    the folder `root`; messages call the data `source`; `dropped` counts what was left out of it so far, by reason.
 
     Raises:
         UserError: a box that is not in its image, a third box of a person in a scene, a part without a known person,

@@ -28,14 +28,9 @@ def prepare_yolo(
 ) -> ConvertedDataset:
     """Convert folders of images with their labels to the splits `train` and `test`; each folder is a camera.
 
-    Args:
-        train: folders to train on; without `test` the last third of each folder's images, by name, is the test part.
-        test: folders to search in.
-        person_class: the class whose boxes are people.
-        same_ids: an id is the same person in all folders; otherwise in its own alone, as trackers count.
-
-    Raises:
-        UserError: a folder without images or labels, a line that is wrong.
+    Without `test` the last third of each folder's images, by name, is the test part. With `same_ids` an id is the same
+    person in all folders; otherwise in its own alone, as trackers count. Raises UserError for a folder without images
+    or labels, and for a line that is wrong.
     """
     folders = [folder.resolve() for folder in (*train, *test)]
     check_named_once(folders, "folder")
