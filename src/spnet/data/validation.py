@@ -57,13 +57,11 @@ class Records:
 
     def values(self, key: str, fits: Callable[[Any], bool], wanted: str, default: object = None) -> list[Any]:
         """Field `key` of every record, each of which must fit: be `wanted`; only a default allows for none."""
-        values = []
-        for row, record in enumerate(self.rows):
-            if default is None and key not in record:
-                self.fail(row, f"has no {key!r}")
-            values.append(record.get(key, default))
-            if not fits(values[row]):
-                self.fail(row, f"{key} is {_shown(values[row])}, not {wanted}")
+        values = [record.get(key, default) for record in self.rows]
+        for row, is_fit in enumerate(map(fits, values)):
+            if not is_fit:
+                is_missing = key not in self.rows[row]
+                self.fail(row, f"has no {key!r}" if is_missing else f"{key} is {_shown(values[row])}, not {wanted}")
         return values
 
     def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
