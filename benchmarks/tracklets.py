@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from emit import emit
 from spnet import Gallery
-from spnet.data.converters.mot_reader import Video, read_video
+from spnet.data.converters.labeled import LabeledScene
+from spnet.data.converters.mot import read_sequence
 from spnet.data.video import VideoWriter
 from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, TRACKLETS
@@ -35,7 +36,6 @@ from spnet.inference.images import read_pixels
 IOU = 0.5
 TOP = 10
 ROUNDS = 3
-MANY = 100_000  # more than the tracks of a sequence
 RATE = 10  # frames a second of the videos that are made; all are read
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--sequence", type=Path, action="append", required=True, help="a MOTChallenge folder")
     arguments = parser.parse_args()
-    videos = [read_video(folder, Counter()) for folder in arguments.sequence]
+    videos = [read_sequence(folder, Counter()) for folder in arguments.sequence]
     with tempfile.TemporaryDirectory() as folder:
         files = [
             write(video, Path(folder) / f"{path.name}.mp4")
@@ -76,7 +76,7 @@ def main() -> None:
         began = time.perf_counter()
         report = gallery.add(*files, fps=None)
         seconds = time.perf_counter() - began
-        table = read_table(gallery, files, [len(video.frames) for video in videos])
+        table = read_table(gallery, files, [len(video) for video in videos])
         people = list_people(videos)
         queries = embed(gallery, people)
     values = judge(table, people, queries)
@@ -87,11 +87,11 @@ def main() -> None:
     emit("tracklets", about | counts | speed | values | {"tracks": tracks})
 
 
-def write(video: Video, file: Path) -> Path:
+def write(video: Sequence[LabeledScene], file: Path) -> Path:
     """The frames of a sequence as a video."""
-    with VideoWriter(file, video.sizes[0], RATE) as writer:
-        for image in video.images:
-            writer.write(read_pixels(image))
+    with VideoWriter(file, video[0].size, RATE) as writer:
+        for scene in video:
+            writer.write(read_pixels(scene.image))
     return file
 
 
@@ -112,20 +112,22 @@ def read_table(gallery: Gallery, files: Sequence[Path], lengths: Sequence[int]) 
     )
 
 
-def list_people(videos: Sequence[Video]) -> list[Person]:
+def list_people(videos: Sequence[Sequence[LabeledScene]]) -> list[Person]:
     """Everybody who is seen in two frames at least."""
     people, begin = [], 0
     for video in videos:
-        seen: dict[int, dict[int, Array]] = {}
-        for number, frame in enumerate(video.frames):
-            for track, (x, y, width, height), _ in video.boxes.get(frame, []):
-                seen.setdefault(track, {})[begin + number] = np.array([x, y, x + width, y + height], np.float32)
+        seen: dict[Hashable, dict[int, Array]] = {}
+        for number, scene in enumerate(video):
+            for person in scene.boxes:
+                x, y, width, height = person.box
+                box = np.array([x, y, x + width, y + height], np.float32)
+                seen.setdefault(person.person, {})[begin + number] = box
         for boxes in seen.values():
             first = min(boxes)
             others = {frame: box for frame, box in boxes.items() if frame != first}
             if others:
-                people.append(Person(first, video.images[first - begin], boxes[first].tolist(), others))
-        begin += len(video.frames)
+                people.append(Person(first, video[first - begin].image, boxes[first].tolist(), others))
+        begin += len(video)
     return people
 
 
@@ -192,21 +194,22 @@ def measure(
     return float(precision[first].sum() / relevant), float(first[hit < TOP].sum() / relevant)
 
 
-def judge_tracks(table: Table, videos: Sequence[Video]) -> dict[str, float]:
+def judge_tracks(table: Table, videos: Sequence[Sequence[LabeledScene]]) -> dict[str, float]:
     """IDF1, MOTA and identity switches by motmetrics."""
     import motmetrics
 
     judge, begin = motmetrics.MOTAccumulator(auto_id=True), 0
+    names: dict[Hashable, int] = {}
     for video in videos:
-        for number, frame in enumerate(video.frames):
+        for number, scene in enumerate(video):
             rows = np.flatnonzero(table.frame == begin + number)
-            annotated = video.boxes.get(frame, [])
-            boxes = np.array([(x, y, x + w, y + h) for _, (x, y, w, h), _ in annotated], np.float32).reshape(-1, 4)
-            distance = 1 - buffered_iou(boxes, table.boxes[rows], 0.0).astype(np.float64)
+            boxes = np.array([person.box for person in scene.boxes], np.float64).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+            distance = 1 - buffered_iou(boxes.astype(np.float32), table.boxes[rows], 0.0).astype(np.float64)
             distance[distance > 1 - IOU] = np.nan
-            names = [begin * MANY + track for track, _, _ in annotated]
-            judge.update(names, table.tracklet[rows].tolist(), distance)
-        begin += len(video.frames)
+            shown = [names.setdefault(person.person, len(names)) for person in scene.boxes]
+            judge.update(shown, table.tracklet[rows].tolist(), distance)
+        begin += len(video)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         summary = motmetrics.metrics.create().compute(

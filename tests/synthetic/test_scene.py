@@ -14,8 +14,7 @@ from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import Light
 from spnet.synthetic.person import render_person
 from spnet.synthetic.pose import Pose, sample_pose, stand
-from spnet.synthetic.scene import render_scene, visible_shares
-from spnet.synthetic.static_scene import StaticScene, build_static_scene
+from spnet.synthetic.scene import StaticScene, build_static_scene, render_scene, visible_shares
 
 SIZE = (480, 360)
 STANDING = Pose(phase=0.0, stride=0.0, arm_swing=0.0, elbow=0.1, lean=0.0, facing=0.0)
@@ -97,13 +96,13 @@ def test_everybody_can_be_drawn() -> None:
 
 def test_skeleton_stands_on_the_ground_and_turns() -> None:
     for phase in np.linspace(0, 6, 7):
-        skeleton = stand(replace(STANDING, phase=float(phase), stride=0.5), 1.8, 1.0)
-        feet = [skeleton.joints[f"{side} ankle"][1] for side in ("left", "right")]
+        joints = stand(replace(STANDING, phase=float(phase), stride=0.5), 1.8, 1.0)
+        feet = [joints[f"{side} ankle"][1] for side in ("left", "right")]
         assert max(feet) == pytest.approx(-0.035 * 1.8)
     front, side = stand(STANDING, 1.8, 1.0), stand(replace(STANDING, facing=np.pi / 2), 1.8, 1.0)
-    assert front.joints["left shoulder"][0] > 0.15  # who looks at us has the left side on our right
-    assert side.joints["left shoulder"][2] < -0.15  # who walks to our right has the left side behind
-    assert side.joints["left toe"][0] > side.joints["left ankle"][0] + 0.1
+    assert front["left shoulder"][0] > 0.15  # who looks at us has the left side on our right
+    assert side["left shoulder"][2] < -0.15  # who walks to our right has the left side behind
+    assert side["left toe"][0] > side["left ankle"][0] + 0.1
 
 
 def test_people_of_the_palette_are_not_told_apart_by_one_color() -> None:

@@ -103,15 +103,15 @@ class ResumableSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, scene) for scene in mine.tolist())
 
 
-class _ErrorCapturingDataset(Dataset[list[Sample] | UserError]):
+class _ErrorCapturingDataset(Dataset[list[Sample]]):
     """Scenes that hand a UserError over as an answer: raised in a worker it would end as a page of traceback."""
 
     def __init__(self, scenes: PersonSearchDataset) -> None:
         self.scenes = scenes
 
-    def __getitem__(self, key: int | tuple[int, int]) -> list[Sample] | UserError:
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[list[Sample]] | UserError:
         try:
-            return self.scenes[key]
+            return [self.scenes[key] for key in keys]
         except UserError as error:
             return error
 
@@ -119,12 +119,11 @@ class _ErrorCapturingDataset(Dataset[list[Sample] | UserError]):
         return len(self.scenes)
 
 
-def _collate_answers(answers: Sequence[list[Sample] | UserError]) -> SceneBatch | UserError:
-    errors = [answer for answer in answers if isinstance(answer, UserError)]
-    return errors[0] if errors else collate([answer for answer in answers if not isinstance(answer, UserError)])
+def _collate_answer(answer: list[list[Sample]] | UserError) -> SceneBatch | UserError:
+    return answer if isinstance(answer, UserError) else collate(answer)
 
 
-class SceneLoader(DataLoader[list[Sample] | UserError]):
+class SceneLoader(DataLoader[list[Sample]]):
     """Batches of scenes; a bad image file ends the iteration with its UserError, whichever worker met it."""
 
     def __init__(self, scenes: PersonSearchDataset, num_workers: int, **order: Any) -> None:
@@ -133,7 +132,7 @@ class SceneLoader(DataLoader[list[Sample] | UserError]):
             _ErrorCapturingDataset(scenes),
             **order,
             num_workers=num_workers,
-            collate_fn=_collate_answers,
+            collate_fn=_collate_answer,
             # its own, since it samples once an epoch: a run resumed at an epoch's end would sample differently
             generator=torch.Generator(),
             pin_memory=torch.cuda.is_available(),

@@ -1,7 +1,7 @@
 """Looks through a prepared data set: its counts, and everything wrong with it that training would trip over later."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,8 @@ def count(annotations: Annotations) -> Counts:
 
 def find_missing(splits: Mapping[str, Annotations]) -> list[str]:
     """A problem for each split some of whose images are not there."""
-    problems = []
-    for name, annotations in splits.items():
-        try:
-            check_images_exist(annotations)
-        except UserError as error:
-            problems.append(f"{name}: {error}")
-    return problems
+    problems = {name: _problem(check_images_exist, annotations) for name, annotations in splits.items()}
+    return [f"{name}: {problem}" for name, problem in problems.items() if problem]
 
 
 def find_id_conflicts(splits: Mapping[str, Annotations]) -> list[str]:
@@ -132,12 +127,13 @@ def list_images(splits: Mapping[str, Annotations]) -> list[tuple[Path, tuple[int
 def read_images(images: Sequence[tuple[Path, tuple[int, int]]], num_workers: int) -> Iterator[str | None]:
     """Decode every image, `num_workers` at a time: in their order, what is wrong with each, None where nothing is."""
     with ThreadPoolExecutor(num_workers) as pool:
-        yield from pool.map(lambda image: _read(*image), images)
+        yield from pool.map(lambda image: _problem(read_image, *image), images)
 
 
-def _read(path: Path, size: tuple[int, int]) -> str | None:
+def _problem(check: Callable[..., object], *arguments: object) -> str | None:
+    """What the UserError says that `check` raises, None where it raises none."""
     try:
-        read_image(path, size)
+        check(*arguments)
     except UserError as error:
         return str(error)
     return None

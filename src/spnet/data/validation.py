@@ -4,7 +4,7 @@ Columns are checked as whole arrays; a record is looked at alone only to name th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ class Records:
     path: Path
     kind: str
     rows: list[dict[str, Any]]
+    places: Sequence[int]  # (N,) where in the file's list the rows stand
 
     @classmethod
     def of(cls, document: object, key: str, kind: str, path: Path) -> "Records":
@@ -31,7 +32,7 @@ class Records:
         rows = document.get(key) if isinstance(document, Mapping) else None
         if not isinstance(rows, list):
             raise UserError(f"{path}: not a COCO annotation file: it has no list {key!r}")
-        records = cls(path, kind, rows)
+        records = cls(path, kind, rows, range(len(rows)))
         for row, record in enumerate(rows):
             if not isinstance(record, dict):
                 records.fail(row, f"is {_shown(record)}, not an object")
@@ -41,7 +42,7 @@ class Records:
         """Raise UserError for the record in this row of the list."""
         record = self.rows[row]
         identifier = f" (id {_shown(record['id'])})" if isinstance(record, dict) and "id" in record else ""
-        raise UserError(f"{self.path}: {self.kind} {row}{identifier}: {message}")
+        raise UserError(f"{self.path}: {self.kind} {self.places[row]}{identifier}: {message}")
 
     def refuse(self, bad: npt.NDArray[np.bool_], message: str) -> None:
         """Raise UserError for the first row where the bool array (N,) `bad` is set, with the number of others."""
@@ -49,23 +50,27 @@ class Records:
             others = int(bad.sum()) - 1
             self.fail(int(bad.argmax()), f"{message} (and {others} more)" if others else message)
 
-    def values(self, key: str, default: object = None) -> list[Any]:
-        """The field `key` of every record; a record without it is an error unless there is a default."""
-        if default is not None:
-            return [record.get(key, default) for record in self.rows]
-        try:
-            return [record[key] for record in self.rows]
-        except KeyError:
-            row = next(row for row, record in enumerate(self.rows) if key not in record)
-            self.fail(row, f"has no {key!r}")
+    def take(self, kept: npt.NDArray[np.bool_]) -> "Records":
+        """Those of the records where the bool array (N,) `kept` is set."""
+        rows = np.flatnonzero(kept).tolist()
+        return Records(self.path, self.kind, [self.rows[row] for row in rows], [self.places[row] for row in rows])
+
+    def values(self, key: str, fits: Callable[[Any], bool], wanted: str, default: object = None) -> list[Any]:
+        """Field `key` of every record, each of which must fit: be `wanted`; only a default allows for none."""
+        values = [record.get(key, default) for record in self.rows]
+        for row, is_fit in enumerate(map(fits, values)):
+            if not is_fit:
+                is_missing = key not in self.rows[row]
+                self.fail(row, f"has no {key!r}" if is_missing else f"{key} is {_shown(values[row])}, not {wanted}")
+        return values
 
     def integers(self, key: str, low: int, default: int | None = None) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,), each an integer of at least `low`."""
-        values = self.values(key, default)
-        for row, value in enumerate(values):
-            if type(value) is not int or not low <= value <= LARGEST_INTEGER:
-                self.fail(row, f"{key} is {_shown(value)}, not an integer of at least {low}")
-        return np.array(values, np.int64)
+
+        def fits(value: Any) -> bool:
+            return type(value) is int and low <= value <= LARGEST_INTEGER
+
+        return np.array(self.values(key, fits, f"an integer of at least {low}", default), np.int64)
 
     def unique_integers(self, key: str) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,) where no value comes twice."""
@@ -83,9 +88,8 @@ class Records:
             self.refuse(wanted >= 0, f"{key} is the id of no image")
             return wanted
         order = np.argsort(image_ids)
-        rows: npt.NDArray[np.int64] = order[
-            np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
-        ]
+        place = np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
+        rows: npt.NDArray[np.int64] = order[place]
         unknown = image_ids[rows] != wanted
         if unknown.any():
             self.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
@@ -93,43 +97,35 @@ class Records:
 
     def numbers(self, key: str, default: float | None = None) -> npt.NDArray[np.float64]:
         """Field `key` as finite float64 (N,)."""
-        values = self.values(key, default)
-        for row, value in enumerate(values):
-            if not _is_finite_number(value):
-                self.fail(row, f"{key} is {_shown(value)}, not a finite number")
-        return np.array(values, np.float64)
+        return np.array(self.values(key, _is_finite_number, "a finite number", default), np.float64)
 
     def booleans(self, key: str) -> npt.NDArray[np.bool_]:
         """Field `key` as bool (N,)."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if type(value) is not bool:
-                self.fail(row, f"{key} is {_shown(value)}, not true or false")
-        return np.array(values, bool)
+        return np.array(self.values(key, lambda value: type(value) is bool, "true or false"), bool)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Field `key` as non-empty strings."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if not isinstance(value, str) or not value:
-                self.fail(row, f"{key} is {_shown(value)}, not a name")
-        return tuple(values)
+        return tuple(self.values(key, lambda value: isinstance(value, str) and value != "", "a name"))
 
     def boxes(self, key: str, may_be_empty: bool = False) -> npt.NDArray[np.float64]:
         """Field `key`, [x, y, width, height], as float64 (N, 4) pixels xyxy; empty boxes only where they may be."""
-        values = self.values(key)
-        for row, value in enumerate(values):
-            if not isinstance(value, list) or len(value) != 4 or not all(map(_is_finite_number, value)):
-                self.fail(row, f"{key} is {_shown(value)}, not four finite numbers [x, y, width, height]")
-            if min(value[2:]) < 0 or (min(value[2:]) == 0 and not may_be_empty):
-                self.fail(row, f"{key} is {_shown(value)}: width and height must be positive")
+        values = self.values(key, _is_box, "four finite numbers [x, y, width, height]")
         boxes = np.array(values, np.float64).reshape(-1, 4)
+        shorter = boxes[:, 2:].min(axis=1)
+        wrong = shorter < 0 if may_be_empty else shorter <= 0
+        if wrong.any():
+            row = int(wrong.argmax())
+            self.fail(row, f"{key} is {_shown(values[row])}: width and height must be positive")
         boxes[:, 2:] += boxes[:, :2]
         return boxes
 
 
 def _is_finite_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_INTEGER
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_finite_number, value))
 
 
 def _shown(value: object) -> str:

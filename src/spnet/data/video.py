@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from math import ceil, floor
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -35,7 +34,7 @@ VIDEO_SUFFIXES = frozenset(
 ASSUMED_RATE = 25.0  # frames a second, of a stream that has neither time stamps nor a rate
 SLACK = 1e-6  # seconds: time stamps are rounded
 SEEK_MARGIN = 1.0  # seconds: some containers land a little late
-ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 LIVE = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp"))  # protocols that wait for nobody
 PATIENCE = 10.0  # seconds without an answer from an address
 MOST_FPS = 1000
@@ -64,8 +63,7 @@ def is_address(source: str | Path) -> bool:
 
 def is_live(source: str | Path) -> bool:
     """Whether an address is that of a live stream, whose frames do not wait until they are read."""
-    found = ADDRESS.match(source) if isinstance(source, str) else None
-    return found is not None and found[1].lower() in LIVE
+    return is_address(source) and str(source).partition("://")[0].lower() in LIVE
 
 
 def check_fps(fps: float | None) -> None:
@@ -77,11 +75,9 @@ def check_fps(fps: float | None) -> None:
 def read_info(path: Path) -> VideoInfo:
     """Read a video's header. Raises UserError for a file that is missing or no video."""
     with _open(path) as (container, stream):
-        duration = None
+        duration = None if container.duration is None else container.duration / 1_000_000
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration = container.duration / 1_000_000
         return VideoInfo(duration, _creation_time({**container.metadata, **stream.metadata}))
 
 
@@ -129,11 +125,8 @@ def read_frame(path: Path, time: float) -> Frame:
 class VideoWriter:
     """Writes frames (H, W, 3) uint8 RGB as an MP4 file at a constant rate; a context manager.
 
-    Args:
-        path: the file to write.
-        size: width and height of the frames, pixels; an odd side loses its last row.
-        fps: frames a second.
-        created: kept as the file's creation time, seconds since 1970.
+    `size` is the width and height of the frames in pixels, where an odd side loses its last row; `created`, seconds
+    since 1970, is kept as the file's creation time.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, created: float | None = None) -> None:
@@ -160,9 +153,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._container.mux(self._stream.encode())

@@ -2,10 +2,7 @@
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from spnet.synthetic.canvas import shift
+from spnet.synthetic.canvas import Points, shift
 from spnet.synthetic.person_canvas import Part, PersonCanvas
 
 
@@ -20,7 +17,7 @@ def _backpack(person: PersonCanvas) -> list[Part]:
     top, bottom = person.at(-0.1, 0, 0.81), person.at(-0.11, 0, 0.57)
     down = bottom - top
 
-    def outline(shares: list[tuple[float, float]]) -> list[npt.NDArray[np.float64]]:
+    def outline(shares: list[tuple[float, float]]) -> list[Points]:
         """Points by (half widths to the right, share of the way down)."""
         return [shift(top + way * down, right * half, 0) for right, way in shares]
 
@@ -31,11 +28,8 @@ def _backpack(person: PersonCanvas) -> list[Part]:
 
     def straps() -> None:
         for left in (-0.065, 0.065):
-            canvas.line(
-                person.patch([(-0.02, left, 0.835), (0.075, left, 0.79), (0.08, left, 0.7), (0.02, left, 0.63)]),
-                color,
-                5,
-            )
+            points = [(-0.02, left, 0.835), (0.075, left, 0.79), (0.08, left, 0.7), (0.02, left, 0.63)]
+            canvas.line(person.patch(points), color, 5)
 
     seen_in_front: list[Part] = [(0.012, straps)] if person.depth(1.0) > 0.2 else []
     return [(person.depth(-0.12), pack), *seen_in_front]
@@ -64,15 +58,11 @@ def _handbag(person: PersonCanvas) -> list[Part]:
         person.canvas.line(handle, person.identity.bag_color, 3)
         _trapezoid(person, hand, (0.9 * half, 1.1 * half), (14, 46), 118)
 
-    return [(float(person.skeleton.joints["right hand"][2]) / person.identity.height + 0.006, bag)]
+    return [(person.joint_depth("right hand") + 0.006, bag)]
 
 
 def _trapezoid(
-    person: PersonCanvas,
-    at: npt.NDArray[np.float64],
-    halves: tuple[float, float],
-    rows: tuple[float, float],
-    light: int,
+    person: PersonCanvas, at: Points, halves: tuple[float, float], rows: tuple[float, float], light: int
 ) -> None:
     """A bag's face: half as wide as `halves` above and below, between two rows; pixels from `at`."""
     (above, below), (top, bottom) = halves, rows

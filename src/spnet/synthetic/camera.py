@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 # OpenCV does not say what dtype it returns: hence `np.asarray` on what it returns, which copies nothing
 ImageArray = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+Spot = tuple[float, float]  # x, z on the ground in meters
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Camera:
     pitch: float
     focal: float  # pixels
     size: tuple[int, int]  # width, height in pixels
-    gains: tuple[float, float, float]
+    gains: tuple[float, ...]  # of red, green and blue
     contrast: float
     blur: float  # pixels, sigma
     noise: float  # gray levels
@@ -41,6 +42,11 @@ class Camera:
         seen = (points - np.array([self.x, self.height, 0.0])) @ self.axes.T
         depth = np.maximum(seen[..., 2:], 0.05)
         return np.concatenate([seen[..., :2] / depth * self.focal + np.array(self.size) / 2, seen[..., 2:]], -1)
+
+    def project_ground(self, spot: Spot) -> tuple[float, float, float]:
+        """Pixel x, pixel y and depth in meters of a place on the ground."""
+        x, y, depth = self.project(np.array([spot[0], 0.0, spot[1]])).tolist()
+        return x, y, depth
 
     def rays(self, factor: int) -> npt.NDArray[np.float32]:
         """World directions (H · factor, W · factor, 3) through the pixels of an image `factor` times as fine."""
@@ -71,16 +77,11 @@ def sample_camera(
         pitch=float(0.06 + 0.065 * height + random.uniform(-0.03, 0.03)),
         focal=float(size[0] * random.uniform(*zoom)),
         size=size,
-        gains=_sample_gains(random),
+        gains=tuple(random.normal(1.0, 0.035, 3).tolist()),
         contrast=float(random.uniform(0.86, 1.12)),
         blur=float(random.choice([0.0, 0.0, 0.5, 0.8])),
         noise=float(random.uniform(1.0, 5.0)),
     )
-
-
-def _sample_gains(random: np.random.Generator) -> tuple[float, float, float]:
-    red, green, blue = random.normal(1.0, 0.035, 3).tolist()
-    return red, green, blue
 
 
 def camera_response(

@@ -11,6 +11,7 @@ from spnet.synthetic.identity import Color
 
 _SUBPIXEL_BITS = 4
 _NEUTRAL = 128  # light that leaves a color as it is
+Points = npt.NDArray[np.float64]  # (..., 2) pixels, (..., 3) meters or statures
 Paint = Color | npt.NDArray[np.uint8]  # one color, or an image as large as the canvas to cut the shape from
 
 _ARC = np.linspace(0.5 * np.pi, 1.5 * np.pi, 7)
@@ -89,13 +90,13 @@ class Canvas:
         cv2.copyTo(paint[window], mask, self.color[window])
 
 
-def shift(point: npt.ArrayLike, right: float, down: float) -> npt.NDArray[np.float64]:
+def shift(point: npt.ArrayLike, right: float, down: float) -> Points:
     """A point (2,) moved by some pixels."""
-    moved: npt.NDArray[np.float64] = np.asarray(point, float) + np.array([right, down])
+    moved: Points = np.asarray(point, float) + np.array([right, down])
     return moved
 
 
-def capsule(start: npt.ArrayLike, end: npt.ArrayLike, radii: tuple[float, float]) -> npt.NDArray[np.float64]:
+def capsule(start: npt.ArrayLike, end: npt.ArrayLike, radii: tuple[float, float]) -> Points:
     """The outline (K, 2) of two circles and what lies between them."""
     first, last = np.asarray(start, float), np.asarray(end, float)
     along = last - first
@@ -105,7 +106,7 @@ def capsule(start: npt.ArrayLike, end: npt.ArrayLike, radii: tuple[float, float]
 
 
 def _fixed_point(points: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    scaled: npt.NDArray[np.float64] = np.asarray(points, float) * (1 << _SUBPIXEL_BITS)
+    scaled: Points = np.asarray(points, float) * (1 << _SUBPIXEL_BITS)
     return np.rint(scaled).astype(np.int32)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera
-from spnet.synthetic.canvas import Canvas, Sprite, resize
+from spnet.synthetic.canvas import Canvas, Points, Sprite, resize
 from spnet.synthetic.identity import Color
 
 # meters: (along the car, height) from the rear bumper over the roof to the front bumper
@@ -21,15 +21,9 @@ PROFILES = {
 _GLASS_EDGES = {"saloon": (3, 5), "hatchback": (2, 5), "van": (5,)}
 HALF_WIDTH, HALF_LENGTH = 0.85, 2.4
 _PAINTS: tuple[Color, ...] = (
-    (176, 178, 180),
-    (60, 62, 66),
-    (222, 222, 218),
-    (150, 34, 38),
-    (44, 66, 110),
-    (92, 110, 98),
-    (190, 164, 120),
+    (176, 178, 180), (60, 62, 66), (222, 222, 218), (150, 34, 38), (44, 66, 110), (92, 110, 98), (190, 164, 120),
     (24, 25, 28),
-)
+)  # fmt: skip
 _GLASS: Color = (62, 74, 84)
 _OVERSAMPLING = 2
 
@@ -44,7 +38,7 @@ class Car:
     z: float
     direction: float
 
-    def place(self, profile: npt.ArrayLike, x: float) -> npt.NDArray[np.float64]:
+    def place(self, profile: npt.ArrayLike, x: float) -> Points:
         """Points (K, 2) of the profile's plane as world points (K, 3) at `x` across the street."""
         along, up = np.asarray(profile, float).T
         return np.stack([np.full(len(along), x), up, self.z + self.direction * along], 1)
@@ -53,16 +47,16 @@ class Car:
 class CarView:
     """A camera's window on one car, _OVERSAMPLING times as fine as its image."""
 
-    def __init__(self, camera: Camera, points: npt.NDArray[np.float64]) -> None:
+    def __init__(self, camera: Camera, points: Points) -> None:
         seen = camera.project(points)[..., :2]
         low, high = np.floor(seen.min((0, 1))) - 3, np.ceil(seen.max((0, 1))) + 6
         self.camera = camera
         self.low = np.maximum(low, -10)
         self.size = np.maximum(np.minimum(high, np.array(camera.size) + 10) - self.low, 0).astype(int)
 
-    def flat(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def flat(self, points: Points) -> Points:
         """World points (K, 3) in pixels of the window (K, 2)."""
-        pixels: npt.NDArray[np.float64] = (self.camera.project(points)[..., :2] - self.low) * _OVERSAMPLING
+        pixels: Points = (self.camera.project(points)[..., :2] - self.low) * _OVERSAMPLING
         return pixels
 
 
@@ -87,7 +81,7 @@ def render_car(car: Car, camera: Camera) -> tuple[Sprite, int, int] | None:
     return resize(canvas.finish(), *view.size), int(view.low[0]), int(view.low[1])
 
 
-def _body(canvas: Canvas, view: CarView, car: Car, outlines: npt.NDArray[np.float64]) -> None:
+def _body(canvas: Canvas, view: CarView, car: Car, outlines: Points) -> None:
     """The strips between the two outlines, far ones first: bumpers, hood, windows, roof."""
     strips = np.stack([outlines[0, :-1], outlines[0, 1:], outlines[1, 1:], outlines[1, :-1]], 1)
     distance = np.linalg.norm(strips.mean(1) - [view.camera.x, view.camera.height, 0], axis=1)
@@ -128,6 +122,6 @@ def _side(canvas: Canvas, view: CarView, car: Car) -> None:
             canvas.shape(view.flat(car.place(hub + radius * circle, x)), (tone, tone, tone), 124)
 
 
-def _inset(corners: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
-    inset: npt.NDArray[np.float64] = corners + share * (corners.mean(0) - corners)
+def _inset(corners: Points, share: float) -> Points:
+    inset: Points = corners + share * (corners.mean(0) - corners)
     return inset

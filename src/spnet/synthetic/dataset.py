@@ -7,7 +7,7 @@ fractions.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -15,27 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import simplejpeg
-from rich.console import Console
-from rich.progress import track
 
-from spnet.data.converters.builder import FIRST_UNKNOWN_ID
-from spnet.data.converters.fraction_subsets import fraction_subsets
+from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
+from spnet.data.converters.coco_subsets import fraction_subsets
 from spnet.data.converters.summary import ConvertedDataset
-from spnet.data.schema import Split, image_record, person_record, write_files
+from spnet.data.schema import Split, write_files
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
+from spnet.synthetic import scenario
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.retrieval import protocols_of
-from spnet.synthetic.scenario import (
-    QUERIES,
-    SIZE,
-    TEST,
-    TRAIN,
-    UNKNOWN,
-    Appearance,
-    fine_tuning_scenes,
-    pretraining_scenes,
-)  # fmt: skip
+from spnet.synthetic.scenario import Appearance
 
 _FEWEST_SCENES, _FEWEST_IDENTITIES = 12, 4
 _SCENES_PER_IDENTITY = 2.5  # fewest train scenes an identity: then it is cast about four times in the test scenes
@@ -54,42 +44,48 @@ def prepare_synthetic(
 ) -> ConvertedDataset:
     """Render a data set into the new folder `output`. The same arguments give the same bytes.
 
-    Args:
-        output: must not exist.
-        scenes: of train, and as many of pre-training.
-        identities: known people in train.
-        seed: of everything.
-        test_scenes: of test; not given: half as many as of train.
-        test_identities: known people in test, others than those of train; not given: as many.
-
-    Raises:
-        UserError: too few scenes, too many identities for them, a negative seed, or an `output` that is taken.
+    There are as many scenes of pre-training as of train, half as many of test, and as many known people (others) in
+    test as in train, unless `test_scenes` and `test_identities` say otherwise. Raises UserError for too few scenes, too
+    many identities for them, a negative seed, or an `output` that is taken.
     """
     test_scenes = scenes // 2 if test_scenes is None else test_scenes
     test_identities = identities if test_identities is None else test_identities
     check_counts(scenes, identities, seed, test_scenes, test_identities)
     check_output_is_free(output)
-    known = {"train": identities, "test": test_identities}
+    ids = range(_FIRST_KNOWN_ID, _FIRST_KNOWN_ID + identities + test_identities)
+    known = {"train": ids[:identities], "test": ids[identities:], "pretrain": ids[:0]}
     sources = {
-        "train": (scenes, fine_tuning_scenes(TRAIN, scenes, identities, seed)),
-        "test": (test_scenes, fine_tuning_scenes(TEST, test_scenes, test_identities, seed)),
-        "pretrain": (scenes, pretraining_scenes(scenes, seed)),
+        "train": (scenes, scenario.fine_tuning_scenes(scenario.TRAIN, scenes, identities, seed)),
+        "test": (test_scenes, scenario.fine_tuning_scenes(scenario.TEST, test_scenes, test_identities, seed)),
+        "pretrain": (scenes, scenario.pretraining_scenes(scenes, seed)),
     }
-    console = Console(stderr=True)
+    builder, unknown = DatasetBuilder(), count(FIRST_UNKNOWN_ID)
     with one_thread(), atomic_directory(output) as folder:
-        writer = Writer(folder)
         for name, (length, source) in sources.items():
-            scenes_of_split = track(
-                source, f"rendering {name}", length, console=console, disable=not console.is_terminal
-            )
-            first_known = _FIRST_KNOWN_ID + (identities if name == "test" else 0)
-            writer.write(name, scenes_of_split, first_known)
-            if name != "pretrain":
-                check_seen(name, writer.splits[name], range(first_known, first_known + known[name]))
-        protocols = protocols_of(writer.splits["test"], np.random.default_rng([seed, QUERIES]))
-        splits = {**writer.splits, **fraction_subsets(writer.splits, "pretrain")}
+            builder.open_split(name, _IMAGES)
+            (folder / _IMAGES / name).mkdir(parents=True)
+            for number, appearance in enumerate(scenario.show_progress(source, name, length)):
+                file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
+                (folder / _IMAGES / file_name).write_bytes(encode(appearance.rendered.image))
+                _add_scene(builder, file_name, appearance, known[name], unknown)
+            check_seen(name, builder.splits[name], known[name])
+        protocols = protocols_of(builder.splits["test"], np.random.default_rng([seed, scenario.QUERIES]))
+        splits = {**builder.splits, **fraction_subsets(builder.splits, "pretrain")}
         write_files(folder, splits, protocols)
     return ConvertedDataset(splits, protocols)
+
+
+def _add_scene(
+    builder: DatasetBuilder, file_name: str, appearance: Appearance, known: Sequence[int], unknown: Iterator[int]
+) -> None:
+    """Add a scene; without `known` persons every box is a known person of its own, to be found at IoU 0.5."""
+    image = builder.add_scene(file_name, scenario.SIZE, appearance.camera + 1)
+    threshold = None if known else 0.5
+    for person, (left, top, right, bottom) in zip(appearance.people, appearance.rendered.boxes, strict=True):
+        is_known = person != scenario.UNKNOWN
+        number = known[person] if is_known else next(unknown)
+        box = (left, top, right - left, bottom - top)
+        builder.add_person(image, box, number, file_name, is_known or not known, iou_threshold=threshold)
 
 
 @contextmanager
@@ -101,33 +97,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
-
-
-class Writer:
-    """Saves images and keeps their records; scenes, boxes and unknown persons are counted through all splits."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.splits: dict[str, Split] = {}
-        self._images, self._boxes, self._unknown_ids = count(), count(), count(FIRST_UNKNOWN_ID)
-
-    def write(self, name: str, appearances: Iterable[Appearance], first_known: int) -> None:
-        """Add split `name`; in `pretrain` every box is a known person of its own, to be found at IoU 0.5."""
-        split = self.splits[name] = Split([], [], _IMAGES)
-        (self.folder / _IMAGES / name).mkdir(parents=True)
-        boxes_only = name == "pretrain"
-        for number, appearance in enumerate(appearances):
-            image = next(self._images)
-            file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
-            split.images.append(image_record(image, file_name, *SIZE, appearance.camera + 1))
-            (self.folder / _IMAGES / file_name).write_bytes(encode(appearance.rendered.image))
-            for person, (left, top, right, bottom) in zip(appearance.people, appearance.rendered.boxes, strict=True):
-                is_unknown = person == UNKNOWN
-                identity = next(self._unknown_ids) if is_unknown else first_known + person
-                box = (left, top, right - left, bottom - top)
-                threshold = 0.5 if boxes_only else None
-                known = boxes_only or not is_unknown
-                split.annotations.append(person_record(next(self._boxes), image, box, identity, known, threshold))
 
 
 def encode(image: ImageArray) -> bytes:

@@ -21,49 +21,27 @@ def render_pattern(garment: Garment, width: int, height: int, top: int, bottom: 
         return garment.color
     across = np.abs(np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     down = ((np.arange(height, dtype=np.float32) - top) / max(1, bottom - top))[:, None]
-    share = np.broadcast_to(PATTERNS[garment.pattern](across, down, bottom - top), (height, width))[..., None]
+    share = np.broadcast_to(PATTERNS[garment.pattern](across, down * (bottom - top), down), (height, width))[..., None]
     first, second = np.array(garment.color, np.float32), np.array(garment.second, np.float32)
     return np.asarray(cv2.convertScaleAbs(first + (second - first) * share), np.uint8)
 
 
-def _stripes(across: Mask, down: Mask, length: int) -> Mask:
-    return _square(down * length, 16, 0.45)
-
-
-def _bars(across: Mask, down: Mask, length: int) -> Mask:
-    return _square(across + 4, 15, 0.4)
-
-
-def _checks(across: Mask, down: Mask, length: int) -> Mask:
-    share: Mask = 0.5 * _square(across + 4, 16, 0.5) + 0.5 * _square(down * length, 16, 0.5)
-    return share
-
-
-def _dots(across: Mask, down: Mask, length: int) -> Mask:
-    row = np.floor(down * length / 14)
-    column_offset = (across + 7 * (row % 2)) % 14 - 7
-    is_dot: npt.NDArray[np.bool_] = (column_offset**2 + ((down * length) % 14 - 7) ** 2) < 12
+def _dots(across: Mask, rows: Mask) -> Mask:
+    column_offset = (across + 7 * (np.floor(rows / 14) % 2)) % 14 - 7
+    is_dot: npt.NDArray[np.bool_] = (column_offset**2 + (rows % 14 - 7) ** 2) < 12
     return is_dot.astype(np.float32)
-
-
-def _gradient(across: Mask, down: Mask, length: int) -> Mask:
-    share: Mask = np.clip(down, 0, 1) + 0 * across
-    return share
-
-
-def _blocks(across: Mask, down: Mask, length: int) -> Mask:
-    return (down > 0.45).astype(np.float32)
 
 
 def _square(position: Mask, period: float, share: float) -> Mask:
     return ((position % period) < share * period).astype(np.float32)
 
 
-PATTERNS: dict[str, Callable[[Mask, Mask, int], Mask]] = {
-    "stripes": _stripes,
-    "bars": _bars,
-    "checks": _checks,
-    "dots": _dots,
-    "gradient": _gradient,
-    "blocks": _blocks,
+# the share of the second color by pixels from the middle, pixels below the garment's top, and share of its length
+PATTERNS: dict[str, Callable[[Mask, Mask, Mask], Mask]] = {
+    "stripes": lambda across, rows, down: _square(rows, 16, 0.45),
+    "bars": lambda across, rows, down: _square(across + 4, 15, 0.4),
+    "checks": lambda across, rows, down: 0.5 * _square(across + 4, 16, 0.5) + 0.5 * _square(rows, 16, 0.5),
+    "dots": lambda across, rows, down: _dots(across, rows),
+    "gradient": lambda across, rows, down: np.clip(down, 0, 1),
+    "blocks": lambda across, rows, down: (down > 0.45).astype(np.float32),
 }

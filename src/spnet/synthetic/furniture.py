@@ -9,22 +9,12 @@ from spnet.synthetic.canvas import Canvas, Sprite, shift
 FURNITURE_SCALE = 72.0  # pixels of a sprite per meter
 
 
-def render_furniture(kind: str, random: np.random.Generator) -> Sprite:
-    """A sprite of one of FURNITURE_RENDERERS, its foot in the middle of the last row."""
-    return FURNITURE_RENDERERS[kind](random)
-
-
 def _tree(random: np.random.Generator) -> Sprite:
     tall, wide = random.uniform(3.6, 5.2), random.uniform(1.9, 2.8)
     canvas = Canvas(round(wide * FURNITURE_SCALE), round(tall * FURNITURE_SCALE))
     middle, bottom = canvas.alpha.shape[1] / 2, canvas.alpha.shape[0]
-    bark = (96, 78, 62)
-    canvas.limb(
-        (middle, bottom),
-        (middle + random.uniform(-8, 8), 0.35 * bottom),
-        (0.11 * FURNITURE_SCALE, 0.07 * FURNITURE_SCALE),
-        bark,
-    )
+    fork = (middle + random.uniform(-8, 8), 0.35 * bottom)
+    canvas.limb((middle, bottom), fork, (0.11 * FURNITURE_SCALE, 0.07 * FURNITURE_SCALE), (96, 78, 62))
     leaf = np.array([[70, 112, 52], [94, 124, 58], [122, 118, 54], [58, 98, 66]])[random.integers(4)]
     for share in np.linspace(0, 1, 90):
         angle, radius = random.uniform(0, 2 * np.pi), np.sqrt(random.uniform(0, 1))
@@ -120,6 +110,7 @@ def _bicycle(random: np.random.Generator) -> Sprite:
     return canvas.finish()
 
 
+# each gives a sprite whose foot is in the middle of the last row
 FURNITURE_RENDERERS: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "tree": _tree,
     "lamp": _lamp,

@@ -1,9 +1,8 @@
 """Heads: face, hair and hats, seen from any side."""
 
 import numpy as np
-import numpy.typing as npt
 
-from spnet.synthetic.canvas import shift
+from spnet.synthetic.canvas import Points, shift
 from spnet.synthetic.identity import Color
 from spnet.synthetic.person_canvas import SCALE, Part, PersonCanvas
 from spnet.synthetic.pose import SHOULDER
@@ -19,22 +18,21 @@ def head_parts(person: PersonCanvas) -> list[Part]:
     return [(0.005, lambda: _neck(person)), (0.06, lambda: _head(person)), *hanging]
 
 
-def _at(person: PersonCanvas, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
+def _at(person: PersonCanvas, forward: float, left: float, up: float) -> Points:
     """A point about the head's center, in statures, in canvas pixels (2,)."""
     return person.joint("head") + person.at(forward, left, up) - person.at(0, 0, 0)
 
 
 def _neck(person: PersonCanvas) -> None:
     width = person.girth(0.03)
-    person.canvas.limb(
-        person.at(0.0, 0.0, SHOULDER + 0.015), _at(person, -0.008, 0, -0.03), (width, width), person.identity.skin, 18
-    )
+    chest, chin = person.at(0.0, 0.0, SHOULDER + 0.015), _at(person, -0.008, 0, -0.03)
+    person.canvas.limb(chest, chin, (width, width), person.identity.skin, 18)
 
 
 def _head(person: PersonCanvas) -> None:
     identity, canvas = person.identity, person.canvas
     unit = identity.height * SCALE
-    facing, side = person.depth(1.0), float(np.sin(person.skeleton.pose.facing))
+    facing, side = person.depth(1.0), float(np.sin(person.pose.facing))
     wide = (0.05 + 0.009 * abs(side)) * unit
     bald = identity.hair_style == "bald"
     hair = identity.skin if bald else identity.hair

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from spnet.synthetic.camera import Camera, ImageArray
+from spnet.synthetic.camera import Camera, ImageArray, Spot
 from spnet.synthetic.canvas import Sprite, resize
 
 # what shade makes of a gray level, for red, green and blue: it is bluish
@@ -16,34 +16,34 @@ _COVERED = 100  # alpha from which a pixel belongs to a sprite
 
 @dataclass(frozen=True)
 class Layer:
-    """A sprite at its size in the image; `left`, `top` in pixels, `ground` the world x and z it stands on."""
+    """A sprite at its size in the image, whose `left`, `top` are in pixels; it stands on `ground`."""
 
     sprite: Sprite
     left: int
     top: int
     depth: float  # meters from the camera
-    ground: tuple[float, float]
+    ground: Spot
     upright: bool = True  # stands on one point of the ground, like a person; a car does not
 
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom edge of the visible sprite, not clipped to any image."""
+    def box(self, size: tuple[int, int]) -> list[int]:
+        """Left, top, right and bottom edge of the visible sprite in an image of `size` (width, height)."""
         left, top, width, height = cv2.boundingRect((self.sprite.alpha > _COVERED).astype(np.uint8))
-        return self.left + left, self.top + top, self.left + left + width, self.top + top + height
+        corners = np.array([(left, top), (left + width, top + height)]) + np.array([self.left, self.top])
+        box: list[int] = corners.clip(0, size).ravel().tolist()
+        return box
 
     def area(self) -> int:
         """Pixels that the sprite covers, inside or outside the image."""
         return int((self.sprite.alpha > _COVERED).sum())
 
 
-def stand_up(
-    sprite: Sprite, scale: float, foot: tuple[float, float], ground: tuple[float, float], camera: Camera
-) -> Layer:
+def stand_up(sprite: Sprite, scale: float, foot: tuple[float, float], ground: Spot, camera: Camera) -> Layer:
     """A sprite of `scale` pixels per meter upright on the ground; `foot` is the sprite's pixel that touches it."""
-    x, y, depth = camera.project(np.array([ground[0], 0.0, ground[1]]))
+    x, y, depth = camera.project_ground(ground)
     zoom = camera.focal / depth / scale
     height, width = sprite.alpha.shape
     small = resize(sprite, max(1, round(width * zoom)), max(1, round(height * zoom)))
-    return Layer(small, round(float(x) - foot[0] * zoom), round(float(y) - foot[1] * zoom), float(depth), ground)
+    return Layer(small, round(x - foot[0] * zoom), round(y - foot[1] * zoom), depth, ground)
 
 
 def blend(image: ImageArray, layer: Layer, in_light: bool) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.synthetic.camera import Camera, ImageArray
+from spnet.synthetic.canvas import Points
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH
 from spnet.synthetic.layers import SHADED, Layer
 from spnet.synthetic.street import MISSED, Street
@@ -58,9 +59,9 @@ def shade_under(image: ImageArray, street: Street, light: Light, layer: Layer) -
         return
     if light.sunny and light.reaches(layer.ground[0]):
         _cast(image, layer, camera, light.sun)
-    x, y, depth = camera.project(np.array([layer.ground[0], 0.0, layer.ground[1]]))
+    x, y, depth = camera.project_ground(layer.ground)
     meter = camera.focal / depth
-    _shade_spot(image, (float(x), float(y)), (0.32 * meter, 0.1 * meter))
+    _shade_spot(image, (x, y), (0.32 * meter, 0.1 * meter))
 
 
 def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, float]) -> None:
@@ -73,40 +74,42 @@ def _cast(image: ImageArray, layer: Layer, camera: Camera, sun: tuple[float, flo
     anchor = foot - [layer.left, layer.top]
     height, width = layer.sprite.alpha.shape
     corners = (np.array([[0, 0], [width, 0], [0, height], [width, height]]) - anchor) @ turn.T + foot
-    low = np.maximum(np.floor(corners.min(0)).astype(int), 0)
-    high = np.minimum(np.ceil(corners.max(0)).astype(int), [image.shape[1], image.shape[0]])
-    if (high - low).min() < 2:
+    window, low = _window(image, corners, 0, 0)
+    if min(window.shape[:2]) < 2:
         return
     matrix = np.concatenate([turn, (foot - low - turn @ anchor)[:, None]], 1)
-    mask = cv2.warpAffine(layer.sprite.alpha, matrix, (int(high[0] - low[0]), int(high[1] - low[1])))
-    soft = np.asarray(cv2.blur(mask, (3, 3)), np.uint8)
-    _darken(image[low[1] : high[1], low[0] : high[0]], soft, 1.0)
+    mask = cv2.warpAffine(layer.sprite.alpha, matrix, window.shape[1::-1])
+    _darken(window, np.asarray(cv2.blur(mask, (3, 3)), np.uint8), 1.0)
 
 
 def _shade_spot(image: ImageArray, center: tuple[float, float], radii: tuple[float, float]) -> None:
     """A soft dark ellipse; pixels."""
-    low = np.maximum(np.floor(np.array(center) - radii).astype(int), 0)
-    high = np.minimum(np.ceil(np.array(center) + radii).astype(int) + 1, [image.shape[1], image.shape[0]])
-    if (high - low).min() < 1:
+    window, low = _window(image, np.array(center) + np.array([[-1], [1]]) * radii, 0, 1)
+    if not window.size:
         return
-    x = (np.arange(low[0], high[0]) - center[0]) / radii[0]
-    y = (np.arange(low[1], high[1]) - center[1]) / radii[1]
+    x = (np.arange(window.shape[1]) + low[0] - center[0]) / radii[0]
+    y = (np.arange(window.shape[0]) + low[1] - center[1]) / radii[1]
     mask = 255 * np.clip(1 - x[None] ** 2 - y[:, None] ** 2, 0, 1)
-    _darken(image[low[1] : high[1], low[0] : high[0]], mask.astype(np.uint8), 0.85)
+    _darken(window, mask.astype(np.uint8), 0.85)
 
 
 def _shade_car(image: ImageArray, camera: Camera, ground: tuple[float, float]) -> None:
     half = np.array([HALF_WIDTH + 0.12, 0.0, HALF_LENGTH - 0.3])
     signs = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)])
     seen = camera.project(np.array([ground[0], 0.0, ground[1]]) + signs * half)[:, :2]
-    low = np.maximum(np.floor(seen.min(0)).astype(int) - 3, 0)
-    high = np.minimum(np.ceil(seen.max(0)).astype(int) + 4, [image.shape[1], image.shape[0]])
-    if (high - low).min() < 2:
+    window, low = _window(image, seen, 3, 4)
+    mask = np.zeros(window.shape[:2], np.uint8)
+    if min(mask.shape) < 2:
         return
-    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
     cv2.fillPoly(mask, [np.rint(seen - low).astype(np.int32)], 255)
-    soft = np.asarray(cv2.blur(mask, (5, 5)), np.uint8)
-    _darken(image[low[1] : high[1], low[0] : high[0]], soft, 1.0)
+    _darken(window, np.asarray(cv2.blur(mask, (5, 5)), np.uint8), 1.0)
+
+
+def _window(image: ImageArray, points: Points, before: int, after: int) -> tuple[ImageArray, npt.NDArray[np.int64]]:
+    """The part of the image around points (K, 2), perhaps empty, with some pixels more; its left upper pixel."""
+    low = np.maximum(np.floor(points.min(0)).astype(int) - before, 0)
+    high = np.maximum(np.minimum(np.ceil(points.max(0)).astype(int) + after, image.shape[1::-1]), low)
+    return image[low[1] : high[1], low[0] : high[0]], low
 
 
 def _darken(window: ImageArray, mask: npt.NDArray[np.uint8], strength: float) -> None:

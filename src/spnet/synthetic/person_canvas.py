@@ -5,19 +5,18 @@ Lengths of the body are given in statures (1 is the person's height), so that th
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
-from spnet.synthetic.canvas import Canvas, Paint
+from spnet.synthetic.canvas import Canvas, Paint, Points
 from spnet.synthetic.fabric import render_pattern
 from spnet.synthetic.identity import Identity
-from spnet.synthetic.pose import Pose, Skeleton, stand
+from spnet.synthetic.pose import Pose, stand, turn
 
 SCALE = 128.0  # pixels of a sprite per meter
 WIDTH, HEIGHT = 208, 288
-FEET = np.array([104.0, 274.0])  # where the ground between the feet lies in a sprite
+FEET = (104.0, 274.0)  # where the ground between the feet lies in a sprite
 
 # how far down the upper garments reach, in statures above the ground
 HEMS = {"t-shirt": 0.5, "shirt": 0.49, "jacket": 0.48, "hoodie": 0.485, "coat": 0.33, "dress": 0.3}
@@ -28,40 +27,38 @@ class PersonCanvas:
     """One person being rendered; `place` maps meters to the canvas."""
 
     def __init__(self, identity: Identity, pose: Pose) -> None:
-        self.identity, self.canvas = identity, Canvas(WIDTH, HEIGHT)
-        self.skeleton: Skeleton = stand(pose, identity.height, identity.build)
+        self.identity, self.pose, self.canvas = identity, pose, Canvas(WIDTH, HEIGHT)
+        self.joints = stand(pose, identity.height, identity.build)
         self.upper, self.lower = _cloth(identity)
 
-    def place(self, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def place(self, point: Points) -> Points:
         """Metres (..., 2 or 3) of the viewer's axes to canvas pixels (..., 2)."""
-        return FEET + SCALE * np.asarray(point)[..., :2]
+        return SCALE * np.asarray(point)[..., :2] + FEET
 
-    def joint(self, name: str) -> npt.NDArray[np.float64]:
+    def joint(self, name: str) -> Points:
         """A joint in canvas pixels (2,)."""
-        return self.place(self.skeleton.joints[name])
+        return self.place(self.joints[name])
 
-    def at(self, forward: float, left: float, up: float) -> npt.NDArray[np.float64]:
+    def joint_depth(self, name: str) -> float:
+        """How near to the viewer a joint is, in statures."""
+        return float(self.joints[name][2]) / self.identity.height
+
+    def at(self, forward: float, left: float, up: float) -> Points:
         """A point of the body's axes, in statures, in canvas pixels (2,)."""
         return self.patch([forward, left, up])
 
-    def patch(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def patch(self, points: npt.ArrayLike) -> Points:
         """Points (..., 3) forward, left, up in statures, in canvas pixels (..., 2)."""
-        return self.place(self.skeleton.turn(np.asarray(points, float) * self.identity.height))
+        return self.place(turn(np.asarray(points, float) * self.identity.height, self.pose.facing))
 
     def depth(self, forward: float, left: float = 0.0) -> float:
         """How near to the viewer a point of the body's axes (in statures) is, in statures."""
-        return float(self.skeleton.turn([forward, left, 0.0])[2])
+        return float(turn(np.array([forward, left, 0.0]), self.pose.facing)[2])
 
-    @overload
-    def span(self, across: float, through: float) -> float: ...
-    @overload
-    def span(self, across: npt.NDArray[np.float64], through: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
-    def span(
-        self, across: float | npt.NDArray[np.float64], through: float | npt.NDArray[np.float64]
-    ) -> float | npt.NDArray[np.float64]:
-        """Half the visible width in pixels of ellipses with half axes (statures) across and through the body."""
-        facing = self.skeleton.pose.facing
-        wide: npt.NDArray[np.float64] = np.hypot(across * np.cos(facing), through * np.sin(facing))
+    def span(self, across: float, through: float) -> float:
+        """Half the visible width in pixels of an ellipse with half axes (statures) across and through the body."""
+        facing = self.pose.facing
+        wide = float(np.hypot(across * np.cos(facing), through * np.sin(facing)))
         return wide * self.identity.build * self.identity.height * SCALE
 
     def girth(self, share: float) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spnet.synthetic.camera import Spot
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH, Car
 from spnet.synthetic.street import Street
 
@@ -13,8 +14,6 @@ _TRIES = 40
 _BESIDE_OTHERS = 0.3  # chance to walk with another person
 _ON_THE_ROAD = 0.5  # chance to accept a place there
 _APART = 0.18  # how far, in heights, the middles of two people are apart in the image
-
-Spot = tuple[float, float]  # x, z on the ground in meters
 
 
 def place_people(street: Street, cars: Sequence[Car], count: int, random: np.random.Generator) -> list[Spot | None]:
@@ -29,9 +28,9 @@ def place_people(street: Street, cars: Sequence[Car], count: int, random: np.ran
 
 def in_view(street: Street, spot: Spot, nearest: float) -> bool:
     """Whether the spot is at least `nearest` meters away and its ground at most a little outside the image."""
-    x, y, depth = street.camera.project(np.array([spot[0], 0.0, spot[1]]))
+    x, y, depth = street.camera.project_ground(spot)
     width, height = street.camera.size
-    return bool(depth > nearest and -0.02 * width < x < 1.02 * width and y < 1.06 * height)
+    return depth > nearest and -0.02 * width < x < 1.02 * width and y < 1.06 * height
 
 
 def _sample_spot(street: Street, taken: list[Spot], random: np.random.Generator) -> Spot:
@@ -55,12 +54,7 @@ def _is_free(street: Street, cars: Sequence[Car], taken: list[Spot], spot: Spot,
         return False
     if any(abs(x - car.x) < HALF_WIDTH + 0.35 and abs(z - car.z) < HALF_LENGTH + 0.2 for car in cars):
         return False
-    here, depth = _column(street, spot)
-    beside = [_column(street, other) for other in taken]
+    here, _, depth = street.camera.project_ground(spot)
+    beside = map(street.camera.project_ground, taken)
     meter = street.camera.focal * _AVERAGE_HEIGHT * _APART
-    return all(abs(here - column) > meter / min(far, depth) for column, far in beside)
-
-
-def _column(street: Street, spot: Spot) -> tuple[float, float]:
-    x, _, depth = street.camera.project(np.array([spot[0], 0.0, spot[1]]))
-    return float(x), float(depth)
+    return all(abs(here - column) > meter / min(far, depth) for column, _, far in beside)

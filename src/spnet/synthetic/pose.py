@@ -26,20 +26,7 @@ class Pose:
     facing: float
 
 
-@dataclass(frozen=True)
-class Skeleton:
-    """Joints by name, each (x, y, depth) in meters: y is measured downwards, so heights are negative."""
-
-    joints: dict[str, npt.NDArray[np.float64]]
-    pose: Pose
-    height: float
-
-    def turn(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Points (..., 3) forward, left, up as the viewer sees them, (..., 3)."""
-        return _turn(np.asarray(points, float), self.pose.facing)
-
-
-def sample_pose(random: np.random.Generator, facing: float) -> Pose:
+def sample_pose(random: np.random.Generator, facing: float = 0.0) -> Pose:
     """A walking (mostly) or standing pose."""
     walking = random.random() < 0.8
     return Pose(
@@ -52,8 +39,11 @@ def sample_pose(random: np.random.Generator, facing: float) -> Pose:
     )
 
 
-def stand(pose: Pose, height: float, build: float) -> Skeleton:
-    """The joints of a person of `height` meters in `pose`, the lower foot on the ground."""
+def stand(pose: Pose, height: float, build: float) -> dict[str, npt.NDArray[np.float64]]:
+    """The joints of a person of `height` meters in `pose`, the lower foot on the ground, by name.
+
+    Each is (x, y, depth) in meters as the viewer sees it: y is measured downwards, so heights are negative.
+    """
     points: dict[str, npt.NDArray[np.float64]] = {}
     for side, left in (("left", 1.0), ("right", -1.0)):
         phase = pose.phase + (0.0 if side == "left" else np.pi)
@@ -64,7 +54,7 @@ def stand(pose: Pose, height: float, build: float) -> Skeleton:
     points["head"] = np.array([1.2 * pose.lean * height + 0.012 * height, 0, _HEAD * height])
     points["hip"] = np.array([0, 0, HIP * height])
     drop = np.array([0, 0, lowest])
-    return Skeleton({name: _turn(point - drop, pose.facing) for name, point in points.items()}, pose, height)
+    return {name: turn(point - drop, pose.facing) for name, point in points.items()}
 
 
 def _leg(side: str, left: float, pose: Pose, phase: float, height: float) -> dict[str, npt.NDArray[np.float64]]:
@@ -89,7 +79,8 @@ def _arm(side: str, left: float, pose: Pose, phase: float, height: float) -> dic
     return {f"{side} shoulder": shoulder, f"{side} elbow": elbow, f"{side} hand": hand}
 
 
-def _turn(points: npt.NDArray[np.float64], facing: float) -> npt.NDArray[np.float64]:
+def turn(points: npt.NDArray[np.float64], facing: float) -> npt.NDArray[np.float64]:
+    """Points (..., 3) forward, left, up as the viewer sees them, (..., 3)."""
     forward, left, up = points[..., 0], points[..., 1], points[..., 2]
     cosine, sine = np.cos(facing), np.sin(facing)
     return np.stack([left * cosine + forward * sine, -up, forward * cosine - left * sine], -1)

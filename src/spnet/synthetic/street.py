@@ -6,18 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from spnet.synthetic import textures
 from spnet.synthetic.camera import Camera, ImageArray, sample_camera
-from spnet.synthetic.textures import (
-    GROUND_FAR,
-    GROUND_NEAR,
-    GROUND_SCALE,
-    WALL_SCALE,
-    WALL_TOP,
-    paint_ground,
-    paint_walls,
-)  # fmt: skip
 
 _OVERSAMPLING = 2  # rays per pixel and axis
+Floats = npt.NDArray[np.float32]
 MISSED = np.float32(1e6)
 
 
@@ -29,7 +22,7 @@ class Street:
     road: float
     wall: float
     backdrop: ImageArray  # (H, W, 3) uint8
-    across: npt.NDArray[np.float32]  # (H, W) world x of what a pixel shows; -MISSED in the sky
+    across: Floats  # (H, W) world x of what a pixel shows; -MISSED in the sky
 
 
 def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple[float, float]) -> Street:
@@ -41,32 +34,30 @@ def build_street(random: np.random.Generator, size: tuple[int, int], zoom: tuple
     return Street(camera, float(road), float(wall), backdrop, across)
 
 
-def _trace(
-    random: np.random.Generator, camera: Camera, road: float, wall: float
-) -> tuple[ImageArray, npt.NDArray[np.float32]]:
+def _trace(random: np.random.Generator, camera: Camera, road: float, wall: float) -> tuple[ImageArray, Floats]:
     rays = camera.rays(_OVERSAMPLING)
     x, y, z = (np.ascontiguousarray(rays[..., axis]) for axis in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
         to_ground = np.where(y < 0, -camera.height / y, MISSED)
         to_side = np.abs((np.sign(x) * np.float32(wall) - camera.x) / x)
-        to_end = np.where(z > 0, GROUND_FAR / z, MISSED)
+        to_end = np.where(z > 0, textures.GROUND_FAR / z, MISSED)
     coarse = np.s_[::_OVERSAMPLING, ::_OVERSAMPLING]  # the sky is smooth
     sky = _sky(random, y[coarse] / np.hypot(x[coarse], z[coarse]))
     image = np.asarray(cv2.resize(sky, None, fx=_OVERSAMPLING, fy=_OVERSAMPLING), np.uint8)
-    length = GROUND_FAR - GROUND_NEAR
+    length = textures.GROUND_FAR - textures.GROUND_NEAR
     nearest = np.minimum(to_side, to_end)
     for side in (-1, 0, 1):
-        front, cover = paint_walls(random, length if side else 2 * wall)
+        front, cover = textures.paint_walls(random, length if side else 2 * wall)
         here = (to_end < to_side) if side == 0 else (np.sign(x) == side) & (to_side <= to_end)
-        along = nearest * z - GROUND_NEAR if side else nearest * x + camera.x + wall
-        column = (length - along if side > 0 else along) * WALL_SCALE
-        row = (WALL_TOP - camera.height - nearest * y) * WALL_SCALE
+        along = nearest * z - textures.GROUND_NEAR if side else nearest * x + camera.x + wall
+        column = (length - along if side > 0 else along) * textures.WALL_SCALE
+        row = (textures.WALL_TOP - camera.height - nearest * y) * textures.WALL_SCALE
         gloom = (0.82, 0.9, 1.0)[side + 1]
         shaded = np.asarray(cv2.convertScaleAbs(front, alpha=gloom), np.uint8)
         _lay(image, shaded, cover, column, row, here)
-    ground = paint_ground(random, road, wall)
-    column = (to_ground * x + camera.x + wall) * GROUND_SCALE
-    row = (to_ground * z - GROUND_NEAR) * GROUND_SCALE
+    ground = textures.paint_ground(random, road, wall)
+    column = (to_ground * x + camera.x + wall) * textures.GROUND_SCALE
+    row = (to_ground * z - textures.GROUND_NEAR) * textures.GROUND_SCALE
     _lay(image, ground, np.full(ground.shape[:2], 255, np.uint8), column, row, to_ground < nearest)
     _haze(image, np.minimum(nearest, to_ground) * camera.focal)
     across = np.minimum(nearest, to_ground) * x + camera.x
@@ -80,8 +71,8 @@ def _lay(
     image: ImageArray,
     surface: ImageArray,
     cover: npt.NDArray[np.uint8],
-    column: npt.NDArray[np.float32],
-    row: npt.NDArray[np.float32],
+    column: Floats,
+    row: Floats,
     here: npt.NDArray[np.bool_],
 ) -> None:
     """Looks the surface up where `here` is true."""
@@ -101,7 +92,7 @@ def _sky(random: np.random.Generator, rise: npt.NDArray[np.floating]) -> ImageAr
     return cloudy
 
 
-def _haze(image: ImageArray, distance: npt.NDArray[np.float32]) -> None:
+def _haze(image: ImageArray, distance: Floats) -> None:
     """Far things fade into the color of the sky near the horizon."""
     share = np.where(distance < 1e4, 0.45 * (1 - np.exp(-distance / 70)), 0).astype(np.float32)
     sky = np.full_like(image, (206, 216, 224))

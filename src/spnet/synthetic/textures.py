@@ -20,21 +20,9 @@ _ACCENTS: tuple[Color, ...] = (
     (206, 200, 190),
 )  # fmt: skip
 _WORDS = (
-    "CAFE",
-    "BAKERY",
-    "BOOKS",
-    "FLOWERS",
-    "PHARMACY",
-    "HOTEL",
-    "OPTIK",
-    "PIZZA",
-    "BANK",
-    "SHOES",
-    "MARKET",
-    "TEA",
-    "BAR",
-    "CYCLES",
-)
+    "CAFE", "BAKERY", "BOOKS", "FLOWERS", "PHARMACY", "HOTEL", "OPTIK", "PIZZA", "BANK", "SHOES", "MARKET", "TEA",
+    "BAR", "CYCLES",
+)  # fmt: skip
 
 
 def paint_ground(random: np.random.Generator, road: float, wall: float) -> ImageArray:

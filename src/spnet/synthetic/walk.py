@@ -10,24 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from spnet.data.video import VideoWriter
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
-from spnet.synthetic.camera import ImageArray, camera_response
+from spnet.synthetic.camera import ImageArray, Spot, camera_response
 from spnet.synthetic.identity import Identity, sample_identity
-from spnet.synthetic.layers import Layer, stand_up
+from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import sample_light
-from spnet.synthetic.person import render_person
-from spnet.synthetic.person_canvas import FEET, SCALE
-from spnet.synthetic.placing import Spot, in_view
+from spnet.synthetic.placing import in_view
 from spnet.synthetic.pose import Pose, sample_pose
-from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM
-from spnet.synthetic.scene import MIN_VISIBLE_SHARE, paint, visible_shares
-from spnet.synthetic.static_scene import StaticScene, build_static_scene
+from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM, show_progress
+from spnet.synthetic.scene import (
+    MIN_VISIBLE_SHARE,
+    StaticScene,
+    build_static_scene,
+    paint,
+    stand_person,
+    visible_shares,
+)
 
 CAMERAS = ("gate", "yard")
 FPS = 10
@@ -84,16 +85,10 @@ def read_walk(folder: Path) -> list[Sighting]:
 
 
 def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int = 0) -> list[Path]:
-    """Render the two videos into the new folder `output`, with a CSV of who is where; returns the videos.
+    """Render two videos of `people` who each pass both, into the new folder `output` with a CSV of who is where.
 
-    Args:
-        output: must not exist.
-        seconds: length of the videos.
-        people: who walk, each past both cameras.
-        seed: of everything.
-
-    Raises:
-        UserError: a length or a number that makes no walk, a negative seed, an `output` that is taken, no PyAV.
+    Returns the videos. Raises UserError for a length or a number that makes no walk, a negative seed, an `output` that
+    is taken, and without PyAV.
     """
     if not 10 <= seconds <= 3600:
         raise UserError(f"--seconds {seconds:g}: must be 10 to 3600")
@@ -112,7 +107,7 @@ def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int
             mine = [passage for passage in passages if passage.camera == row]
             frames = render_walk(streets[row], identities, mine, seconds, seed + row)
             with VideoWriter(folder / f"{name}.mp4", SIZE, FPS, START) as video:
-                for time, image, boxes in _show(frames, name, round(seconds * FPS)):
+                for time, image, boxes in show_progress(frames, name, round(seconds * FPS)):
                     video.write(image)
                     table.writerows((name, f"{time:.1f}", person, *box) for person, box in boxes)
     return [output / f"{name}.mp4" for name in CAMERAS]
@@ -145,53 +140,34 @@ def render_walk(
         shown = [person for person in layers if visible[person] >= MIN_VISIBLE_SHARE]
         image = paint(static_scene, light, [*static_scene.fixed, *layers.values()])
         grain = np.random.default_rng(seed)  # it stands still, and files stay small
-        boxes = [(person, _box(layers[person], camera.size)) for person in shown]
+        boxes = [(person, layers[person].box(camera.size)) for person in shown]
         yield time, camera_response(camera, image, light.warmth, light.brightness, grain), boxes
-
-
-def _show(
-    frames: Iterator[tuple[float, ImageArray, list[tuple[int, list[int]]]]], name: str, total: int
-) -> Iterator[tuple[float, ImageArray, list[tuple[int, list[int]]]]]:
-    console = Console(stderr=True)
-    yield from track(frames, f"rendering {name}", total, console=console, disable=not console.is_terminal)
 
 
 def _lane(
     static_scene: StaticScene, person: int, camera: int, begin: float, seconds: float, random: np.random.Generator
 ) -> Passage:
     """A lane in view of a camera, on the road or along the houses; the longest of those sampled."""
-    street, best, most = static_scene.street, None, 0.0
+    street, x, near, far, most = static_scene.street, 0.0, 0.0, 0.0, 0.0
     for _ in range(LANES):
-        side = random.choice([-1.0, 1.0])
-        on_road = random.random() < 0.5
-        x = side * (
-            random.uniform(0.2, street.road - 0.6) if on_road else random.uniform(street.road + 1.2, street.wall - 0.4)
-        )
-        seen = [z for z in np.arange(2.0, 18.0, 0.25) if in_view(street, (float(x), float(z)), NEAREST)]
+        side, on_road = float(random.choice([-1.0, 1.0])), random.random() < 0.5
+        edges = (0.2, street.road - 0.6) if on_road else (street.road + 1.2, street.wall - 0.4)
+        aside = side * random.uniform(*edges)
+        seen = [z for z in np.arange(2.0, 18.0, 0.25).tolist() if in_view(street, (aside, z), NEAREST)]
         if seen and (length := (seen[-1] - seen[0]) * random.uniform(0.6, 1)) > most:
-            best, most = (float(x), float(seen[0]), float(seen[-1])), float(length)
-    if best is None:
+            x, near, far, most = aside, seen[0], seen[-1], length
+    if not most:
         raise UserError("no lane of this street is in view of its camera; choose another --seed")
-    x, near, far = best
-    away = random.random() < 0.5
-    speed = float(random.uniform(*SPEED))
+    away, speed = random.random() < 0.5, random.uniform(*SPEED)
     far = min(far, near + speed * seconds * PASSAGE)
     last = begin + (far - near) / speed
-    return Passage(
-        person, camera, begin, last, x, near if away else far, speed if away else -speed, sample_pose(random, 0.0)
-    )
+    start, velocity = (near, speed) if away else (far, -speed)
+    return Passage(person, camera, begin, last, x, start, velocity, sample_pose(random))
 
 
 def _stand(static_scene: StaticScene, identity: Identity, passage: Passage, time: float) -> Layer:
-    camera, spot = static_scene.street.camera, passage.spot(time)
     heading = 0.0 if passage.velocity > 0 else np.pi
-    facing = float(np.arctan2(spot[0] - camera.x, spot[1]) + np.pi - heading)
     phase = passage.pose.phase + 2 * np.pi * abs(passage.velocity) * (time - passage.first) / STRIDE
-    pose = replace(passage.pose, phase=float(phase), facing=facing, stride=max(passage.pose.stride, 0.35))
-    sprite = render_person(identity, pose, np.random.default_rng([WALK, passage.person]))
-    return stand_up(sprite, SCALE, (float(FEET[0]), float(FEET[1])), spot, camera)
-
-
-def _box(layer: Layer, size: tuple[int, int]) -> list[int]:
-    box: npt.NDArray[np.int64] = np.array(layer.box()).clip(0, np.tile(size, 2))
-    return [int(side) for side in box]
+    pose = replace(passage.pose, phase=float(phase), stride=max(passage.pose.stride, 0.35))
+    random = np.random.default_rng([WALK, passage.person])
+    return stand_person(static_scene.street.camera, identity, passage.spot(time), heading, pose, random)

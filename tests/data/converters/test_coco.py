@@ -11,6 +11,7 @@ from releases import edit_json, make_coco, make_scenes
 from spnet.cli.main import main
 from spnet.data.converters.coco import prepare_coco
 from spnet.data.converters.summary import ConvertedDataset
+from spnet.errors import UserError
 
 
 def people(converted: ConvertedDataset, part: str = "train") -> list[int | None]:
@@ -87,6 +88,15 @@ def test_what_is_no_person_is_counted(tmp_path: Path) -> None:
         "boxes without an area": 1,
     }
     assert len(converted.splits["train"].annotations) == 15
+
+
+def test_a_complaint_counts_the_records_that_are_left_out(tmp_path: Path) -> None:
+    def edit(document: Any) -> None:
+        document["annotations"][1]["iscrowd"] = 1
+        document["annotations"][4]["person_id"] = 3.5
+
+    with pytest.raises(UserError, match=r"annotation 4 \(id 4\): person_id is 3\.5"):
+        prepare_coco(edited(make_coco(tmp_path), edit))
 
 
 def test_another_category(tmp_path: Path) -> None:

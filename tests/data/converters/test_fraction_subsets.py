@@ -1,6 +1,6 @@
 """Subsets of annotation fractions: wrong boxes, and the numbers they may have."""
 
-from spnet.data.converters.fraction_subsets import FIRST_NOISE_ID, fraction_subsets
+from spnet.data.converters.coco_subsets import FIRST_NOISE_ID, fraction_subsets
 from spnet.data.schema import PersonRecord, Split, image_record, person_record
 
 

@@ -13,7 +13,7 @@ from releases import SOURCES, cells
 
 from spnet.data.converters.matlab import reader as matlab
 from spnet.data.converters.matlab.layout import check_mat
-from spnet.data.converters.matlab.stream import stream_structs
+from spnet.data.converters.matlab.reader import stream_structs
 from spnet.errors import UserError
 
 FILES = sorted(SOURCES["cuhk-sysu"].rglob("*.mat")) + sorted(SOURCES["prw"].rglob("*.mat"))

@@ -4,9 +4,7 @@ Sampling numbers is cheap and moving pixels is not, so scaling, padding, croppin
 into one map from the image file to the view before a pixel is touched (supplementary section 8).
 """
 
-from spnet.config.schema import Augmentation
-from spnet.data.augment.params import ViewParams, transform_boxes
-from spnet.data.augment.sample import sample_view
+from spnet.data.augment.sample import ViewParams, sample_view, transform_boxes
 from spnet.data.augment.warp import jpeg_scale_for, warp
 
-__all__ = ["Augmentation", "ViewParams", "jpeg_scale_for", "sample_view", "transform_boxes", "warp"]
+__all__ = ["ViewParams", "jpeg_scale_for", "sample_view", "transform_boxes", "warp"]

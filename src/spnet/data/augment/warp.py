@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, from_numpy
 
-from spnet.data.augment.params import ViewParams
+from spnet.data.augment.sample import Floats, Integers, Size, ViewParams
 
+Pixels = npt.NDArray[np.uint8]
 MARGIN = 2  # pixels kept around the part that is seen, for interpolation
 
 
@@ -17,9 +18,9 @@ class _Scratch(threading.local):
     """Memory that is used again: to touch fresh pages costs more than to resample into them."""
 
     def __init__(self) -> None:
-        self.memory: dict[str, npt.NDArray[np.uint8]] = {}
+        self.memory: dict[str, Pixels] = {}
 
-    def image(self, name: str, width: int, height: int, channels: int) -> npt.NDArray[np.uint8]:
+    def image(self, name: str, width: int, height: int, channels: int) -> Pixels:
         """(height, width, channels) uint8 with arbitrary content, valid until `name` is asked for again."""
         length = width * height * channels
         if name not in self.memory or self.memory[name].size < length:
@@ -38,7 +39,7 @@ def jpeg_scale_for(plans: Sequence[ViewParams]) -> int:
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, round(shrink)))
 
 
-def warp(pixels: npt.NDArray[np.uint8], reduction: int, plan: ViewParams) -> Tensor:
+def warp(pixels: Pixels, reduction: int, plan: ViewParams) -> Tensor:
     """The view as (3, height, width) uint8, black where there is no image.
 
     `pixels` is (H, W, 3) uint8, decoded `reduction` times smaller than the file. Shrinking is antialiased: whole blocks
@@ -58,13 +59,7 @@ def warp(pixels: npt.NDArray[np.uint8], reduction: int, plan: ViewParams) -> Ten
     return from_numpy(view)
 
 
-def _resample(
-    pixels: npt.NDArray[np.uint8],
-    scale: npt.NDArray[np.float64],
-    shift: npt.NDArray[np.float64],
-    size: tuple[int, int],
-    antialias: bool,
-) -> npt.NDArray[np.uint8]:
+def _resample(pixels: Pixels, scale: Floats, shift: Floats, size: Size, antialias: bool) -> Pixels:
     """The pixels at view = scale · pixel + shift, in a view of `size` that lies within the image."""
     block = np.maximum(np.round(1 / np.abs(scale)), 1).astype(int) if antialias else np.ones(2, int)
     pixels, start = _part_seen(pixels, scale, shift, size, block)
@@ -85,13 +80,7 @@ def _resample(
     return target
 
 
-def _part_seen(
-    pixels: npt.NDArray[np.uint8],
-    scale: npt.NDArray[np.float64],
-    shift: npt.NDArray[np.float64],
-    size: tuple[int, int],
-    block: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _part_seen(pixels: Pixels, scale: Floats, shift: Floats, size: Size, block: Integers) -> tuple[Pixels, Integers]:
     """Cuts out what the view needs, in whole blocks where the image has them; also where the cut starts (x, y)."""
     limits = np.asarray(pixels.shape[1::-1])
     ends = np.sort([-shift / scale, (size - shift) / scale], axis=0)
@@ -101,7 +90,7 @@ def _part_seen(
     return pixels[start[1] : stop[1], start[0] : stop[0]], start
 
 
-def _average(pixels: npt.NDArray[np.uint8], block: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def _average(pixels: Pixels, block: Integers) -> Pixels:
     """Means of blocks of pixels, `block` (x, y) of them each."""
     height, width = pixels.shape[:2]
     size = (max(1, width // int(block[0])), max(1, height // int(block[1])))

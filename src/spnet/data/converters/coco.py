@@ -12,8 +12,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from spnet.data.converters.cocopersons import single_persons
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.labeled import LabeledBox, LabeledScene, convert_labeled
 from spnet.data.converters.summary import ConvertedDataset
@@ -30,14 +29,9 @@ def prepare_coco(
 ) -> ConvertedDataset:
     """Convert one COCO file, or two, to the splits `train` and `test`.
 
-    Args:
-        train: the file to train on; without `test` the last third of its images, of each camera, is the test part.
-        test: the file to search in.
-        images: the folder that `file_name` is relative to; not given: looked for beside and above the file.
-        category: the category whose annotations are people.
-
-    Raises:
-        UserError: a file that is no COCO file, an image that is missing or of another size, a record that is wrong.
+    Without `test` the last third of each camera's images is the test part. `images` is the folder that `file_name` is
+    relative to; not given: looked for beside and above the file. Annotations of `category` are people. Raises UserError
+    for a file that is no COCO file, an image that is missing or of another size, a record that is wrong.
     """
     dropped: Counter[str] = Counter()
     parts = [_read(file, images, category, dropped) for file in (train, test) if file is not None]
@@ -71,27 +65,16 @@ def _read(path: Path, images: Path | None, category: str, dropped: Counter[str])
 def _people(document: Any, path: Path, category: str, dropped: Counter[str]) -> Records:
     """The annotations of one category that are single persons with an area."""
     annotations = Records.of(document, "annotations", "annotation", path)
-    annotations.unique_integers("id")
     categories = Records.of(document, "categories", "category", path)
     names = dict(zip(categories.integers("id", 0).tolist(), categories.texts("name"), strict=True))
-    wanted = {number for number, name in names.items() if name.lower() == category.lower()}
+    wanted = [number for number, name in names.items() if name.lower() == category.lower()]
     if not wanted:
         raise UserError(f"{path}: it has no category {category!r}; --category: choose {', '.join(names.values())}")
-    categories_of = annotations.integers("category_id", 0).tolist()
-    crowds = annotations.integers("iscrowd", 0, default=0).tolist()
-    boxes = annotations.boxes("bbox", may_be_empty=True)
-    has_area = np.logical_and(*(boxes[:, 2:] > boxes[:, :2]).T).tolist()
-    kept = []
-    for record, number, crowd, area in zip(annotations.rows, categories_of, crowds, has_area, strict=True):
-        if number not in wanted:
-            dropped[f"annotations of other categories than {category}"] += 1
-        elif crowd:
-            dropped["crowds"] += 1
-        elif not area:
-            dropped["boxes without an area"] += 1
-        else:
-            kept.append(record)
-    return Records(path, "annotation", kept)
+    annotations.boxes("bbox", may_be_empty=True)  # a box of any category is one
+    people, counts = single_persons(annotations, wanted)
+    reasons = (f"annotations of other categories than {category}", "crowds", "boxes without an area")
+    dropped.update(dict(zip(reasons, counts, strict=True)))
+    return people
 
 
 def _identity(people: Records, row: int, video: Hashable) -> Hashable | None:

@@ -1,15 +1,20 @@
-"""The paper's subsets of COCOPersons, sampled as for the paper: the same generator, seed and order of samples.
+"""The paper's subsets of COCOPersons, p20 to p180 also of synthetic streets, sampled as for the paper.
 
-Every step starts numpy's legacy generator anew from seed 0. Subsets are rows into a list of N boxes, so that nothing
-here depends on what a box is.
+The generator, the seed and the order of samples are the paper's: every step starts numpy's legacy generator anew from
+seed 0. What is sampled are rows into a list of N boxes.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
+from spnet.data.schema import PersonRecord, Split, person_record
+
+FIRST_NOISE_ID = 300000
 _KEPT_PERCENT = (80, 60, 40, 20)
 _ADDED_PERCENT = (120, 140, 160, 180)
 _SLICES = (10, 100, 1000, 10000)
@@ -59,11 +64,11 @@ def sample_noise(image_of_box: npt.NDArray[np.int64]) -> dict[str, NoiseBoxes]:
     """What p120, p140, p160 and p180 each add to the subset before: a fifth of p100's boxes, in random images of it."""
     generator = np.random.RandomState(_SEED)
     images = shared_images(image_of_box)
-    count = int(0.2 * np.isin(image_of_box, images).sum())
+    number = int(0.2 * np.isin(image_of_box, images).sum())
     added = {}
     for percent in _ADDED_PERCENT:
-        receivers = generator.choice(images, count) if count else images[:0]
-        added[f"p{percent}"] = NoiseBoxes(receivers, generator.choice(len(image_of_box), count))
+        receivers = generator.choice(images, number) if number else images[:0]
+        added[f"p{percent}"] = NoiseBoxes(receivers, generator.choice(len(image_of_box), number))
     return added
 
 
@@ -82,7 +87,46 @@ def sample_slices(images: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int
     return slices
 
 
-def _mask_of(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
-    marked = np.zeros(count, bool)
+def _mask_of(rows: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
+    marked = np.zeros(length, bool)
     marked[rows] = True
     return marked
+
+
+def fraction_subsets(splits: Mapping[str, Split], name: str) -> dict[str, Split]:
+    """p20 to p180 of the split `name`, in which every box is a person of its own (docs/method.md, "Data").
+
+    A noise box gets a number that is free among annotations and persons of all `splits`.
+    """
+    split = splits[name]
+    image_of_box = np.array([record["image_id"] for record in split.annotations], np.int64)
+    result = {}
+    for subset, wanted in sample_fewer(image_of_box).items():
+        result[subset] = restrict(split, [split.annotations[row] for row in np.flatnonzero(wanted)])
+    taken = {record[key] for other in splits.values() for record in other.annotations for key in ("id", "person_id")}
+    free_ids = (identifier for identifier in count(FIRST_NOISE_ID) if identifier not in taken)
+    so_far = list(result["p100"].annotations)
+    for subset, added in sample_noise(image_of_box).items():
+        so_far = so_far + _noise_records(split, added, free_ids)
+        result[subset] = restrict(split, so_far)
+    return result
+
+
+def restrict(split: Split, annotations: list[PersonRecord]) -> Split:
+    """The annotations and those images of the split that have one."""
+    inside = {record["image_id"] for record in annotations}
+    return Split([image for image in split.images if image["id"] in inside], annotations, split.image_root)
+
+
+def _noise_records(split: Split, added: NoiseBoxes, free_ids: Iterator[int]) -> list[PersonRecord]:
+    """Copy boxes to another image, scaled by the sizes of the two; each is a person of its own."""
+    size_of = {image["id"]: (image["width"], image["height"]) for image in split.images}
+    records = []
+    for image, row in zip(added.images.tolist(), added.boxes.tolist(), strict=True):
+        copied = split.annotations[row]
+        x, y, width, height = copied["bbox"]
+        old, new = size_of[copied["image_id"]], size_of[image]
+        box = (x / old[0] * new[0], y / old[1] * new[1], width / old[0] * new[0], height / old[1] * new[1])
+        identifier = next(free_ids)
+        records.append(person_record(identifier, image, box, identifier, iou_threshold=copied["iou_thresh"]))
+    return records

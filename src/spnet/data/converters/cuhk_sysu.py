@@ -6,6 +6,7 @@ Ids and their order are those that published results were made with (docs/method
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
@@ -13,7 +14,7 @@ from spnet.data.converters.cuhk_sysu_reader import Box, BoxRef, Release, Search,
 from spnet.data.converters.find_release import find_folder, find_root
 from spnet.data.converters.image_sizes import read_sizes
 from spnet.data.converters.splits import add_validation
-from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
+from spnet.data.converters.summary import ConvertedDataset, ExpectedCount, expected_counts, known_persons
 from spnet.data.schema import ProtocolRecord, Split
 from spnet.errors import UserError
 
@@ -36,8 +37,8 @@ def prepare_cuhk_sysu(source: Path) -> ConvertedDataset:
     listed = {name: _protocol(searches, release, images, boxes) for name, searches in release.searches.items()}
     protocols = {"test": listed[_STANDARD], **listed}
     notes = add_validation(splits, protocols)
-    expected_counts = _expected_counts(splits, release.searches[_STANDARD])
-    return ConvertedDataset(splits, protocols, dict(dropped), expected_counts, notes)
+    counts = _expected_counts(splits, release.searches[_STANDARD])
+    return ConvertedDataset(splits, protocols, dict(dropped), counts, notes)
 
 
 def _add_scenes(
@@ -67,7 +68,7 @@ def _add_scenes(
 
 
 def _scene_number(name: str) -> tuple[int, str]:
-    """PersonSearchDataset are ordered by the number in their names."""
+    """Scenes are ordered by the number in their names."""
     number = re.search(r"\d+", name)
     if number is None:
         raise UserError(f"annotation/Images.mat: scene {name}: its name has no number")
@@ -76,10 +77,8 @@ def _scene_number(name: str) -> tuple[int, str]:
 
 def _unknown_numbers(release: Release) -> dict[str, int]:
     """What an unknown person in the first box of a scene is called: every box counts, in the order of Images.mat."""
-    numbers, number = {}, FIRST_UNKNOWN_ID
-    for name, boxes in release.scenes.items():
-        numbers[name], number = number, number + len(boxes)
-    return numbers
+    numbers = accumulate(map(len, release.scenes.values()), initial=FIRST_UNKNOWN_ID)
+    return dict(zip(release.scenes, numbers, strict=False))
 
 
 def _known_persons(
@@ -122,15 +121,9 @@ def _protocol(
 def _expected_counts(splits: dict[str, Split], searches: Sequence[Search]) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
-    records = [record for split in both for record in split.annotations]
-    known = sum(record["is_known"] for record in records)
-    identities = [len({record["person_id"] for record in split.annotations if record["is_known"]}) for split in both]
+    identities = sum(len(known_persons(split)) for split in both)  # numbered from 1 in either part
     return [
-        ExpectedCount("scenes", sum(len(split.images) for split in both), "18k"),
-        ExpectedCount("boxes", len(records), "95k"),
-        ExpectedCount("boxes of known persons", known, "23k"),
-        ExpectedCount("boxes of unknown persons", len(records) - known, "72k"),
-        ExpectedCount("identities", sum(identities), "8.5k"),  # numbered from 1 in either part
+        *expected_counts(both, identities, ("18k", "95k", "23k", "72k", "8.5k")),
         ExpectedCount("queries", len(searches), "2,900"),
         ExpectedCount("scenes in a gallery", len(searches[0].gallery), "100"),
     ]

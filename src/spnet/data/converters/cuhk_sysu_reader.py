@@ -4,10 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from spnet.data.converters.matlab.reader import box, read_mat, structs, text, texts
-from spnet.data.converters.matlab.stream import stream_structs
+from spnet.data.converters.matlab.reader import box, read_mat, stream_structs, structs, text, texts
 from spnet.errors import UserError
 
 _TEST_FILES = {  # protocol -> file below annotation/test, variable in it
@@ -53,9 +50,8 @@ def _directory(path: Path) -> str:
 
 def _read_scenes(path: Path, dropped: Counter[str]) -> dict[str, list[Box]]:
     scenes: dict[str, list[Box]] = {}
-    for row, record in enumerate(
-        structs(read_mat(path, ["Img"], _directory(path)), ["imname", "box"], f"{path}: Img"), 1
-    ):
+    records = structs(read_mat(path, ["Img"], _directory(path)), ["imname", "box"], f"{path}: Img")
+    for row, record in enumerate(records, 1):
         context = f"{path}: scene {row}"
         name = text(record["imname"], context)
         if name in scenes:
@@ -86,10 +82,7 @@ def _read_pool(path: Path, scenes: dict[str, list[Box]]) -> set[str]:
 def _read_train(path: Path) -> list[list[BoxRef]]:
     persons = []
     for row, record in enumerate(structs(read_mat(path, ["Train"], _directory(path)), ["scene"], f"{path}: Train"), 1):
-        context = f"{path}: person {row}"
-        occurrences = [
-            _read_box_ref(entry, context) for entry in structs(record["scene"], ["imname", "idlocate"], context)
-        ]
+        occurrences = _read_box_refs(record["scene"], f"{path}: person {row}")
         persons.append([(name, place) for name, place in occurrences if place is not None])
     return persons
 
@@ -98,10 +91,7 @@ def _read_searches(path: Path, key: str) -> list[Search]:
     searches = []
     for row, record in enumerate(stream_structs(path, key, ["Query", "Gallery"], _directory(path)), 1):
         context = f"{path}: query {row}"
-        queries = [_read_box_ref(entry, context) for entry in structs(record["Query"], ["imname", "idlocate"], context)]
-        entries = [
-            _read_box_ref(entry, context) for entry in structs(record["Gallery"], ["imname", "idlocate"], context)
-        ]
+        queries, entries = (_read_box_refs(record[field], context) for field in ("Query", "Gallery"))
         if len(queries) != 1 or queries[0][1] is None:
             raise UserError(f"{context}: has {len(queries)} boxes to search for, not one")
         if not entries:
@@ -117,6 +107,10 @@ def _read_searches(path: Path, key: str) -> list[Search]:
     return searches
 
 
-def _read_box_ref(entry: np.void, context: str) -> tuple[str, Box | None]:
-    name = text(entry["imname"], context)
-    return name, box(entry["idlocate"], f"{context}, scene {name}")
+def _read_box_refs(value: object, context: str) -> list[tuple[str, Box | None]]:
+    """Scenes with a box in each, None where the scene has none."""
+    refs = []
+    for entry in structs(value, ["imname", "idlocate"], context):
+        name = text(entry["imname"], context)
+        refs.append((name, box(entry["idlocate"], f"{context}, scene {name}")))
+    return refs

@@ -1,4 +1,4 @@
-"""Finds a release at, below or just above the folder someone points at: archives unpack a level off."""
+"""Finds a release at, below or just above the folder someone points at (archives unpack a level off), and its files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from spnet.errors import UserError
 
 
 def find_root(source: Path, expected_files: Sequence[str], release: str) -> Path:
-    """The nearest folder that holds any of the files `marks` (relative paths).
+    """The nearest folder that holds any of the `expected_files` (relative paths).
 
     Looked at in turn: `source`, its sub-folders to two levels, the two folders above it. Raises UserError where none
     has one, or two at the same distance have.
@@ -49,3 +49,22 @@ def find_folder(root: Path, names: Sequence[str], content: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise UserError(f"{root / names[0]}: no such folder; the release keeps its {content} there")
+
+
+def read_bytes(path: Path, hint: str) -> bytes:
+    """A file's content. Raises UserError where it cannot be read; `hint` is for one that is missing."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {hint}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_lines(path: Path, hint: str) -> list[tuple[int, str]]:
+    """Numbers and lines of a text file, whatever its line ends; blank lines are left out. Raises UserError."""
+    try:
+        lines = read_bytes(path, hint).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: cannot be read: it is not text") from None
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

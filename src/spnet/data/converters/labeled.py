@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spnet.data.converters.builder import DatasetBuilder
 from spnet.data.converters.queries import search_protocol
-from spnet.data.converters.summary import ConvertedDataset
+from spnet.data.converters.summary import ConvertedDataset, known_persons
 from spnet.data.schema import ProtocolRecord
 from spnet.errors import UserError
 
@@ -41,20 +41,15 @@ def convert_labeled(
     """Convert labeled scenes to the splits `train` and `test` and the protocol `test`.
 
     Without test scenes the last third of each camera's scenes is the test part. Persons and cameras are numbered as
-    they come. Queries are the boxes chosen for it; where none is, three of each person and camera.
-
-    Args:
-        train: the scenes to train on, in their order.
-        test: the scenes to search in.
-        root: a folder that all images are in.
-        source: what messages call the data.
-        dropped: what was left out of the source so far, by reason.
+    they come. Queries are the boxes chosen for it; where none is, three of each person and camera. All images are in
+    the folder `root`; messages call the data `source`; `dropped` counts what was left out of it so far, by reason.
 
     Raises:
         UserError: a box that is not in its image, a third box of a person in a scene, a part without a known person,
             nobody to search for.
     """
-    parts = {"train": train, "test": test} if test else _divide(train)
+    train, test = (train, test) if test else _divide(train)
+    parts = {"train": train, "test": test}
     builder = DatasetBuilder()
     persons = _numbers((box.person for scenes in parts.values() for scene in scenes for box in scene.boxes), 0)
     cameras = _numbers((scene.camera for scenes in parts.values() for scene in scenes), 1)
@@ -70,24 +65,28 @@ def convert_labeled(
                 number = builder.add_person(image, box.box, person, box.context, box.person is not None)
                 if box.is_query and name == "test":
                     queries.append(number)
-        if not any(record["is_known"] for record in builder.splits[name].annotations):
+        if not known_persons(builder.splits[name]):
             raise UserError(f"{source}: the {name} part would have no person whose identity is known")
     protocols = {"test": _protocol(builder, queries, source)}
     left_out = {reason: number for reason, number in dropped.items() if number}
     return ConvertedDataset(builder.splits, protocols, left_out, notes=_notes(builder))
 
 
-def _divide(scenes: Sequence[LabeledScene]) -> dict[str, Sequence[LabeledScene]]:
-    """Each camera's last third is test; the order stays."""
+def check_named_once(folders: Sequence[Path], kind: str) -> None:
+    """Raise UserError where one of the folders, each a `kind` of its own, is given twice."""
+    for row, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:row]]:
+            raise UserError(f"{folder}: the {kind} is named twice")
+
+
+def _divide(scenes: Sequence[LabeledScene]) -> tuple[list[LabeledScene], list[LabeledScene]]:
+    """Train and test: each camera's last third is test; the order stays."""
     of_camera: dict[Hashable | None, list[int]] = defaultdict(list)
     for row, scene in enumerate(scenes):
         of_camera[scene.camera].append(row)
     test = {row for rows in of_camera.values() for row in rows[len(rows) - int(_TEST_SHARE * len(rows)) :]}
-    parts: dict[str, Sequence[LabeledScene]] = {
-        "train": [scene for row, scene in enumerate(scenes) if row not in test],
-        "test": [scene for row, scene in enumerate(scenes) if row in test],
-    }
-    return parts
+    train = [scene for row, scene in enumerate(scenes) if row not in test]
+    return train, [scenes[row] for row in sorted(test)]
 
 
 def _numbers(names: Iterable[Hashable | None], first: int) -> dict[Hashable, int]:
@@ -110,10 +109,7 @@ def _protocol(builder: DatasetBuilder, queries: list[int], source: str) -> Proto
 
 
 def _notes(builder: DatasetBuilder) -> list[str]:
-    train, test = (
-        {record["person_id"] for record in builder.splits[name].annotations if record["is_known"]}
-        for name in ("train", "test")
-    )
+    train, test = (known_persons(builder.splits[name]) for name in ("train", "test"))
     if not train & test:
         return []
     return [f"the same people are in train and test: {len(train & test)} of the {len(test)} identities of test"]

@@ -1,22 +1,39 @@
-"""PRW as released: frames of six cameras with their boxes, queries, and galleries by camera."""
+"""PRW as released: frames of six cameras with their boxes, queries, and galleries by camera.
 
+Frame lists and tables of boxes are MATLAB files, the queries a text file.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.data.converters.builder import FIRST_UNKNOWN_ID, DatasetBuilder
-from spnet.data.converters.find_release import find_folder, find_root
+from spnet.data.converters.find_release import find_folder, find_root, read_lines
 from spnet.data.converters.image_sizes import read_sizes
-from spnet.data.converters.prw_reader import NO_IDENTITY, Query, read_boxes, read_frame_list, read_queries
+from spnet.data.converters.matlab.reader import read_mat, texts
 from spnet.data.converters.splits import add_validation
-from spnet.data.converters.summary import ConvertedDataset, ExpectedCount
+from spnet.data.converters.summary import ConvertedDataset, ExpectedCount, expected_counts, known_persons
 from spnet.data.schema import PersonRecord, ProtocolRecord, Split
 from spnet.errors import UserError
 
 _EXPECTED_FILES = ["frame_train.mat", "frame_test.mat", "query_info.txt"]
 _FRAME_LISTS = {"trainval": ("frame_train.mat", "img_index_train"), "test": ("frame_test.mat", "img_index_test")}
+_NO_IDENTITY = -2  # the release's mark of a person without identity
+_BOX_KEYS = ["box_new", "anno_file", "anno_previous"]
+
+
+class Query(NamedTuple):
+    """A line of query_info.txt."""
+
+    person: int
+    box: npt.NDArray[np.int64]  # (4,) x, y, width, height
+    frame: str
+    context: str  # file and line
 
 
 def prepare_prw(source: Path) -> ConvertedDataset:
@@ -25,7 +42,7 @@ def prepare_prw(source: Path) -> ConvertedDataset:
     Raises UserError where a file is missing or damaged, or a query is not among its frame's boxes.
     """
     root = find_root(source, _EXPECTED_FILES, "PRW")
-    frames = {split: read_frame_list(root / file, key) for split, (file, key) in _FRAME_LISTS.items()}
+    frames = {split: _read_frame_list(root / file, key) for split, (file, key) in _FRAME_LISTS.items()}
     both = set(frames["trainval"]) & set(frames["test"])
     if both:
         raise UserError(f"{root / 'frame_test.mat'}: frame {min(both)} is in frame_train.mat too")
@@ -33,7 +50,7 @@ def prepare_prw(source: Path) -> ConvertedDataset:
     builder = DatasetBuilder()
     _add_frames(builder, root, frames, dropped)
     splits = builder.splits
-    queries, notes = _find_queries(read_queries(root / "query_info.txt"), splits["test"])
+    queries, notes = _find_queries(_read_queries(root / "query_info.txt"), splits["test"])
     protocols = _protocols(queries, splits["test"])
     notes += add_validation(splits, protocols)
     return ConvertedDataset(splits, protocols, dict(dropped), _expected_counts(splits, protocols["test"]), notes)
@@ -50,10 +67,10 @@ def _add_frames(builder: DatasetBuilder, root: Path, frames: dict[str, list[str]
         for name in part:
             image = builder.add_scene(f"{name}.jpg", sizes[name], camera=int(name[1 : name.index("s")]))
             path = root / "annotations" / f"{name}.jpg.mat"
-            for row, (person, *box) in enumerate(read_boxes(path), 1):
+            for row, (person, *box) in enumerate(_read_boxes(path), 1):
                 if min(box[2:]) == 0:
                     dropped["boxes without an area"] += 1
-                elif person == NO_IDENTITY:
+                elif person == _NO_IDENTITY:
                     builder.add_person(image, box, unknown, f"{path}: row {row}", is_known=False)
                     unknown += 1
                 else:
@@ -94,37 +111,81 @@ def _annotation_of(query: Query, candidates: Sequence[PersonRecord]) -> tuple[in
 def _protocols(queries: Sequence[int], test: Split) -> dict[str, ProtocolRecord]:
     """All test frames, those of the query's camera, and those of the other cameras."""
     camera = {image["id"]: image["cam_id"] for image in test.images}
-    image_of = {record["id"]: record["image_id"] for record in test.annotations}
-    by_camera: dict[int, list[int]] = {}
-    others: dict[int, list[int]] = {}
-    for own in sorted(set(camera.values())):
-        by_camera[own] = [image for image, other in camera.items() if other == own]
-        others[own] = [image for image, other in camera.items() if other != own]
-    camera_of = {query: camera[image_of[query]] for query in queries}
+    camera_of = {record["id"]: camera[record["image_id"]] for record in test.annotations}
+    images = list(camera)
+    by_camera = {own: [image for image in images if camera[image] == own] for own in set(camera.values())}
+    others = {own: [image for image in images if camera[image] != own] for own in by_camera}
     return {
-        "test": {"queries": list(queries), "images": list(camera)},
-        "same_cam_id": {
-            "queries": {str(query): by_camera[camera_of[query]] for query in queries},
-            "images": list(camera),
-        },
-        "cross_cam_id": {
-            "queries": {str(query): others[camera_of[query]] for query in queries},
-            "images": list(camera),
-        },
+        "test": {"queries": list(queries), "images": images},
+        "same_cam_id": {"queries": {str(query): by_camera[camera_of[query]] for query in queries}, "images": images},
+        "cross_cam_id": {"queries": {str(query): others[camera_of[query]] for query in queries}, "images": images},
     }
 
 
 def _expected_counts(splits: dict[str, Split], standard: ProtocolRecord) -> list[ExpectedCount]:
     """Supplementary section 7."""
     both = [splits["trainval"], splits["test"]]
-    records = [record for split in both for record in split.annotations]
-    known = [record["person_id"] for record in records if record["is_known"]]
+    identities = len(set.union(*map(known_persons, both)))
     return [
-        ExpectedCount("scenes", sum(len(split.images) for split in both), "12k"),
-        ExpectedCount("boxes", len(records), "43k"),
-        ExpectedCount("boxes of known persons", len(known), "34k"),
-        ExpectedCount("boxes of unknown persons", len(records) - len(known), "9k"),
-        ExpectedCount("identities", len(set(known)), "1k"),
+        *expected_counts(both, identities, ("12k", "43k", "34k", "9k", "1k")),
         ExpectedCount("queries", len(standard["queries"]), "2,057"),
         ExpectedCount("test scenes", len(standard["images"]), "6,112"),
     ]
+
+
+def _read_frame_list(path: Path, key: str) -> list[str]:
+    """The names of a part's frames, in the release's order. Raises UserError."""
+    names = texts(read_mat(path, [key], "in its top folder"), f"{path}: {key}")
+    seen: set[str] = set()
+    for row, name in enumerate(names, 1):
+        if not re.match(r"c\d+s\d+_\d+$", name):
+            raise UserError(f"{path}: {key} {row}: {name!r} is not a frame's name such as c1s1_000151")
+        if name in seen:
+            raise UserError(f"{path}: {key} {row}: {name} is listed twice")
+        seen.add(name)
+    if not names:
+        raise UserError(f"{path}: {key} is empty")
+    return names
+
+
+def _read_boxes(path: Path) -> list[list[int]]:
+    """Rows of id, x, y, width, height of a frame, truncated to whole pixels and clipped at 0. Raises UserError."""
+    table = read_mat(path, _BOX_KEYS, "in its folder annotations")
+    if table.size == 0:
+        return []
+    if table.ndim != 2 or table.shape[1] != 5 or table.dtype.kind not in "iuf":
+        raise UserError(f"{path}: boxes are a table of {table.shape}, not of rows id, x, y, width, height")
+    for row, values in enumerate(table.tolist(), 1):
+        if not np.isfinite(values).all() or min(values[3:]) < 0:
+            raise UserError(f"{path}: row {row}: {values} is not finite or has a negative size")
+        person = values[0]
+        if person != _NO_IDENTITY and not (person == int(person) and 0 <= person < FIRST_UNKNOWN_ID):
+            raise UserError(
+                f"{path}: row {row}: id {person:g} is not a person's number, nor {_NO_IDENTITY} for unknown"
+            )
+    whole = table.astype(np.int64)
+    whole[:, 1:] = whole[:, 1:].clip(min=0)
+    rows: list[list[int]] = whole.tolist()
+    return rows
+
+
+def _read_queries(path: Path) -> list[Query]:
+    """The queries in the order of the file. Raises UserError."""
+    lines = read_lines(path, "the release keeps it in its top folder")
+    queries = [_parse_query(line, f"{path}: line {number}") for number, line in lines]
+    if not queries:
+        raise UserError(f"{path}: it lists no query")
+    return queries
+
+
+def _parse_query(line: str, context: str) -> Query:
+    fields = line.split()
+    if len(fields) != 6:
+        raise UserError(f"{context}: {len(fields)} columns, not id, x, y, width, height, frame")
+    try:
+        person, box = int(fields[0]), np.array(fields[1:5], np.float64)
+    except ValueError:
+        raise UserError(f"{context}: {line.strip()!r} does not begin with a whole number and four numbers") from None
+    if not np.isfinite(box).all():
+        raise UserError(f"{context}: {line.strip()!r} has a box that is not finite")
+    return Query(person, box.astype(np.int64).clip(min=0), fields[5].removesuffix(".jpg"), context)

@@ -9,8 +9,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spnet.data.converters.queries import search_protocol
+from spnet.data.converters.summary import known_persons
 from spnet.data.schema import ProtocolRecord, Split
 
+Occurrences = npt.NDArray[np.int64]  # (M, 2) unique: row of the scene, number of the known person from 0; by scene
 _VAL_SHARE = 0.1  # of the scenes
 _MINI_SCENES = 100
 _MINI_SCENES_PER_PERSON = 4
@@ -41,41 +43,35 @@ def split_by_identity(split: Split, first_free_person: int) -> tuple[Split, Spli
     in val become unknown persons of their own, numbered from `first_free_person`: the third value counts these boxes
     of each identity.
     """
-    scenes, persons = _known_occurrences(split)
-    in_val = _choose_val(len(split.images), scenes, persons)
-    if in_val.sum() < _VAL_SHARE / 2 * len(split.images) or not _num_searchable(in_val, scenes, persons):
-        in_val = max(
-            _candidate_vals(len(split.images), scenes, persons), key=lambda kept: _num_searchable(kept, scenes, persons)
-        )
+    seen, scene_count = _known_occurrences(split), len(split.images)
+    in_val = _choose_val(scene_count, seen)
+    if in_val.sum() < _VAL_SHARE / 2 * scene_count or not _num_searchable(in_val, seen):
+        in_val = max(_candidate_vals(scene_count, seen), key=lambda kept: _num_searchable(kept, seen))
     train, val = _part(split, ~in_val), _part(split, in_val)
-    if not train.annotations or not _num_searchable(in_val, scenes, persons):
+    if not train.annotations or not _num_searchable(in_val, seen):
         return None
     return train, val, _anonymize_common_persons(train, val, first_free_person)
 
 
-def _candidate_vals(
-    scene_count: int, scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
-) -> Iterator[npt.NDArray[np.bool_]]:
+def _candidate_vals(scene_count: int, seen: Occurrences) -> Iterator[npt.NDArray[np.bool_]]:
     """What val would be with 0, 1, 2, ... of the most frequent persons set aside, in growing steps."""
-    by_frequency = np.argsort(-np.bincount(persons), kind="stable")
+    by_frequency = np.argsort(-np.bincount(seen[:, 1]), kind="stable")
     aside = 0
     while aside <= len(by_frequency):
-        linking = ~np.isin(persons, by_frequency[:aside])
-        yield _choose_val(scene_count, scenes[linking], persons[linking])
+        yield _choose_val(scene_count, seen[~np.isin(seen[:, 1], by_frequency[:aside])])
         aside += max(1, aside // 8)
 
 
-def _num_searchable(
-    in_val: npt.NDArray[np.bool_], scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
-) -> int:
+def _num_searchable(in_val: npt.NDArray[np.bool_], seen: Occurrences) -> int:
     """How many known persons are in two scenes of val or more and in none of train."""
+    scenes, persons = seen.T
     in_scenes = np.bincount(persons)
     return int(((np.bincount(persons, in_val[scenes]) == in_scenes) & (in_scenes >= 2)).sum())
 
 
 def mini_split(split: Split) -> Split:
     """About 100 scenes (at most half of the split), up to four of each of some persons, with all their boxes."""
-    scenes, persons = _known_occurrences(split)
+    scenes, persons = _known_occurrences(split).T
     limit = min(_MINI_SCENES, max(2, len(split.images) // 2))
     chosen: dict[int, None] = {}
     for person in np.random.RandomState(0).permutation(persons.max(initial=-1) + 1):
@@ -87,19 +83,18 @@ def mini_split(split: Split) -> Split:
     return _part(split, wanted)
 
 
-def _known_occurrences(split: Split) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Unique pairs (row of the scene, number of the known person from 0), sorted by scene."""
+def _known_occurrences(split: Split) -> Occurrences:
     row_of = {image["id"]: row for row, image in enumerate(split.images)}
     known = [record for record in split.annotations if record["is_known"]]
     pairs = np.array([(row_of[record["image_id"]], record["person_id"]) for record in known], np.int64).reshape(-1, 2)
     pairs = np.unique(pairs, axis=0)
-    return pairs[:, 0], np.unique(pairs[:, 1], return_inverse=True)[1].ravel()
+    pairs[:, 1] = np.unique(pairs[:, 1], return_inverse=True)[1].ravel()
+    return pairs
 
 
-def _choose_val(
-    scene_count: int, scenes: npt.NDArray[np.int64], persons: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _choose_val(scene_count: int, seen: Occurrences) -> npt.NDArray[np.bool_]:
     """Bool (S,): the scenes of val, whole connected components, those with a person to search for first."""
+    scenes, persons = seen.T
     size = scene_count + int(persons.max(initial=-1)) + 1
     links = coo_array((np.ones(len(scenes)), (scenes, persons + scene_count)), (size, size))
     component: npt.NDArray[np.int32] = connected_components(links, directed=False)[1][:scene_count]
@@ -124,7 +119,7 @@ def _part(split: Split, wanted: npt.NDArray[np.bool_]) -> Split:
 
 def _anonymize_common_persons(train: Split, val: Split, first_free: int) -> Counter[int]:
     """Make known persons of both parts unknown in val, each box a person of its own; returns the boxes of each."""
-    common = {record["person_id"] for record in train.annotations if record["is_known"]}
+    common = known_persons(train)
     hidden: Counter[int] = Counter()
     for record in val.annotations:
         if record["is_known"] and record["person_id"] in common:

@@ -1,5 +1,6 @@
 """What every converter returns: splits, protocols, counts with the paper's, and what was left out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spnet.data.schema import ProtocolRecord, Split
@@ -21,6 +22,25 @@ class ExpectedCount:
         number = self.paper.removesuffix("k")
         half_a_unit = 0.5 * 10.0 ** -len(number.partition(".")[2])
         return abs(self.ours / 1000 - float(number)) <= max(half_a_unit, 0.02 * float(number))
+
+
+def expected_counts(parts: Sequence[Split], identities: int, paper: Sequence[str]) -> list[ExpectedCount]:
+    """Scenes, boxes, boxes of known and of unknown persons, and identities of all parts, beside those of the paper."""
+    records = [record for split in parts for record in split.annotations]
+    known = sum(record["is_known"] for record in records)
+    ours = {
+        "scenes": sum(len(split.images) for split in parts),
+        "boxes": len(records),
+        "boxes of known persons": known,
+        "boxes of unknown persons": len(records) - known,
+        "identities": identities,
+    }
+    return [ExpectedCount(name, count, said) for (name, count), said in zip(ours.items(), paper, strict=True)]
+
+
+def known_persons(split: Split) -> set[int]:
+    """The known persons of a split, by number."""
+    return {record["person_id"] for record in split.annotations if record["is_known"]}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ shows nobody; a line without an id, or with a negative one, shows somebody unkno
 import os
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from spnet.data.converters.find_release import read_lines
 from spnet.data.converters.image_sizes import read_sizes
-from spnet.data.converters.labeled import LabeledBox, LabeledScene, convert_labeled
+from spnet.data.converters.labeled import LabeledBox, LabeledScene, check_named_once, convert_labeled
 from spnet.data.converters.summary import ConvertedDataset
 from spnet.data.sources import IMAGE_SUFFIXES
 from spnet.errors import UserError
@@ -28,25 +28,21 @@ def prepare_yolo(
 ) -> ConvertedDataset:
     """Convert folders of images with their labels to the splits `train` and `test`; each folder is a camera.
 
-    Args:
-        train: folders to train on; without `test` the last third of each folder's images, by name, is the test part.
-        test: folders to search in.
-        person_class: the class whose boxes are people.
-        same_ids: an id is the same person in all folders; otherwise in its own alone, as trackers count.
-
-    Raises:
-        UserError: a folder without images or labels, a line that is wrong.
+    Without `test` the last third of each folder's images, by name, is the test part. With `same_ids` an id is the same
+    person in all folders; otherwise in its own alone, as trackers count. Raises UserError for a folder without images
+    or labels, and for a line that is wrong.
     """
     folders = [folder.resolve() for folder in (*train, *test)]
-    if repeated := [folder for folder, number in Counter(folders).items() if number > 1]:
-        raise UserError(f"{repeated[0]}: the folder is named twice")
+    check_named_once(folders, "folder")
     dropped: Counter[str] = Counter()
-    cameras = [_read(folder, person_class, None if same_ids else folder, dropped) for folder in folders]
-    first, rest = (list(chain.from_iterable(part)) for part in (cameras[: len(train)], cameras[len(train) :]))
+    first, rest = (
+        [scene for folder in part for scene in _read(folder, person_class, same_ids, dropped)]
+        for part in (folders[: len(train)], folders[len(train) :])
+    )
     return convert_labeled(first, rest, Path(os.path.commonpath(folders)), str(folders[-1]), dropped)
 
 
-def _read(folder: Path, person_class: int, ids_of: Path | None, dropped: Counter[str]) -> list[LabeledScene]:
+def _read(folder: Path, person_class: int, same_ids: bool, dropped: Counter[str]) -> list[LabeledScene]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     images = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
@@ -58,7 +54,7 @@ def _read(folder: Path, person_class: int, ids_of: Path | None, dropped: Counter
     there = {file for place in {file.parent for file in labels} for file in place.glob("*.txt")}
     dropped["label files without an image"] += len(there - set(labels))
     return [
-        LabeledScene(image, size, folder, _read_labels(file, size, person_class, ids_of, dropped))
+        LabeledScene(image, size, folder, _read_labels(file, size, person_class, None if same_ids else folder, dropped))
         for image, file, size in zip(images, labels, read_sizes(images), strict=True)
     ]
 
@@ -74,15 +70,9 @@ def _label_file(image: Path) -> Path:
 def _read_labels(
     file: Path, size: tuple[int, int], person_class: int, ids_of: Path | None, dropped: Counter[str]
 ) -> list[LabeledBox]:
-    try:
-        lines = file.read_text().splitlines() if file.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}") from None
     people = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(file, "it was there a moment ago") if file.exists() else []:
         context = f"{file}, line {number}"
-        if not line.strip():
-            continue
         kind, box, person = _parse(line, context)
         if kind != person_class:
             dropped[f"boxes of other classes than {person_class}"] += 1

@@ -80,9 +80,8 @@ class Layout:
         """The names of a struct array's fields, and where its values begin."""
         length = self.element(array.name.following, array.end, _INT32)
         names = self.element(length.following, array.end, INT8)
-        width = (
-            struct.unpack_from(f"{self.order}i", self.data, length.start)[0] if length.end - length.start == 4 else 0
-        )
+        is_one = length.end - length.start == 4
+        width = struct.unpack_from(f"{self.order}i", self.data, length.start)[0] if is_one else 0
         if width <= 0 or (names.end - names.start) % width:
             raise ValueError(f"the struct at byte {array.name.start} has no list of fields")
         text = self.data[names.start : names.end].decode("latin-1")
@@ -102,7 +101,8 @@ def variables(data: bytes) -> Iterator[tuple[Layout, Element, bool]]:
                 content = zlib.decompress(data[element.start : element.end])
             except zlib.error as error:
                 raise ValueError(str(error)) from None
-            yield Layout(content, layout.order), Layout(content, layout.order).element(0, len(content), MATRIX), True
+            inner = Layout(content, layout.order)
+            yield inner, inner.element(0, len(content), MATRIX), True
         else:
             yield layout, element, False
         offset = element.following
@@ -141,9 +141,7 @@ def _check_values(layout: Layout, array: Array, offset: int) -> int:
     """Check an array's values and return where they end."""
     values = layout.element(offset, array.end)
     size, length, is_text = _ITEM_SIZES.get(values.kind, 0), values.end - values.start, array.kind == _CHAR
-    fits = length == array.items * size or (
-        is_text and (values.kind == _UTF8 or length == 0)
-    )  # MATLAB saves such blanks
+    fits = length == array.items * size or (is_text and (values.kind == _UTF8 or length == 0))  # blanks may be empty
     if not size or not fits or (values.kind >= _UTF8 and not is_text):
         raise ValueError(f"the array at byte {array.name.start} has not the {array.items} values of its shape")
     return values.following

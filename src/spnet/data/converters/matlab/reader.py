@@ -1,8 +1,13 @@
-"""Reads the releases' MATLAB files strictly: nested cells and structs, where a wrong shape must say in which record."""
+"""Reads the releases' MATLAB files strictly: nested cells and structs, where a wrong shape must say in which record.
+
+A large struct array comes a record at a time: scipy takes 1 kB an entry, and CUHK-SYSU's galleries have millions.
+"""
 
 import io
+import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeGuard
 
@@ -10,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from spnet.data.converters.matlab.layout import check_mat
+from spnet.data.converters.find_release import read_bytes
+from spnet.data.converters.matlab.layout import HEADER, INT8, MATRIX, STRUCT, Element, Layout, check_mat, variables
 from spnet.errors import UserError
+
+_NAME = b"x"  # scipy takes a variable without a name for something else
 
 
 def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.generic]:
@@ -19,29 +27,77 @@ def read_mat(path: Path, keys: Sequence[str], directory: str) -> npt.NDArray[np.
 
     Raises UserError if the file is missing (`directory` is where it should be), damaged, or has none of the keys.
     """
-    data = read_bytes(path, directory)
+    with _name_damage(path):
+        data = _read_checked(path, directory)
+        return _load(data[:HEADER], *_find(path, data, keys))
+
+
+def stream_structs(
+    path: Path, key: str, fields: Sequence[str], directory: str
+) -> Iterator[dict[str, npt.NDArray[np.generic]]]:
+    """The records of the struct array `key`, each as {field: what scipy makes of it}.
+
+    Raises UserError like `read_mat`, and if the array is not of structs with all `fields`.
+    """
+    with _name_damage(path):
+        data = _read_checked(path, directory)
+        layout, matrix = _find(path, data, [key])
+        array = layout.array(matrix)
+        names, offset = layout.fields(array) if array.kind == STRUCT else ([], 0)
+        missing = [field for field in fields if field not in names]
+        if missing:
+            raise UserError(f"{path}: {key}: not structs with the field {missing[0]!r}, only {names}")
+        for _ in range(array.items):
+            record = {}
+            for name in names:
+                child = layout.element(offset, array.end, MATRIX)
+                record[name] = _load(data[:HEADER], layout, child)
+                offset = child.following
+            yield record
+
+
+@contextmanager
+def _name_damage(path: Path) -> Iterator[None]:
+    """Raise UserError naming `path` for whatever is raised inside the block."""
     try:
-        check_mat(data)
-        content = scipy.io.loadmat(io.BytesIO(data))
+        yield
+    except UserError:
+        raise
     except Exception as error:  # a damaged file trips scipy's parser anywhere: many kinds of exception
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or not a MATLAB file: {reason}") from None
+
+
+def _read_checked(path: Path, directory: str) -> bytes:
+    data = read_bytes(path, f"the release keeps it {directory}")
+    check_mat(data)
+    return data
+
+
+def _find(path: Path, data: bytes, keys: Sequence[str]) -> tuple[Layout, Element]:
+    """The first of `keys` among a file's variables."""
+    found: dict[str, tuple[Layout, Element]] = {}
+    for layout, matrix, _ in variables(data):
+        name = layout.array(matrix).name
+        found[layout.data[name.start : name.end].decode("latin-1")] = layout, matrix
     for key in keys:
-        value = content.get(key)
-        if isinstance(value, np.ndarray):
-            return value
-    found = sorted(key for key in content if not key.startswith("__"))
+        if key in found:
+            return found[key]
     raise UserError(f"{path}: has no {' or '.join(map(repr, keys))}, only {', '.join(map(repr, found)) or 'nothing'}")
 
 
-def read_bytes(path: Path, directory: str) -> bytes:
-    """A file's content. Raises UserError if it is missing: `directory` is where the release keeps it."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the release keeps it {directory}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+def _load(header: bytes, layout: Layout, matrix: Element) -> npt.NDArray[np.generic]:
+    """One array, that may be inside another: scipy reads it as a file of its own, in which it has the name `_NAME`."""
+    if matrix.start == matrix.end:
+        return np.empty((0, 0))
+    name = layout.array(matrix).name
+    is_small = name.following == name.start + 4 and name.end > name.start  # its data stand in its tag
+    before = layout.data[matrix.start : name.start - (4 if is_small else 8)]
+    content = before + struct.pack(f"{layout.order}I4s", len(_NAME) << 16 | INT8, _NAME)
+    content += layout.data[name.following : matrix.end]
+    tag = struct.pack(f"{layout.order}II", MATRIX, len(content))
+    loaded: npt.NDArray[np.generic] = scipy.io.loadmat(io.BytesIO(header + tag + content))[_NAME.decode()]
+    return loaded
 
 
 def structs(value: object, fields: Sequence[str], context: str) -> list[np.void]:
