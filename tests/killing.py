@@ -33,10 +33,11 @@ def command(data: Path, run: Path, num_workers: int) -> list[str]:
     return ["train", "spnet-tiny", "--stage", "pretrain", "--data", str(data), "--output", str(run), *keys]
 
 
-def train(arguments: list[str], kill: Kill, log: Path) -> None:
-    """In a process of its own: run `spnet`; what it says goes to a file."""
+def train(arguments: list[str], kill: Kill, log: Path, method: str) -> None:
+    """In a process of its own: run `spnet`; what it says goes to a file. Its workers are started by `method`."""
     from spnet.cli.main import main
 
+    multiprocessing.set_start_method(method, force=True)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.dup2(2, 1)
     if kill.write:
@@ -65,7 +66,7 @@ def start(arguments: list[str], kill: Kill = Kill(), log: Path = Path(os.devnull
     """Run `spnet` until it ends or is killed; returns its exit status, negative for a signal."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["spnet.training.fit", "spnet.cli.train"])
-    process = context.Process(target=train, args=(arguments, kill, log))
+    process = context.Process(target=train, args=(arguments, kill, log, multiprocessing.get_start_method()))
     process.start()
     process.join(kill.seconds or None)
     if process.is_alive():

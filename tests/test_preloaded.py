@@ -47,7 +47,7 @@ def test_statuses(code: str, status: int, preloaded: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", STATUSES)
-def test_signals_reach_the_fork(number: int, preloaded: str, tmp_path: Path) -> None:
+def test_signals_reach_the_fork(number: signal.Signals, preloaded: str, tmp_path: Path) -> None:
     """A caller that was killed takes its fork with it."""
     code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     with subprocess.Popen([preloaded, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -254,11 +254,11 @@ print(peak(600) - first)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak's unit is the system's own")
-def test_memory_does_not_grow_with_the_number_of_queries(annotations: Annotations) -> None:
+def test_memory_does_not_grow_with_the_number_of_queries(annotations: Annotations, preloaded: str) -> None:
     """Of the whole process, since what a heap cannot use again is no tensor."""
     file = annotations.image_root.parent / "data" / "annotations" / "test.json"
     here = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", MEMORY, str(file)]
+    command = [preloaded, "-c", MEMORY, str(file)]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=True)
     assert float(ended.stdout) < 100  # MB; a thousand and more where small arrays outlive the chunks

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -150,6 +151,10 @@ def test_how_the_runs_share_the_cores(
         return run_jobs_here(jobs, at_once, logs) if at_once == 1 else {"finetune": "not today"}
 
     monkeypatch.setattr(reproduce, "run_jobs", run_jobs)
+    (tmp_path / "out").mkdir()
+    for name in (RECORDS, "classifier.safetensors"):
+        shutil.copy(finished / name, tmp_path / "out")
+    shutil.copytree(finished / "data", tmp_path / "out" / "data")
     assert main(["demo", "--output", str(tmp_path / "out"), *OPTIONS]) == 2
     assert calls == [(1, ["pretrain"]), (2, ["finetune"] * 4)]
     assert capsys.readouterr().err.endswith("spnet demo: error: finetune: not today\n")

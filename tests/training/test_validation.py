@@ -91,15 +91,16 @@ def test_a_validated_run_has_the_weights_of_one_that_is_not(
 
 
 @pytest.mark.parametrize("pathway", ["object", "query"])
-def test_metrics_are_those_of_evaluate(pathway: str, data: Path, tmp_path: Path) -> None:
+def test_metrics_are_those_of_evaluate(pathway: str, data: Path, small_run: Path, tmp_path: Path) -> None:
     """Of a network that has learned to find people, so that none is 0."""
     run = tmp_path / "run"
-    assert train(data, run, "--val-split", "test", pathway=pathway, optimizer__epochs=30) == 0
+    further = ["--val-split", "test", "--weights", str(small_run)]
+    assert train(data, run, *further, pathway=pathway, optimizer__epochs=8) == 0
     assert main(["evaluate", str(run), "--pathway", pathway]) == 0
     metrics = read_metrics(run / "evaluation" / f"data-test-{pathway}" / "metrics.json", "test")
     (row,) = rows(run)
     names = {"recall": "recall", "ap": "AP@0.5", "mAP": "mAP", "top1": "top-1"}
-    assert row.pop("step") == {"object": 90, "query": 180}[pathway]
+    assert row.pop("step") == {"object": 24, "query": 48}[pathway]
     assert row == pytest.approx({own: metrics[name] / 100 for own, name in names.items()}, rel=1e-4)
     assert row["mAP"] > 0.1
 
