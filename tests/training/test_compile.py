@@ -35,24 +35,9 @@ def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize(
-    ("heads_are", "pathway", "reid_loss"),
-    [
-        ("shared", "object", "oim"),
-        ("shared", "query", "contrastive"),
-        ("separate", "object", "contrastive"),
-        ("separate", "query", "oim"),
-    ],
-)
-def test_each_part_is_one_graph(heads_are: str, pathway: str, reid_loss: str) -> None:
-    """`fullgraph` raises at the first break: features with anchors, region head, losses of detection, memory.
-
-    The losses of detection depend on the heads and the pathway, the memory on neither: each pair of them is here once.
-    """
-    shape: dict[str, Any] = {"heads": "separate", "cascade_steps": 2} if heads_are == "separate" else {}
-    network, objective = make_objective(pathway, reid_loss, **shape)
-    batch = make_batch()
-    targets = batch.targets
+def test_features_anchors_and_region_head_are_one_graph_each() -> None:
+    """`fullgraph` raises at the first break, here and below."""
+    network, batch = make_network(), make_batch()
 
     def features_and_anchors(images: Tensor) -> tuple[FeatureMaps, AnchorTable]:
         features = network.features(images, batch.sizes)
@@ -61,12 +46,30 @@ def test_each_part_is_one_graph(heads_are: str, pathway: str, reid_loss: str) ->
     images = network.backbone.normalize(batch.images, batch.sizes)
     features_and_anchors(images)  # the anchors of this size are made
     features, _ = _one_graph(features_and_anchors)(images)
-    embeddings = _one_graph(network.embed)(features, targets.boxes, targets.scene)
-    path = objective._path(network, features, embeddings, targets)
-    _one_graph(lambda: objective._detection(network, path, features, targets, {}))()
-    regions = [Regions(targets.boxes, targets.scene, torch.arange(len(targets.boxes)))]
+    embeddings = _one_graph(network.embed)(features, batch.targets.boxes, batch.targets.scene)
+    assert torch.isfinite(embeddings).all()
+
+
+@pytest.mark.parametrize("pathway", ["object", "query"])
+@pytest.mark.parametrize("shape", [{}, {"heads": "separate", "cascade_steps": 2}], ids=["shared", "cascade"])
+def test_the_losses_of_detection_are_one_graph(shape: dict[str, Any], pathway: str) -> None:
+    network, objective = make_objective(pathway, "oim", **shape)
+    batch = make_batch()
+    features = network.features(batch.images, batch.sizes)
+    embeddings = network.embed(features, batch.targets.boxes, batch.targets.scene)
+    path = objective._path(network, features, embeddings, batch.targets)
+    last = _one_graph(lambda: objective._detection(network, path, features, batch.targets, {}))()
+    assert torch.isfinite(last.decoded).all()
+
+
+@pytest.mark.parametrize("reid_loss", ["oim", "contrastive"])
+def test_a_memory_is_one_graph(reid_loss: str) -> None:
+    _, objective = make_objective("object", reid_loss)
+    batch = make_batch()
+    rows = torch.randn(len(batch.targets.boxes), 8, requires_grad=True)
+    regions = [Regions(batch.targets.boxes, batch.targets.scene, torch.arange(len(rows)))]
     step = _one_graph(lambda rows: objective.memory.step(rows, batch, regions, lambda runs: rows.detach(), 2))
-    assert torch.isfinite(step(embeddings))
+    assert torch.isfinite(step(rows))
 
 
 def _one_graph(work: Any) -> Any:

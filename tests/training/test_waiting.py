@@ -66,9 +66,9 @@ def test_a_step_never_waits(
     network, batch = make_network(heads=shape, cascade_steps=cascade_steps, with_classifier=lwf), make_batch(rows)
     config = ObjectiveConfig(
         pathway=pathway,
-        samples_per_image=24,
+        samples_per_image=8,
         num_pairs=PAIRS,
-        samples_per_pair=16,
+        samples_per_pair=4,
         queue_size=500,
         reid_loss=reid_loss,
         reid_iou=0.0,
