@@ -16,6 +16,7 @@ from spnet.runs.folder import checkpoint_files
 
 COMMAND = "multiprocessing.forkserver"  # what processes of `start` and their workers are called
 
+PRELOADED = ["spnet.training.fit", "spnet.cli.train"]  # by the server, before it is first asked for a process
 EPOCHS = 3
 
 
@@ -65,7 +66,7 @@ def kill_at_write(number: int) -> None:
 def start(arguments: list[str], kill: Kill = Kill(), log: Path = Path(os.devnull)) -> int:
     """Run `spnet` until it ends or is killed; returns its exit status, negative for a signal."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["spnet.training.fit", "spnet.cli.train"])
+    context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=train, args=(arguments, kill, log, multiprocessing.get_start_method()))
     process.start()
     process.join(kill.seconds or None)

@@ -1,5 +1,6 @@
 """What takes seconds, made once."""
 
+import multiprocessing
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from footage import INFERENCE, write_walk
+from killing import PRELOADED
 from miniature import make_network
 from miniature_scale import make_synthetic_data, miniature_scale, write_classifier
 from preloaded import preload
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from serving import Served
 
 torch.set_num_threads(1)
+multiprocessing.set_forkserver_preload(PRELOADED)  # the one server of all tests
 
 
 @pytest.fixture(scope="session")
