@@ -35,10 +35,17 @@ def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[n
     unreadable, truncated, too large or of another size.
     """
     check_pixels(size, f"image {path}")
-    try:
+    with reading(path):
         data = path.read_bytes()
         reduced = _decode_jpeg(data, size, reduction) if data.startswith(_JPEG_START) else None
         return (reduced, reduction) if reduced is not None else (_decode_any(path, data, size), 1)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in one line why an image file cannot be read. Raises UserError."""
+    try:
+        yield
     except UnidentifiedImageError as error:
         raise UserError(f"image {path} cannot be read: no known image format, or cut off in its header") from error
     except UserError:

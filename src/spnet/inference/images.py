@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from spnet.config.schema import Augmentation, InferenceConfig
 from spnet.data.augment import sample_view, warp
 from spnet.data.dataloader import collate
 from spnet.data.dataset import Sample
-from spnet.data.decode import check_pixels, open_image
+from spnet.data.decode import check_pixels, open_image, reading
 from spnet.errors import UserError
 from spnet.types import SceneBatch
 
@@ -28,7 +28,9 @@ def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     large, and for an array of another shape or type.
     """
     if isinstance(image, (str, Path)):
-        return _read_file(Path(image))
+        path = Path(image)
+        with reading(path), open_image(path, f"image {path}") as opened:
+            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     if isinstance(image, Image.Image):
         check_pixels(image.size, "an image")
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
@@ -39,19 +41,6 @@ def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     raise UserError(
         f"an image of shape {shape} and type {kind}: expected uint8, an array (H, W, 3) or a tensor (3, H, W)"
     )
-
-
-def _read_file(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        with open_image(path, f"image {path}") as opened:
-            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise UserError(f"image {path} cannot be read: no known image format") from error
-    except UserError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"image {path} cannot be read: {' '.join(reason.split())}") from error
 
 
 def make_image_sample(pixels: npt.NDArray[np.uint8], inference: InferenceConfig) -> Sample:
