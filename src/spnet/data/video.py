@@ -164,7 +164,7 @@ class VideoWriter:
 @contextmanager
 def _open(path: str | Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     av = import_extra("av")
-    av.logging.set_level(None)  # a thread of FFmpeg that logs needs Python's lock; PyAV before 17 waits for it, with it
+    av.logging.set_level(None)  # a thread of FFmpeg that logs needs Python's lock; closing waits for the thread
     # over TCP no packet of RTSP is lost; other protocols do not know the option
     remote = {"timeout": PATIENCE, "options": {"rtsp_transport": "tcp"}} if is_address(path) else {}
     begun = monotonic()
