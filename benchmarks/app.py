@@ -24,8 +24,9 @@ from emit import emit
 from serving import Served, serve
 from spnet.gallery.schema import SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.store import Store
-from spnet.gallery.thumbnails import encode
+from spnet.gallery.thumbnails import LONGEST
 from spnet.gallery.tracklets import normalized
+from spnet.reports.images import encode_jpeg
 
 DIMS, PEOPLE, CAMERAS, TURNS = 128, 5000, 8, 15
 BATCH = 5000
@@ -50,7 +51,7 @@ def make_index(index: Path, rows: int) -> Store:
     random = np.random.default_rng(0)
     store = Store.create(str(index), DIMS, {"fingerprint": "none", "weights": "none"})
     centers = random.normal(size=(PEOPLE, DIMS)).astype(np.float32)
-    thumbnails = [encode(random.integers(0, 255, (128, 64, 3), np.uint8)) for _ in range(3)]
+    thumbnails = [encode_jpeg(random.integers(0, 255, (128, 64, 3), np.uint8), LONGEST) for _ in range(3)]
     for begin in range(0, rows, BATCH):
         numbers = range(begin, min(begin + BATCH, rows))
         noise = random.normal(size=(len(numbers), DIMS)).astype(np.float32)

@@ -1,6 +1,10 @@
 """Who comes second is told so in one line, and whoever comes afterwards may work."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,29 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     with exclusive_lock(folder):
         assert other_process(folder) == 3
     assert other_process(folder) == 0
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from spnet.files import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are not forked")
+def test_workers_of_a_killed_process_hold_no_lock(tmp_path: Path) -> None:
+    """They end seconds after it; meanwhile its run can go on."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        worker = int(holder.stdout.readline())
+        holder.kill()
+        holder.wait()
+        with exclusive_lock(tmp_path):
+            os.kill(worker, signal.SIGKILL)
 
 
 def test_an_error_leaves_nothing_locked(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spnet.gallery.schema import SourceRow
-from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.tracker import People, Row, Tracker
 from spnet.gallery.tracklets import LinkingConfig, normalized
 
@@ -30,7 +30,7 @@ def people_at(frame: int) -> People:
     embeddings = normalized((np.eye(2, 6) + 0.1 * random.normal(size=(2, 6))).astype(np.float32))
     rounded = embeddings.astype(np.float16).astype(np.float32)
     boxes, scores = left[rows], random.uniform(0.5, 1, 2).astype(np.float32)[rows]
-    return People(boxes, scores, rounded[rows], lambda row: encode(crop(PIXELS, boxes[row])))
+    return People(boxes, scores, rounded[rows], lambda row: thumbnail(PIXELS, boxes[row]))
 
 
 def run(tracker: Tracker, frames: range) -> None:

@@ -11,7 +11,7 @@ from spnet.app.api import State
 from spnet.app.requests import At, Identity, read_source
 from spnet.app.state import AppState, as_people, decode_upload
 from spnet.gallery.schema import SourceRow
-from spnet.gallery.thumbnails import encode
+from spnet.reports.images import encode_jpeg
 
 media = APIRouter(prefix="/api")
 MEDIA_TYPES = {
@@ -38,7 +38,7 @@ def frame(
     state: State, identity: Identity, time: Time = 0.0, side: Annotated[int, Query(ge=16, le=LARGEST)] = LARGEST
 ) -> Response:
     """A frame as JPEG."""
-    return Response(encode(read_source(state, find_source(state, identity), time), side), media_type="image/jpeg")
+    return Response(encode_jpeg(read_source(state, find_source(state, identity), time), side), media_type="image/jpeg")
 
 
 @media.get("/sources/{identity}/people")
@@ -74,7 +74,7 @@ def uploaded(state: State, identity: Identity) -> Response:
     pixels = state.uploads.get(identity)
     if pixels is None:
         raise HTTPException(404, "no such image")
-    return Response(encode(pixels, LARGEST), media_type="image/jpeg")
+    return Response(encode_jpeg(pixels, LARGEST), media_type="image/jpeg")
 
 
 def find_source(state: AppState, identity: str) -> SourceRow:

@@ -87,19 +87,17 @@ def evaluate_weights(
     folder = output or evaluation_folder(weights, root, split, pathway)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output {str(folder)!r} is a file; choose a folder")
-    arrays = None
     if detections is not None:
-        arrays = read_arrays(detections)
-        report = measure(arrays, chosen, rerankings=rerankings)
+        arrays: EvaluationArrays | None = read_arrays(detections)
     else:
         check_images_exist(annotations)
         network = load_network(weights)
         how = extraction_config(network, min_size, max_size, device, batch_size, num_workers)
-        if pathway == "query":
-            report = evaluate_query_pathway(network, annotations, chosen, how)
-        else:
-            arrays = extract_arrays(network, annotations, how)
-            report = measure(arrays, chosen, rerankings=rerankings)
+        arrays = extract_arrays(network, annotations, how) if pathway == "object" else None
+    if arrays is None:
+        report = evaluate_query_pathway(network, annotations, chosen, how)
+    else:
+        report = measure(arrays, chosen, rerankings=rerankings)
     folder.mkdir(parents=True, exist_ok=True)
     if arrays is not None and detections is None:
         write_arrays(folder / DETECTIONS, arrays)

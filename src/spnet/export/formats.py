@@ -22,6 +22,7 @@ from spnet.inference.onnx_searcher import OnnxModel
 FormatName = Literal["onnx", "torch"]
 Runner = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]  # inputs by name -> outputs by name
 OPSET = 20
+NOISY = ("onnx_ir", "onnxscript", "torch.onnx", "torch.export")
 ENDINGS: dict[FormatName, str] = {"onnx": ".onnx", "torch": ".pt2"}
 
 
@@ -92,10 +93,13 @@ def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: b
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the exporters say of their own inside."""
-    logging.disable(logging.WARNING)
+    levels = {logger: logger.level for logger in map(logging.getLogger, NOISY)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        for logger, level in levels.items():
+            logger.setLevel(level)

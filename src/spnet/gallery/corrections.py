@@ -13,7 +13,7 @@ from spnet.errors import UserError
 from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
 from spnet.gallery.store import Store
-from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracker import BEST, Row, number_of, quality_of
 from spnet.gallery.tracklets import normalized
@@ -133,5 +133,5 @@ def _quality(entry: Row) -> float:
 def _best(file: str, seen: Sequence[Row]) -> Row:
     """The best detection, with a thumbnail from the video. Raises UserError."""
     best = max(seen, key=lambda one: quality_of(one["score"], one["box"]))
-    jpeg = encode(crop(read_frame(Path(file), best["time"]).pixels, np.array(best["box"])))
+    jpeg = thumbnail(read_frame(Path(file), best["time"]).pixels, np.array(best["box"]))
     return {"boxes": best["box"], "times": best["time"], "box_scores": best["score"], "thumbnails": jpeg}

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from spnet.data.sources import kind_of
 from spnet.data.video import VideoWriter
 from spnet.files import atomic_directory, check_output_is_free
-from spnet.gallery.thumbnails import encode
 from spnet.inference.searcher import ImageDetections, Prediction, Searcher
+from spnet.reports.images import encode_jpeg
 
 CSV_NAME = "detections.csv"
 COLUMNS = ("file", "time", "left", "top", "right", "bottom", "score")
@@ -61,7 +61,7 @@ def _written(frames: Iterable[Prediction], name: Path, fps: float) -> Iterator[P
         for frame in frames:
             shown = render_boxes(frame.pixels, frame)
             if kind_of(Path(frame.file or "")) == "image":
-                name.with_suffix(".jpg").write_bytes(encode(shown, max(shown.shape)))
+                name.with_suffix(".jpg").write_bytes(encode_jpeg(shown, max(shown.shape)))
             else:
                 height, width, _ = shown.shape
                 writer = writer or stack.enter_context(VideoWriter(name.with_suffix(".mp4"), (width, height), fps))

@@ -12,7 +12,7 @@ from spnet.data.prefetch import batches, prefetch
 from spnet.data.video import read_frames
 from spnet.errors import UserError
 from spnet.gallery.schema import SourceRow
-from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.tracker import People
 from spnet.inference.images import read_pixels
 from spnet.inference.searcher import ImageDetections, Searcher
@@ -78,6 +78,6 @@ def _people(source: SourceRow, time: float, pixels: npt.NDArray[np.uint8], found
     """What the network found, as it is stored: normalized embeddings in float16, boxes in float32."""
     embeddings = normalize(found.embeddings.float(), dim=1).half().float().numpy()
     boxes = found.boxes.float().numpy()
-    people = People(boxes, found.scores.float().numpy(), embeddings, lambda row: encode(crop(pixels, boxes[row])))
+    people = People(boxes, found.scores.float().numpy(), embeddings, lambda row: thumbnail(pixels, boxes[row]))
     height, width, _ = pixels.shape
     return FramePeople(source, time, width, height, people)

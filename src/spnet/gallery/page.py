@@ -16,10 +16,10 @@ from spnet.errors import UserError
 from spnet.files import atomic_write
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit, SearchResult
-from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_clock, show_place
 from spnet.inference.images import read_pixels
-from spnet.reports.images import BoxOverlay, Region, SceneImage, data_uri
+from spnet.reports.images import BoxOverlay, Region, SceneImage, data_uri, encode_jpeg
 from spnet.reports.render import TEMPLATES
 
 SCENE_SIDE = 560  # pixels, longer side
@@ -48,7 +48,7 @@ def write_search_page(
         lead=f"{len(result.hits)} hits in {len(cameras)} cameras, most similar first.",
         cameras=cameras,
         calibrated=result.calibrated,
-        queries=[data_uri(encode(crop(pixels, np.asarray(box, np.float64)))) for pixels, box in queries],
+        queries=[data_uri(thumbnail(pixels, np.asarray(box, np.float64))) for pixels, box in queries],
         facts={"index": index, "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"},
         **time_line(result.hits),
     )
@@ -99,6 +99,6 @@ def _scene(hit: Hit) -> Markup:
         return Markup()
     height, width, _ = pixels.shape
     overlay = BoxOverlay(hit.boxes[0], "query", f"similarity {hit.similarity:.3f}")
-    image = SceneImage(hit.file, Region(0, 0, width, height), data_uri(encode(pixels, SCENE_SIDE)), [overlay])
+    image = SceneImage(hit.file, Region(0, 0, width, height), data_uri(encode_jpeg(pixels, SCENE_SIDE)), [overlay])
     macros: Any = TEMPLATES.get_template("macros.html").module
     return Markup(macros.scene_image(image, f"the scene of {hit.id}"))

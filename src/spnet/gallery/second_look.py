@@ -16,7 +16,7 @@ from spnet.gallery.query import Box
 from spnet.gallery.results import Hit
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.store import Store
-from spnet.gallery.thumbnails import crop, encode
+from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_place
 from spnet.gallery.tracker import BEST
 from spnet.gallery.tracklets import Array, Linker, LinkingConfig, buffered_iou
@@ -137,7 +137,7 @@ def _hit(source: SourceRow, seen: list[tuple[float, float, Array, float]]) -> Hi
     crops = []
     for _, time, box, _ in best:
         pixels = read_pixels(source.file) if source.kind == "image" else read_frame(Path(source.file), time).pixels
-        crops.append(encode(crop(pixels, box)))
+        crops.append(thumbnail(pixels, box))
     return Hit(
         id=f"{source.id}@{show_place(best[0][1])}",
         camera=source.camera,

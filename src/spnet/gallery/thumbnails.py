@@ -18,6 +18,6 @@ def crop(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.floating]) -> npt.ND
     return pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def encode(pixels: npt.NDArray[np.uint8], longest: int = LONGEST) -> bytes:
-    """Pixels (H, W, 3) as JPEG, reduced where a side is longer than `longest` pixels."""
-    return encode_jpeg(pixels, longest)
+def thumbnail(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.floating]) -> bytes:
+    """The part of an image (H, W, 3) around a box (4,) in pixels xyxy, as JPEG."""
+    return encode_jpeg(crop(pixels, box), LONGEST)

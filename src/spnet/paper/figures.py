@@ -40,7 +40,7 @@ STARTS: dict[str, Patch] = {"no pre-training": without_pretraining, "PT": not_re
 # cascades of 128 dims load with PT-Rep alone; the paper has both ways of the widest: 11 bars
 LOADED = {"c2-share-d128": ("PT-Rep",), "c2-sep-d128": ("PT-Rep",), "c2-sep-d2048": ("PT", "PT-Rep")}
 FRACTIONS = ("p20", "p60", "p100", "p140", "p180")
-shorter = pretrained_for(20 / 30)
+shorter = pretrained_for(20 / 30)  # of the usual epochs
 KNOWN = {  # points that are rows of tables too
     ("Mixed LR", "QC"): OURS_QC,
     ("Mixed LR", "OC"): OURS_OC,

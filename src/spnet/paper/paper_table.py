@@ -80,6 +80,7 @@ def _changed(base: str, *changes: Patch) -> Callable[[Scale], Recipe]:
     return lambda scale: apply(getattr(scale, base), *changes)
 
 
+# each takes changes, and gives the changed recipe of a scale
 spnet_s = partial(_changed, "spnet_s")
 spnet_l = partial(_changed, "spnet_l")
 spnet_l_resnet = partial(_changed, "spnet_l_resnet")
