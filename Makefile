@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE  # tests start many processes: modules are compiled once
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test check docs install clean
@@ -9,8 +10,8 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)  ## pre-train, fine-tune, search and report on drawn streets (options: make demo DEMO="--seed 1")
 	$(BIN)/spnet demo $(DEMO)
 
-test: $(INSTALLED)  ## all tests, files side by side (options: make test TEST="-k oim")
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST)
+test: $(INSTALLED)  ## all tests, files side by side: many wait for processes (options: make test TEST="-k oim")
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(TEST)
 
 check: $(INSTALLED)  ## style, types, unused code and dependencies
 	$(BIN)/ruff check .
