@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from emit import emit
 from serving import Served, serve
+from spnet.gallery.lance import as_arrow
 from spnet.gallery.schema import SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.store import Store
 from spnet.gallery.thumbnails import LONGEST
@@ -78,7 +79,8 @@ def make_index(index: Path, rows: int) -> Store:
             }
             for number, embedding in zip(numbers, embeddings, strict=True)
         ]
-        store.table(TRACKLETS).add(store.as_arrow(TRACKLETS, tracklets))
+        table = store.table(TRACKLETS)
+        table.add(as_arrow(tracklets, table.schema))
     cameras = [
         SourceRow(
             f"c{row}", f"camera{row}.mp4", "video", f"camera{row}", 0.0, 5.0, True, 1.0, 1.0, 1, True, 5, 640, 480

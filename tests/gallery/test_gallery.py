@@ -15,6 +15,7 @@ from spnet import Filter, Gallery
 from spnet.errors import UserError
 from spnet.files import exclusive_lock
 from spnet.gallery.indexer import Progress
+from spnet.gallery.lance import as_arrow
 from spnet.gallery.page import write_search_page
 from spnet.gallery.query import rocchio
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
@@ -194,7 +195,7 @@ def test_rows_that_nobody_acknowledged_go(own: Gallery, video: Path) -> None:
     source = next(source for source in own.sources() if source.kind == "video")
     own.store.announce([replace(source, done=False, frames=20)])
     stray = own.store.rows(TRACKLETS)[0] | {"id": "stray", "source": source.id, "part": source.parts}
-    own.store.table(TRACKLETS).add(own.store.as_arrow(TRACKLETS, [stray]))
+    own.store.table(TRACKLETS).add(as_arrow([stray], own.store.table(TRACKLETS).schema))
     assert own.store.count(TRACKLETS, "id = 'stray'") == 1
     own.add(video)
     assert contents(own) == before
@@ -338,7 +339,7 @@ def test_the_approximate_index_finds_nearly_the_same(own: Gallery) -> None:
     """Of 2,000 tracklets in every direction, which no cell of the index holds together."""
     rows, random = own.store.rows(TRACKLETS), np.random.default_rng(0)
     unlike = [rows[0] | {"id": f"unlike-{number}", "embedding": random.normal(size=8)} for number in range(2000)]
-    own.store.table(TRACKLETS).add(own.store.as_arrow(TRACKLETS, unlike))
+    own.store.table(TRACKLETS).add(as_arrow(unlike, own.store.table(TRACKLETS).schema))
     own.make_approximate()
     found = 0
     for query in random.normal(size=(50, 8)).astype(np.float32):

@@ -35,7 +35,8 @@ def merge(store: Store, ids: Sequence[str]) -> str:
     seen = store.rows(DETECTIONS, one_of("tracklet", ids))
     if len({row["time"] for row in seen}) < len(seen):
         raise UserError("these tracklets are seen at the same time: they are not one person")
-    shown = sorted((entry for row in rows for entry in _shown(row)), key=_quality, reverse=True)
+    entries = [entry for row in rows for entry in _shown(row)]
+    shown = sorted(entries, key=lambda entry: quality_of(entry["box_scores"], entry["boxes"]), reverse=True)
     merged = _summarize(rows[0], seen, shown[:BEST])
     store.update(DETECTIONS, one_of("tracklet", ids), tracklet=ids[0])
     _replace(store, [merged], ids)
@@ -100,7 +101,7 @@ def _replace(store: Store, rows: Sequence[Row], ids: Sequence[str]) -> None:
     store.upsert(TRACKLETS, "id", rows)
     kept = {row["id"] for row in rows}
     if gone := [identity for identity in ids if identity not in kept]:
-        store.table(TRACKLETS).delete(one_of("id", gone))
+        store.remove(TRACKLETS, one_of("id", gone))
 
 
 def _summarize(row: Row, seen: Sequence[Row], shown: Sequence[Row]) -> Row:
@@ -124,10 +125,6 @@ def _summarize(row: Row, seen: Sequence[Row], shown: Sequence[Row]) -> Row:
 def _shown(row: Row) -> list[Row]:
     """The boxes that are shown of a tracklet, one by one."""
     return [dict(zip(SHOWN, values, strict=True)) for values in zip(*(row[name] for name in SHOWN), strict=True)]
-
-
-def _quality(entry: Row) -> float:
-    return quality_of(entry["box_scores"], entry["boxes"])
 
 
 def _best(file: str, seen: Sequence[Row]) -> Row:

@@ -9,7 +9,7 @@ from time import monotonic
 from spnet.data.video import next_tick
 from spnet.gallery.frames import Batch, Chunk, Detector
 from spnet.gallery.lance import one_of, quote
-from spnet.gallery.schema import DETECTIONS, TRACKLETS, SourceRow
+from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS, SourceRow
 from spnet.gallery.store import Store
 from spnet.gallery.tracker import Row, Tracker
 from spnet.gallery.tracklets import LinkingConfig
@@ -111,7 +111,7 @@ class Indexer:
             if monotonic() - written >= self._commit_seconds:
                 source, written = self._write_video(source, tracker, last=False), monotonic()
         if unreadable and not source.frames:
-            self._store.forget([source.id])
+            self._store.remove(SOURCES, f"id = {quote(source.id)}")
         else:
             self._write_video(source, tracker, last=True)
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,6 @@ from spnet.gallery import schema
 from spnet.gallery.claim import NOBODY, Claim
 from spnet.gallery.lance import ERRORS, Row, as_arrow, connect, lance_errors, local_folder, one_of, quote
 from spnet.gallery.schema import ABOUT, DETECTIONS, SOURCES, TRACKLETS, WRITER, SourceRow
-
-if TYPE_CHECKING:
-    import pyarrow
 
 REWRITE_BATCH = 8192
 PROBES = 40  # cells of the approximate index that are looked into
@@ -168,13 +165,9 @@ class Store:
         for name, rows in ((DETECTIONS, detections), (TRACKLETS, tracklets)):
             if rows:
                 with self._writing():
-                    self.table(name).add(self.as_arrow(name, rows))
+                    table = self.table(name)
+                    table.add(as_arrow(rows, table.schema))
         self.announce(sources)
-
-    def forget(self, sources: Sequence[str]) -> None:
-        """Remove files of which nothing was written."""
-        with self._writing():
-            self.table(SOURCES).delete(one_of("id", sources))
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -182,15 +175,15 @@ class Store:
         with self.lock():
             for source in self.sources():
                 for name in (TRACKLETS, DETECTIONS) if not source.done else ():
-                    with self._writing():
-                        self.table(name).delete(f"source = {quote(source.id)} AND part >= {source.parts}")
+                    self.remove(name, f"source = {quote(source.id)} AND part >= {source.parts}")
             yield
 
     def rows(self, name: str, where: str | None = None, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of a table that fulfil a SQL condition."""
         query = self.table(name).search()
-        if where:
-            query = query.where(where)
+        return self._fetch(query.where(where) if where else query, columns)
+
+    def _fetch(self, query: Any, columns: Sequence[str] | None) -> list[dict[str, Any]]:
         if columns:
             query = query.select(list(columns))
         with self._reading():
@@ -222,13 +215,7 @@ class Store:
         else:
             refine = max(REFINE, math.ceil(CANDIDATES / limit))
             query = query.nprobes(FILTERED_PROBES if where else PROBES).refine_factor(refine)
-        if columns:
-            query = query.select(list(columns))
-        if where:
-            query = query.where(where, prefilter=True)
-        with self._reading():
-            rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
-        return rows
+        return self._fetch(query.where(where, prefilter=True) if where else query, columns)
 
     def upsert(self, name: str, key: str, rows: Sequence[Row]) -> None:
         """Write rows, in the place of those of the same key."""
@@ -236,23 +223,25 @@ class Store:
             table = self.table(name)
             merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
             with self._writing():
-                merge.execute(self.as_arrow(name, rows))
+                merge.execute(as_arrow(rows, table.schema))
 
     def update(self, name: str, where: str, **values: object) -> None:
         """Set columns of the rows that fulfil a SQL condition."""
         with self._writing():
             self.table(name).update(where=where, values=values)
 
-    def delete(self, where: Mapping[str, str]) -> int:
-        """Remove the rows that fulfil a SQL condition a table, from the disk too; returns how many there were."""
-        removed = 0
+    def remove(self, name: str, where: str) -> None:
+        """Remove the rows of a table that fulfil a SQL condition; on the disk they stay until it is compacted."""
+        with self._writing():
+            self.table(name).delete(where)
+
+    def delete(self, where: Mapping[str, str]) -> None:
+        """Remove the rows that fulfil a SQL condition a table, from the disk too."""
         for name, condition in where.items():
-            if count := self.count(name, condition):
+            if self.count(name, condition):
+                self.remove(name, condition)
                 with self._writing():
-                    self.table(name).delete(condition)
                     self._rewrite(name)
-                removed += count
-        return removed
 
     def compact(self) -> None:
         """Join small files, and drop the versions of more than an hour ago."""
@@ -264,10 +253,6 @@ class Store:
     def dims(self) -> int:
         """Numbers of an embedding."""
         return int(self.table(TRACKLETS).schema.field("embedding").type.list_size)
-
-    def as_arrow(self, name: str, rows: Sequence[Row]) -> "pyarrow.Table":
-        """Rows as a table's columns have them."""
-        return as_arrow(rows, self.table(name).schema)
 
     def _rewrite(self, name: str) -> None:
         """Write a table anew and drop all its versions: Lance only marks deleted rows, and compacts above a share."""
