@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 
 from spnet.app import exports
-from spnet.app.jobs import Job
 from spnet.app.requests import (
     At,
     Export,
@@ -43,6 +42,7 @@ def with_purpose(request: Request) -> AppState:
 
 Open = Annotated[AppState, Depends(state_of)]
 State = Annotated[AppState, Depends(with_purpose)]
+Item = TypeVar("Item")
 api = APIRouter(prefix="/api")
 
 
@@ -205,7 +205,7 @@ def jobs(state: State) -> list[dict[str, Any]]:
 @api.post("/jobs/{identity}/stop")
 def stop(state: State, identity: Identity) -> dict[str, Any]:
     """End a piece of work."""
-    job = find_job(state, identity)
+    job = existing(state.jobs.get(identity), "no such work")
     job.stop()
     return job.as_record()
 
@@ -213,26 +213,22 @@ def stop(state: State, identity: Identity) -> dict[str, Any]:
 @api.get("/jobs/{identity}/file")
 def job_file(state: State, identity: Identity) -> FileResponse:
     """What a piece of work has written."""
-    job = find_job(state, identity)
+    job = existing(state.jobs.get(identity), "no such work")
     if job.file is None or job.state != "done":
         raise HTTPException(404, "no file yet")
     return FileResponse(job.file, filename=job.file.name, content_disposition_type="attachment")
 
 
+def existing(item: Item | None, otherwise: str) -> Item:
+    """What was asked for. Raises HTTPException where it is not there (any more)."""
+    if item is None:
+        raise HTTPException(404, otherwise)
+    return item
+
+
 def find_search(state: AppState, identity: str) -> Search:
     """A search of this page. Raises HTTPException."""
-    found = state.searches.get(identity)
-    if found is None:
-        raise HTTPException(404, "this search is forgotten by now: search again")
-    return found
-
-
-def find_job(state: AppState, identity: str) -> Job:
-    """A piece of work. Raises HTTPException."""
-    job = state.jobs.get(identity)
-    if job is None:
-        raise HTTPException(404, "no such work")
-    return job
+    return existing(state.searches.get(identity), "this search is forgotten by now: search again")
 
 
 def keep(state: AppState, found: Search) -> dict[str, Any]:

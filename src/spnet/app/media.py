@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from spnet.app.api import State
+from spnet.app.api import State, existing
 from spnet.app.requests import At, Identity, read_source
 from spnet.app.state import AppState, as_people, decode_upload
 from spnet.gallery.schema import SourceRow
@@ -71,18 +71,13 @@ async def upload(state: State, request: Request) -> dict[str, Any]:
 @media.get("/uploads/{identity}/image")
 def uploaded(state: State, identity: Identity) -> Response:
     """An uploaded image, encoded anew."""
-    pixels = state.uploads.get(identity)
-    if pixels is None:
-        raise HTTPException(404, "no such image")
+    pixels = existing(state.uploads.get(identity), "no such image")
     return Response(encode_jpeg(pixels, LARGEST), media_type="image/jpeg")
 
 
 def find_source(state: AppState, identity: str) -> SourceRow:
     """A file of the index. Raises HTTPException."""
-    source = state.source(identity)
-    if source is None:
-        raise HTTPException(404, "no such source")
-    return source
+    return existing(state.source(identity), "no such source")
 
 
 def _take(state: AppState, data: bytes) -> dict[str, Any]:

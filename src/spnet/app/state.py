@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 from threading import RLock
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,24 +36,20 @@ KEPT_UPLOADS, KEPT_SEARCHES = 8, 40
 LONGEST_PURPOSE = 500
 
 
-class Kept(Generic[Item]):
+class Kept(OrderedDict[str, Item]):
     """The last few items by an id that cannot be guessed."""
 
     def __init__(self, most: int) -> None:
+        super().__init__()
         self._most = most
-        self._items: OrderedDict[str, Item] = OrderedDict()
 
     def add(self, item: Item) -> str:
         """Keep an item and return its id."""
         identity = token_hex(8)
-        self._items[identity] = item
-        while len(self._items) > self._most:
-            self._items.popitem(last=False)
+        self[identity] = item
+        while len(self) > self._most:
+            self.popitem(last=False)
         return identity
-
-    def get(self, identity: str) -> Item | None:
-        """The item, None where it is not there (any more)."""
-        return self._items.get(identity)
 
 
 @dataclass(frozen=True)
