@@ -12,9 +12,9 @@ from spnet.config.schema import RunConfig
 from spnet.data.schema import read_annotations
 from spnet.errors import UserError
 from spnet.evaluation.metrics_file import (
+    EVALUATOR_VERSION,
     METRICS,
     EvaluatorMismatch,
-    evaluator_version,
     measured_protocols,
     read_metrics,
 )
@@ -104,7 +104,7 @@ def measurements(source: Path) -> Iterator[Measurement]:
     for file in sorted((source / "evaluation").glob(f"*/{METRICS}")):
         for protocol in measured_protocols(file):
             try:
-                metrics = read_metrics(file, protocol)
+                metrics, version = read_metrics(file, protocol), EVALUATOR_VERSION
             except EvaluatorMismatch as error:
-                metrics = error.metrics
-            yield Measurement(file.parent.name, protocol, metrics, evaluator_version(file))
+                metrics, version = error.metrics, error.version
+            yield Measurement(file.parent.name, protocol, metrics, version)

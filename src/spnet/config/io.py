@@ -85,12 +85,12 @@ class _PlainLoader(yaml.SafeLoader):
 def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Key, type and description of every value of a configuration, for the command line's help."""
     kinds = get_type_hints(schema)
-    described = _descriptions(schema)
+    described = _adapter(schema).json_schema()["properties"]
     for name in (one.name for one in fields(schema)):
         if is_dataclass(kinds[name]):
             yield from describe_keys(kinds[name], f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _kind(kinds[name]), described.get(name, "")
+            yield f"{prefix}{name}", _kind(kinds[name]), " ".join(described[name].get("description", "").split())
 
 
 def _kind(annotation: object) -> str:
@@ -98,11 +98,6 @@ def _kind(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
     return str(annotation).replace("typing.", "") if get_args(annotation) else getattr(annotation, "__name__", "any")
-
-
-def _descriptions(schema: type) -> dict[str, str]:
-    properties = _adapter(schema).json_schema()["properties"]
-    return {name: " ".join(about.get("description", "").split()) for name, about in properties.items()}
 
 
 def _adapter(schema: type) -> TypeAdapter[Any]:

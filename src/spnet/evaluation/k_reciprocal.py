@@ -114,20 +114,14 @@ def _jaccard_to_first(vectors: csr_array, size: int) -> npt.NDArray[np.float32]:
     total = np.asarray(vectors.sum(axis=1)).reshape(-1, size)
     pairs = vectors.tocoo()
     query = pairs.row // size
-    firsts = _first_rows(vectors, size)
+    first = vectors[::size].tocoo()
+    firsts = np.zeros((len(total), size), vectors.dtype)  # of each query over its own points
+    firsts[first.row, first.col % size] = first.data
     minimum = np.minimum(pairs.data, firsts[query, pairs.col % size])
     shared = np.bincount(pairs.row, minimum, minlength=vectors.shape[0]).reshape(-1, size)
     union = total + total[:, :1] - shared
     index: npt.NDArray[np.float64] = np.divide(shared, union, where=union > 0, out=np.zeros(union.shape))
     return index.astype(np.float32)
-
-
-def _first_rows(vectors: csr_array, size: int) -> npt.NDArray[np.float32]:
-    """The first of each query's vectors over its own points, dense (C, size)."""
-    firsts = vectors[::size].tocoo()
-    dense = np.zeros((vectors.shape[0] // size, size), vectors.dtype)
-    dense[firsts.row, firsts.col % size] = firsts.data
-    return dense
 
 
 def _ones(row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], size: int) -> csr_array:

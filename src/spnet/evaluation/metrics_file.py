@@ -23,9 +23,9 @@ _SECTION_OF = {  # metric -> where a protocol's section has it
 class EvaluatorMismatch(UserError):
     """Metrics of another version of the evaluator, not to be compared with ours without a warning."""
 
-    def __init__(self, message: str, metrics: dict[str, float]) -> None:
+    def __init__(self, message: str, metrics: dict[str, float], version: int) -> None:
         super().__init__(message)
-        self.metrics = metrics  # what the file says, in percent
+        self.metrics, self.version = metrics, version  # what the file says; in percent
 
 
 def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
@@ -46,6 +46,7 @@ def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
             f"{metrics_file}: measured with evaluator version {version}, this is version {EVALUATOR_VERSION}: "
             "run spnet evaluate again",
             metrics,
+            version,
         )
     return metrics
 
@@ -53,11 +54,6 @@ def read_metrics(metrics_file: Path, protocol: str) -> dict[str, float]:
 def measured_protocols(metrics_file: Path) -> list[str]:
     """Names of the protocols that were measured. Raises UserError for a file that is missing or damaged."""
     return list(_read(metrics_file)["protocols"])
-
-
-def evaluator_version(metrics_file: Path) -> int:
-    """The version of the evaluator that measured. Raises UserError for a file that is missing or damaged."""
-    return int(_read(metrics_file)["evaluator_version"])
 
 
 def read_about(metrics_file: Path) -> dict[str, Any]:

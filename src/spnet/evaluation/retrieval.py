@@ -84,7 +84,9 @@ def evaluate(
         rows = similarity.rows(first, last)
         if reranker is not None:
             rows = reranker.rerank(rows, first, last)
-        values = _take(rows, candidates.query, similarity.columns(candidates.entry, candidates.detection))
+        column = similarity.columns(candidates.entry, candidates.detection)
+        places = tuple(torch.from_numpy(part).to(rows.device) for part in (candidates.query, column))
+        values = rows[places].cpu().numpy()
         matches = best_matches(candidates, values)
         scored = score_matches(rows, candidates.query[matches], values[matches], candidates.num_relevant)
         precisions[first:last], ranks[first:last] = scored
@@ -162,8 +164,3 @@ def _count_until_few(
         if counts[:, level].sum() <= FEW * values.size:
             break
     return np.flatnonzero(reached)
-
-
-def _take(rows: Tensor, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    index = torch.from_numpy(row).to(rows.device), torch.from_numpy(column).to(rows.device)
-    return rows[index].cpu().numpy()

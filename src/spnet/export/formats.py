@@ -36,7 +36,9 @@ def to_bytes(program: ExportedProgram, info: ExportInfo, name: FormatName) -> by
     """The content of the file. Raises UserError where this version of PyTorch cannot write it."""
     with _quiet():
         if name == "torch":
-            return _to_torch(program, info)
+            stream = io.BytesIO()
+            torch.export.save(program, stream, extra_files={f"{METADATA_KEY}.json": json.dumps(to_plain(info))})
+            return stream.getvalue()
         try:
             return _to_onnx(program, info)
         except torch.onnx.OnnxExporterError as error:  # 2.10 knows no loop
@@ -75,12 +77,6 @@ def _to_onnx(program: ExportedProgram, info: ExportInfo) -> bytes:
     exported.model.metadata_props[METADATA_KEY] = json.dumps(to_plain(info))
     content: bytes = exported.model_proto.SerializeToString()
     return content
-
-
-def _to_torch(program: ExportedProgram, info: ExportInfo) -> bytes:
-    stream = io.BytesIO()
-    torch.export.save(program, stream, extra_files={f"{METADATA_KEY}.json": json.dumps(to_plain(info))})
-    return stream.getvalue()
 
 
 def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:

@@ -116,7 +116,9 @@ class Searcher:
         found: list[ImageDetections] = []
         for batch in self._batches(images):
             table = _to_file_pixels(self._detect(batch), batch)
-            found += [_rows(table, table.scene == scene) for scene in range(len(batch.images))]
+            for scene in range(len(batch.images)):
+                rows = table.scene == scene
+                found.append(ImageDetections(table.boxes[rows], table.scores[rows], table.embeddings[rows]))
         return found
 
     def predict(
@@ -250,10 +252,6 @@ class Searcher:
 
 def _to_file_pixels(table: Detections, batch: SceneBatch) -> Detections:
     return replace(table, boxes=table.boxes / batch.scales[table.scene].repeat(1, 2)).to("cpu")
-
-
-def _rows(table: Detections, rows: Tensor) -> ImageDetections:
-    return ImageDetections(table.boxes[rows], table.scores[rows], table.embeddings[rows])
 
 
 def _rank(found: Detections, direction: Tensor) -> Ranking:

@@ -65,20 +65,13 @@ def train_steps(
     for number in range(1, network.config.cascade_steps + 1):
         boxes = clip(steps[-1].decoded.detach(), features.sizes[candidates.scene])
         candidates = rematch(pathway, replace(candidates, boxes=boxes), groups, targets)
-        candidates = embed_candidates(network, pathway, number, features, candidates)
+        embeddings = network.location_embed(number, features, candidates.boxes, candidates.scene)
+        candidates = replace(candidates, offsets=pathway.offsets(number, embeddings, candidates.query))
         logits = network.logits[number](offset_norm(candidates.offsets))
         steps.append(
             CascadeStage(candidates, logits, decode(network.boxes[number](candidates.offsets), candidates.boxes))
         )
     return steps
-
-
-def embed_candidates(
-    network: SPNet, pathway: SwapPathway, number: int, features: FeatureMaps, candidates: Candidates
-) -> Candidates:
-    """x_o of a cascade step from its boxes."""
-    embeddings = network.location_embed(number, features, candidates.boxes, candidates.scene)
-    return replace(candidates, offsets=pathway.offsets(number, embeddings, candidates.query))
 
 
 def rematch(pathway: SwapPathway, candidates: Candidates, groups: Groups, targets: Targets) -> Candidates:

@@ -73,19 +73,10 @@ def released_to_ours(state: State, origin: str = "checkpoint") -> State:
     """
     state = {name.removeprefix("model."): value for name, value in state.items()}
     state = {name: value for name, value in state.items() if not name.startswith(GALLERY_FILTER)}
-    renamed: State = {}
-    unknown: list[str] = []
-    for name, value in state.items():
-        if re.search(_UNUSED, name):
-            continue
-        new = _rename_module(name)
-        if new is None:
-            unknown.append(name)
-        else:
-            renamed[new] = value
-    if unknown:
+    names = {name: _rename_module(name) for name in state if not re.search(_UNUSED, name)}
+    if unknown := [name for name, new in names.items() if new is None]:
         raise UserError(f"{origin!r} is no released SPNet checkpoint: {len(unknown)} unknown keys, e.g. {unknown[:3]}")
-    return _rename_backbones(renamed)
+    return _rename_backbones({new: state[name] for name, new in names.items() if new is not None})
 
 
 def _rename_module(name: str) -> str | None:

@@ -49,14 +49,14 @@ def sample_fewer(image_of_box: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[n
     rows = np.concatenate(
         [order[:0], *(order[start : start + count] for start, count in zip(starts, counts, strict=True))]
     )
-    is_candidate = np.ones(len(rows), bool)
+    everything, is_candidate = np.arange(len(image_of_box)), np.ones(len(rows), bool)
     is_candidate[np.cumsum(counts) - counts + stays] = False
-    subsets = {"p100": _mask_of(rows, len(image_of_box))}
+    subsets = {"p100": np.isin(everything, rows)}
     candidates, always = rows[is_candidate], rows[~is_candidate]
     for percent in _KEPT_PERCENT:
         generator.shuffle(candidates)
         candidates = candidates[: max(0, math.ceil(percent / 100 * len(rows)) - len(images))]
-        subsets[f"p{percent}"] = _mask_of(np.concatenate([always, candidates]), len(image_of_box))
+        subsets[f"p{percent}"] = np.isin(everything, np.concatenate([always, candidates]))
     return dict(reversed(subsets.items()))
 
 
@@ -85,12 +85,6 @@ def sample_slices(images: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int
             slices[f"G{size}_{part}"] = shuffled[start : start + size]
             start += size
     return slices
-
-
-def _mask_of(rows: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
-    marked = np.zeros(length, bool)
-    marked[rows] = True
-    return marked
 
 
 def fraction_subsets(splits: Mapping[str, Split], name: str) -> dict[str, Split]:
