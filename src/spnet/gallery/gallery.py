@@ -184,8 +184,7 @@ class Gallery:
         direction = fuse([self.embed(query) for query in given])
         reranking = None if rerank is None else prepare_reranking(rerank, given, self.people)
         limits = {"min_similarity": min_similarity, "min_probability": min_probability}
-        result = SearchResult([], direction, direction, top, where, limits, reranking=reranking)
-        return self._run(result, exact)
+        return self._run(SearchResult([], direction, direction, top, where, limits, reranking=reranking), exact)
 
     def feedback(
         self, result: SearchResult, right: Iterable[str] = (), wrong: Iterable[str] = (), exact: bool | None = None
@@ -222,15 +221,8 @@ class Gallery:
         spans = [span for source in self.sources() if (span := filters.span(source, result.where)) is not None]
         if not spans:
             raise UserError("--pathway query: no image of the index lies within the filter")
-        found = look_again(self.searcher, located, spans, self.store, progress)
-        calibration, least = self.calibration, least_similarity(result.limits, self.calibration)
-        judged = [
-            hit if calibration is None else replace(hit, probability=calibration.probability(hit.similarity))
-            for hit in found
-            if least is None or hit.similarity >= least
-        ]
-        hits = sorted([*result.hits, *judged], key=lambda hit: -hit.similarity)
-        return replace(result, hits=hits[: result.top])
+        hits = [*result.hits, *look_again(self.searcher, located, spans, self.store, progress)]
+        return self._judge(replace(result, hits=sorted(hits, key=lambda hit: -hit.similarity)))
 
     def path(self, hit: Hit) -> list[tuple[float, Array]]:
         """Times (seconds) and boxes (4,) of a hit's person, by time."""
@@ -294,16 +286,22 @@ class Gallery:
             self.store.make_index()
 
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
+        reranking, where = result.reranking, filters.condition(result.where, self.store)
+        columns, depth = HIT_COLUMNS, result.top
+        if reranking is not None:
+            columns, depth = (*HIT_COLUMNS, *COLUMNS), reranking.depth(result.top)
+        rows = self.store.nearest(TRACKLETS, result.direction, depth, where, columns, exact)
+        hits = [make_hit(row) for row in rows]
+        if reranking is not None:
+            scores = reranking.scores(rows, result.direction, self.store)
+            hits = [replace(hits[row], reranked=float(scores[row])) for row in np.argsort(-scores, kind="stable")]
+        return self._judge(replace(result, hits=hits))
+
+    def _judge(self, result: SearchResult) -> SearchResult:
+        """The same with those of its hits that lie within its limits, and their probabilities."""
         calibration = self.calibration
         least = least_similarity(result.limits, calibration)
-        reranking, where = result.reranking, filters.condition(result.where, self.store)
-        if reranking is None:
-            rows = self.store.nearest(TRACKLETS, result.direction, result.top, where, HIT_COLUMNS, exact)
-            hits = [make_hit(row, calibration) for row in rows]
-        else:
-            columns, depth = (*HIT_COLUMNS, *COLUMNS), reranking.depth(result.top)
-            rows = self.store.nearest(TRACKLETS, result.direction, depth, where, columns, exact)
-            scores = reranking.scores(rows, result.direction, self.store)
-            hits = [make_hit(rows[row], calibration, float(scores[row])) for row in np.argsort(-scores, kind="stable")]
-        kept = [hit for hit in hits if least is None or hit.similarity >= least]
-        return replace(result, hits=kept[: result.top], calibrated=calibration is not None)
+        hits = [hit for hit in result.hits if least is None or hit.similarity >= least][: result.top]
+        if calibration is not None:
+            hits = [replace(hit, probability=calibration.probability(hit.similarity)) for hit in hits]
+        return replace(result, hits=hits, calibrated=calibration is not None)

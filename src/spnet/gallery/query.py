@@ -49,13 +49,13 @@ def one_person(
     """
     image, box = query if isinstance(query, tuple) else (query, None)
     pixels = read_pixels(locate(image))
-    if box is not None:
-        return pixels, clip_box(pixels.shape, box)
-    found = people(pixels)
-    if len(found.boxes) != 1:
-        seen = "there is nobody" if not len(found.boxes) else f"there are {len(found.boxes)} people"
-        raise UserError(f"query: {seen} in the image; say where the person is by a box")
-    return pixels, clip_box(pixels.shape, found.boxes[0])
+    if box is None:
+        boxes = people(pixels).boxes
+        if len(boxes) != 1:
+            seen = "there is nobody" if not len(boxes) else f"there are {len(boxes)} people"
+            raise UserError(f"query: {seen} in the image; say where the person is by a box")
+        box = boxes[0]
+    return pixels, clip_box(pixels.shape, box)
 
 
 def clip_box(shape: tuple[int, ...], box: Box) -> list[float]:

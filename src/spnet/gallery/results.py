@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.extras import import_extra
-from spnet.gallery.calibration import Calibration
 from spnet.gallery.reranking import Reranked
 from spnet.gallery.times import Moment, show_clock, show_place
 
@@ -86,15 +85,13 @@ class Hit:
         return record if self.reranked is None else record | {"reranked": round(self.reranked, 4)}
 
 
-def make_hit(row: Mapping[str, Any], calibration: Calibration | None, reranked: float | None = None) -> Hit:
+def make_hit(row: Mapping[str, Any]) -> Hit:
     """The hit that a tracklet's `HIT_COLUMNS` are."""
-    similarity = 1 - float(row["_distance"])
     return Hit(
         **{name: row[name] for name in HIT_COLUMNS if name not in ("boxes", "_distance")},
         boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
-        similarity=similarity,
-        probability=None if calibration is None else calibration.probability(similarity),
-        reranked=reranked,
+        similarity=1 - float(row["_distance"]),
+        probability=None,
     )
 
 
