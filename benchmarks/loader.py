@@ -15,7 +15,7 @@ from pathlib import Path
 from emit import emit
 from images import make_scenes
 from spnet.config.schema import Augmentation
-from spnet.data.dataloader import TrainingLoader, training_loader
+from spnet.data.dataloader import TrainingLoader
 from spnet.data.dataset import PersonSearchDataset
 
 STEPS_MS = (0, 25, 50, 100, 200)
@@ -48,7 +48,7 @@ def main() -> None:
     augmentation = Augmentation(options.augmentation, num_views=options.views)
     with tempfile.TemporaryDirectory() as folder:
         annotations = make_scenes(Path(folder), width, height, options.batches * options.batch_size)
-        loader = training_loader(
+        loader = TrainingLoader(
             PersonSearchDataset(annotations, augmentation, seed=0), options.batch_size, options.num_workers, seed=0
         )
         waits = {step: waiting(loader, epoch, step / 1e3) for epoch, step in enumerate(STEPS_MS)}

@@ -107,7 +107,7 @@ def search_small(folder: Path, kind: str, queries: int, scenes: int) -> Costs:
     config = get_preset("spnet-tiny", "finetune").model
     network = SPNet(replace(config, inference=replace(config.inference, score_threshold=THRESHOLDS[kind]))).eval()
     annotations = first_scenes(read_annotations(folder / "annotations" / "train.json"), scenes)
-    how = ExtractionConfig(config.inference.min_size, config.inference.max_size)
+    how = ExtractionConfig(config.inference)
 
     def search(number: int, where: Annotations) -> int:
         wanted = np.ones((len(where.scene_ids), number), bool)

@@ -89,7 +89,7 @@ def main() -> None:
 
 def write(video: Sequence[LabeledScene], file: Path) -> Path:
     """The frames of a sequence as a video."""
-    with VideoWriter(file, video[0].size, RATE) as writer:
+    with VideoWriter(file, RATE) as writer:
         for scene in video:
             writer.write(read_pixels(scene.image))
     return file

@@ -26,7 +26,7 @@ def render(time: float, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 def write_walk(file: Path, seconds: float = 4.0, fps: int = 10, seed: int = 0, start: float | None = START) -> Path:
     """Write a video."""
-    with VideoWriter(file, (WIDTH, HEIGHT), fps, start) as writer:
+    with VideoWriter(file, fps, start) as writer:
         for frame in range(round(seconds * fps)):
             writer.write(render(frame / fps, seed))
     return file

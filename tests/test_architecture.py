@@ -7,7 +7,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "spnet"
 
 LEVELS = (  # a room may import from its own level's earlier lines and from every level above it in this list
     ("errors",),
-    ("extras", "files", "types", "distributed"),
+    ("extras", "files", "progress", "ragged", "types", "distributed"),
     ("config",),
     ("data", "models"),
     ("losses",),

@@ -52,6 +52,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically. Raises UserError where it cannot be written."""
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
 def write_json(path: Path, document: object, indent: int | None = 1) -> None:
     """Write a JSON document atomically; without `indent` on one line, as small as it can be.
 
@@ -59,8 +65,7 @@ def write_json(path: Path, document: object, indent: int | None = 1) -> None:
     """
     separators = (",", ":") if indent is None else None
     text = json.dumps(document, indent=indent, separators=separators, allow_nan=False)
-    with atomic_write(path) as stream:
-        stream.write(f"{text}\n".encode())
+    write_bytes(path, f"{text}\n".encode())
 
 
 def read_json(path: Path, unique_keys: bool = False) -> Any:

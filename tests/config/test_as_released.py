@@ -14,8 +14,8 @@ from spnet import distributed
 from spnet.cli.main import main
 from spnet.config.io import to_plain
 from spnet.config.presets import as_released, get_preset
-from spnet.config.schema import Augmentation, ObjectiveConfig, RunConfig, Stage
-from spnet.data.augment import jpeg_scale_for, sample_view, warp
+from spnet.config.schema import Augmentation, InferenceConfig, ObjectiveConfig, RunConfig, Stage
+from spnet.data.augment import jpeg_scale_for, sample_view, warp, whole_scene
 from spnet.data.dataloader import ResumableSampler
 from spnet.data.schema import read_annotations
 from spnet.evaluation.extract import ExtractionConfig, extract_arrays
@@ -187,7 +187,7 @@ def test_evaluation_in_half_precision(small_run: Path, tmp_path: Path, capsys: p
     annotations = read_annotations(root / "annotations" / "test.json")
     network = load_network(small_run)
     full, half = (
-        extract_arrays(network, annotations, ExtractionConfig(64, 96, precision=precision)).gt_emb
+        extract_arrays(network, annotations, ExtractionConfig(InferenceConfig(64, 96, precision=precision))).gt_emb
         for precision in ("float32", "float16")
     )
     assert not np.array_equal(full, half)
@@ -197,9 +197,12 @@ def test_evaluation_in_half_precision(small_run: Path, tmp_path: Path, capsys: p
 def test_every_way_to_look_at_a_scene_follows_the_networks_settings() -> None:
     """Evaluation, validation and latency share one reading of the configuration."""
     inference = as_released(get_preset("spnet-s", "finetune")).model.inference
-    how = ExtractionConfig.from_inference(inference, batch_size=2)
-    assert (how.min_size, how.max_size, how.batch_size) == (900, 1500, 2)
-    assert (how.antialias, how.precision, how.augmentation.antialias) == (False, "float16", False)
     network = make_network(inference=inference)
-    assert extraction_config(network, 64, 96).antialias is False
-    assert extraction_config(network, 64, 96).augmentation == replace(how.augmentation, min_size=64, max_size=96)
+    how = extraction_config(network, batch_size=2)
+    assert (how.inference.min_size, how.inference.max_size, how.batch_size) == (900, 1500, 2)
+    view = whole_scene(how.inference)
+    assert (how.inference.antialias, how.inference.precision, view.antialias) == (False, "float16", False)
+    assert (view.min_size, view.max_size) == (900, 1500)
+    smaller = extraction_config(network, 64, 96).inference
+    assert smaller.antialias is False
+    assert whole_scene(smaller) == replace(view, min_size=64, max_size=96)

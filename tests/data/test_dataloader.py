@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spnet import distributed
 from spnet.config.schema import Augmentation
-from spnet.data.dataloader import ResumableSampler, collate, evaluation_loader, training_loader
+from spnet.data.dataloader import ResumableSampler, TrainingLoader, collate, evaluation_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.errors import UserError
 from spnet.types import SceneBatch
@@ -61,7 +61,7 @@ def test_collate_of_scenes_without_boxes(tmp_path: Path) -> None:
 
 
 def test_batch_size_counts_images_and_views_multiply(tmp_path: Path) -> None:
-    loader = training_loader(make_scenes(tmp_path), batch_size=3, num_workers=0, seed=0)
+    loader = TrainingLoader(make_scenes(tmp_path), batch_size=3, num_workers=0, seed=0)
     batches = list(loader)
     assert len(batches) == len(loader) == 2
     assert all(batch.images.shape == (6, 3, 32, 32) for batch in batches)
@@ -96,24 +96,24 @@ def test_processes_share_an_epoch_without_overlap(
 @pytest.mark.parametrize(("batch_size", "world_size"), [(0, 1), (8, 1), (4, 2)])
 def test_a_batch_size_that_gives_no_batch_is_refused(tmp_path: Path, batch_size: int, world_size: int) -> None:
     with pytest.raises(UserError, match=f"batch_size is {batch_size} on {world_size} process"):
-        training_loader(make_scenes(tmp_path), batch_size, 0, seed=0, world_size=world_size)
+        TrainingLoader(make_scenes(tmp_path), batch_size, 0, seed=0, world_size=world_size)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_going_on_in_the_middle_gives_the_same_batches(tmp_path: Path, num_workers: int) -> None:
     scenes = make_scenes(tmp_path)
-    loader = training_loader(scenes, 2, 0, seed=5)
+    loader = TrainingLoader(scenes, 2, 0, seed=5)
     expected = []
     for epoch in range(2):
         loader.set_progress(epoch, 0)
         expected += list(loader)
-    interrupted = training_loader(scenes, 2, num_workers, seed=5)
+    interrupted = TrainingLoader(scenes, 2, num_workers, seed=5)
     interrupted.set_progress(1, 0)
     batches = iter(interrupted)
     found = [next(batches)]
     state = interrupted.state_dict()
     assert state == {"epoch": 1, "batches_done": 1}  # what workers made ahead does not count
-    resumed = training_loader(scenes, 2, num_workers, seed=5)
+    resumed = TrainingLoader(scenes, 2, num_workers, seed=5)
     resumed.load_state_dict(state)
     assert len(resumed) == 3
     found += list(resumed)
@@ -125,7 +125,7 @@ def test_going_on_in_the_middle_gives_the_same_batches(tmp_path: Path, num_worke
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     scenes = make_scenes(tmp_path)
-    loaders = [training_loader(scenes, 3, num_workers, seed=1) for num_workers in (0, 1, 2)]
+    loaders = [TrainingLoader(scenes, 3, num_workers, seed=1) for num_workers in (0, 1, 2)]
     for epoch in range(2):
         for loader in loaders:
             loader.order.set_epoch(epoch)
@@ -164,7 +164,7 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(model, training_loader(scenes, 2, 0, seed=5), ckpt_path=checkpoint)
+    trainer.fit(model, TrainingLoader(scenes, 2, 0, seed=5), ckpt_path=checkpoint)
     return model.seen
 
 
@@ -208,6 +208,6 @@ def test_a_bad_image_ends_with_one_clean_line(tmp_path: Path, num_workers: int, 
         path.write_bytes((tmp_path / "0.jpg").read_bytes())
     else:
         path.unlink()
-    for loader in (training_loader(scenes, 2, num_workers, seed=1), evaluation_loader(scenes, 2, num_workers)):
+    for loader in (TrainingLoader(scenes, 2, num_workers, seed=1), evaluation_loader(scenes, 2, num_workers)):
         with pytest.raises(UserError, match=r"^image [^\n]*2\.jpg [^\n]*$"):
             list(loader)

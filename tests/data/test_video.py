@@ -110,7 +110,7 @@ def test_what_the_header_says(walk: Path, tmp_path: Path) -> None:
 
 
 def test_odd_sides_lose_a_row(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "odd.mp4", (97, 65), 10) as writer:
+    with VideoWriter(tmp_path / "odd.mp4", 10) as writer:
         writer.write(np.zeros((65, 97, 3), np.uint8))
     assert read_frame(tmp_path / "odd.mp4", 0).pixels.shape == (64, 96, 3)
 

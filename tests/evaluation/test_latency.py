@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from miniature import make_network
+from spnet.config.schema import InferenceConfig
 from spnet.data.schema import Annotations, read_annotations
 from spnet.errors import UserError
 from spnet.evaluation import latency as latency_module
@@ -48,7 +49,7 @@ class Clock:
 
 def test_the_median_scene_after_warming_up(scenes: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, [50, 50, 50, 0.2, 0.9, 0.4])
-    speed = measure_latency(make_network(), scenes, ExtractionConfig(32, 48, batch_size=4))
+    speed = measure_latency(make_network(), scenes, ExtractionConfig(InferenceConfig(32, 48), batch_size=4))
     assert speed.milliseconds == pytest.approx(400)
     assert speed.scenes == len(scenes.scene_ids) - WARM_UP == 3
     assert clock.batches == [(32, 48)] * 6
@@ -58,7 +59,7 @@ def test_the_median_scene_after_warming_up(scenes: Annotations, monkeypatch: pyt
 
 def test_no_more_scenes_than_asked_for(scenes: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, [50, 50, 50, 0.2, 0.3])
-    speed = measure_latency(make_network(), scenes, ExtractionConfig(32, 48), scenes=2)
+    speed = measure_latency(make_network(), scenes, ExtractionConfig(InferenceConfig(32, 48)), scenes=2)
     assert len(clock.batches) == 5
     assert speed.scenes == 2
     assert speed.milliseconds == pytest.approx(250)
@@ -67,7 +68,7 @@ def test_no_more_scenes_than_asked_for(scenes: Annotations, monkeypatch: pytest.
 def test_too_few_scenes_to_warm_up_are_all_timed(scenes: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch, [0.1, 0.3])
     monkeypatch.setattr(latency_module, "WARM_UP", 2)
-    speed = measure_latency(make_network(), scenes, ExtractionConfig(32, 48), scenes=0)
+    speed = measure_latency(make_network(), scenes, ExtractionConfig(InferenceConfig(32, 48)), scenes=0)
     assert speed.scenes == 2
     assert speed.milliseconds == pytest.approx(200)
 
@@ -76,7 +77,8 @@ def test_a_real_clock(scenes: Annotations) -> None:
     """Larger scenes take longer."""
     network = make_network().train()
     small, large = (
-        measure_latency(network, scenes, ExtractionConfig(*window)).milliseconds for window in ((32, 48), (512, 768))
+        measure_latency(network, scenes, ExtractionConfig(InferenceConfig(*window))).milliseconds
+        for window in ((32, 48), (512, 768))
     )
     assert 0 < small < large
     assert np.isfinite(large)
@@ -90,7 +92,7 @@ def test_a_broken_image_is_named(small_data: Path, tmp_path: Path) -> None:
     file.write_text(json.dumps(content))
     (tmp_path / "test0.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"test0\.png"):
-        measure_latency(make_network(), read_annotations(file), ExtractionConfig(32, 48))
+        measure_latency(make_network(), read_annotations(file), ExtractionConfig(InferenceConfig(32, 48)))
 
 
 def test_a_speed_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from spnet.types import Detections
 INFERENCE = InferenceConfig(
     min_size=64, max_size=96, score_threshold=0.5, nms_iou=0.5, query_pre_nms_topk=2000, max_detections=400
 )
-HOW = ExtractionConfig(64, 96, batch_size=4)
+HOW = ExtractionConfig(INFERENCE, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,8 @@ annotations = read_annotations(Path(sys.argv[1]))
 def peak(queries):
     plan = SearchPlan(np.arange(queries), np.ones((len(annotations.scene_ids), queries), bool))
     numbers = np.zeros((queries, 8), np.float32)
-    find_queries(network, annotations, plan, numbers, numbers, ExtractionConfig(512, 768, batch_size=1))
+    how = ExtractionConfig(InferenceConfig(512, 768), batch_size=1)
+    find_queries(network, annotations, plan, numbers, numbers, how)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 first = peak(40)
 print(peak(600) - first)

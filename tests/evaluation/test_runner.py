@@ -91,8 +91,8 @@ def test_reranked_metrics_stand_beside_the_plain_ones(small_run: Path, small_dat
 
 def test_detections_are_in_the_pixels_of_the_files(small_run: Path, annotations: Annotations) -> None:
     network = load_network(small_run)
-    plain = extract_arrays(network, annotations, ExtractionConfig(64, 96))
-    larger = extract_arrays(network, annotations, ExtractionConfig(128, 192))
+    plain = extract_arrays(network, annotations, ExtractionConfig(INFERENCE))
+    larger = extract_arrays(network, annotations, ExtractionConfig(InferenceConfig(128, 192)))
     for arrays in (plain, larger):
         assert arrays.det_box[:, 2].max() > 60
         assert (arrays.det_box[:, 2] <= 96 + 1e-3).all()
@@ -104,8 +104,8 @@ def test_detections_are_in_the_pixels_of_the_files(small_run: Path, annotations:
 @pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 5}, {"num_workers": 1}])
 def test_batches_and_workers_change_nothing(how: dict[str, Any], small_run: Path, annotations: Annotations) -> None:
     network = load_network(small_run)
-    expected = extract_arrays(network, annotations, ExtractionConfig(64, 96))
-    found = extract_arrays(network, annotations, replace(ExtractionConfig(64, 96), **how))
+    expected = extract_arrays(network, annotations, ExtractionConfig(INFERENCE))
+    found = extract_arrays(network, annotations, replace(ExtractionConfig(INFERENCE), **how))
     for name, column in vars(expected).items():
         if name == "gt_emb" or name.startswith("det"):
             np.testing.assert_allclose(getattr(found, name), column, atol=1e-3, rtol=1e-3)
@@ -116,11 +116,11 @@ def test_batches_and_workers_change_nothing(how: dict[str, Any], small_run: Path
 def test_embeddings_are_in_the_order_of_the_annotations(small_run: Path, annotations: Annotations) -> None:
     """Rows of the file shuffled: the same embeddings, shuffled."""
     network = load_network(small_run)
-    expected = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    expected = extract_arrays(network, annotations, ExtractionConfig(INFERENCE))
     order = np.random.default_rng(0).permutation(len(annotations.boxes))
     rows = ("box_ids", "box_scene", "boxes", "person_ids", "is_known", "iou_thresholds")
     shuffled = replace(annotations, **{name: getattr(annotations, name)[order] for name in rows})
-    found = extract_arrays(network, shuffled, ExtractionConfig(64, 96))
+    found = extract_arrays(network, shuffled, ExtractionConfig(INFERENCE))
     np.testing.assert_allclose(found.gt_emb, expected.gt_emb[order], atol=1e-4, rtol=1e-4)
     assert np.array_equal(found.gt_annotation, expected.gt_annotation[order])
 
@@ -128,18 +128,18 @@ def test_embeddings_are_in_the_order_of_the_annotations(small_run: Path, annotat
 def test_evaluation_leaves_the_network_as_it_was(annotations: Annotations, protocol: Protocol) -> None:
     network = make_network(inference=INFERENCE, logit_norm="batch").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    extract_arrays(network, annotations, ExtractionConfig(64, 96))
-    evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96))
+    extract_arrays(network, annotations, ExtractionConfig(INFERENCE))
+    evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(INFERENCE))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_nothing_found_is_zero_not_an_error(annotations: Annotations, protocol: Protocol) -> None:
     network = make_network(inference=replace(INFERENCE, score_threshold=1.0))
-    arrays = extract_arrays(network, annotations, ExtractionConfig(64, 96))
+    arrays = extract_arrays(network, annotations, ExtractionConfig(INFERENCE))
     assert len(arrays.det_box) == 0
     report = measure(arrays, {"test": protocol})
     assert report.detection.recall == report.searches["test"]["detected"].mean_average_precision == 0
-    report = evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(64, 96))
+    report = evaluate_query_pathway(network, annotations, {"test": protocol}, ExtractionConfig(INFERENCE))
     assert report.detection.recall == report.searches["test"]["detected"].mean_average_precision == 0
     assert report.searches["test"]["ground_truth"].mean_average_precision > 0
 

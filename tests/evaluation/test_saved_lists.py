@@ -93,7 +93,7 @@ def test_every_form_gives_the_same_arrays(
     file = tmp_path / name
     file.write_bytes(FORMS[name](lists))
     (protocol,) = read_protocols(protocols).values()
-    arrays = read_detections(file, annotations, protocol.queries, {}).arrays
+    arrays, _ = read_detections(file, annotations, protocol.queries, {})
     counts = [len(part) for part in lists["gallery_dets"]]
     assert arrays.det_image.tolist() == np.repeat(annotations.scene_ids, counts).tolist()
     np.testing.assert_allclose(
@@ -122,7 +122,7 @@ def test_the_command_scores_them_as_the_same_detections_file(
     assert main([*command, *options, *reranking, "--output", str(tmp_path / "lists.json")]) == 0
     (tmp_path / "in_order.pkl").write_bytes(pickle.dumps(lists))
     (protocol,) = read_protocols(protocols).values()
-    arrays = read_detections(tmp_path / "in_order.pkl", annotations, protocol.queries, {}).arrays
+    arrays, _ = read_detections(tmp_path / "in_order.pkl", annotations, protocol.queries, {})
     write_arrays(tmp_path / "same.npz", arrays)
     with np.load(tmp_path / "same.npz") as content:
         np.savez(tmp_path / "same.npz", **content, filter_query=protocol.queries, filter_score=scores)

@@ -80,7 +80,7 @@ def take_step(config: RunConfig) -> Step:
 def evaluate_network(network: SPNet, data: Path, path: str) -> Report:
     annotations = read_annotations(data / "annotations" / "test.json")
     protocols = read_protocols(data / "retrieval" / "test.json")
-    how = ExtractionConfig(network.config.inference.min_size, network.config.inference.max_size)
+    how = ExtractionConfig(network.config.inference)
     if path == "query":
         return evaluate_query_pathway(network, annotations, protocols, how)
     return measure(extract_arrays(network, annotations, how), protocols)

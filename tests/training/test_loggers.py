@@ -63,7 +63,7 @@ def test_a_package_that_is_there_is_used(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(loggers, "MLFlowLogger", lambda *given, **options: made.append((*given, options)))
     for name in ("wandb", "mlflow"):
         loggers.check_logger(name)
-        loggers.make_logger(name, tmp_path / "run")
+        loggers.make_loggers(name, tmp_path / "run")
     logs = tmp_path / "run" / "logs"
     assert made == [("run", logs, {"project": "spnet"}), ("spnet", "run", {"save_dir": str(logs / "mlflow")})]
 

@@ -18,7 +18,7 @@ from spnet.cli.main import main
 from spnet.config.io import override
 from spnet.config.presets import get_preset
 from spnet.config.schema import RunConfig, Stage
-from spnet.data.dataloader import TrainingLoader, training_loader
+from spnet.data.dataloader import TrainingLoader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations, read_annotations
 from spnet.evaluation.arrays import EvaluationArrays
@@ -137,7 +137,7 @@ def test_held_out_losses_are_those_of_the_same_views(data: Path) -> None:
 def held_out(config: RunConfig, data: Path) -> TrainingLoader:
     annotations = read_annotations(data / "annotations" / "val.json")
     scenes = PersonSearchDataset(annotations, config.data.augmentation, config.seed, True, 0)
-    return training_loader(scenes, 2, 0, config.seed)
+    return TrainingLoader(scenes, 2, 0, config.seed)
 
 
 def test_state_is_preserved() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from spnet.cli.prepare_summary import new_table
@@ -15,6 +14,7 @@ from spnet.data.contact_sheet import save_contact_sheet
 from spnet.data.schema import Annotations
 from spnet.errors import UserError
 from spnet.evaluation.protocols import read_protocols
+from spnet.progress import show_progress
 
 
 def print_inspection(arguments: argparse.Namespace) -> None:
@@ -81,7 +81,5 @@ def _check_images(arguments: argparse.Namespace, splits: Mapping[str, Annotation
 
 def _read_all(splits: Mapping[str, Annotations], num_workers: int) -> list[str]:
     images = inspection.list_images(splits)
-    console = Console(stderr=True)
-    results = inspection.read_images(images, num_workers)
-    reading = track(results, "reading", len(images), console=console, disable=not console.is_terminal)
-    return [problem for problem in reading if problem]
+    results = show_progress(inspection.read_images(images, num_workers), "reading", len(images))
+    return [problem for problem in results if problem]

@@ -116,8 +116,7 @@ def read_any(
     annotations = read_annotations(split_file(arguments.data, arguments.split))
     names = None if arguments.image_names is None else read_lines(arguments.image_names)
     keys = parse_keys(arguments.their_keys)
-    saved = read_detections(arguments.arrays, annotations, same_queries(protocols), keys, names)
-    return saved.arrays, saved.gallery_filter, False
+    return *read_detections(arguments.arrays, annotations, same_queries(protocols), keys, names), False
 
 
 def parse_sizes(text: str | None) -> list[int]:

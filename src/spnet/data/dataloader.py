@@ -24,14 +24,15 @@ PARENT_SECONDS = 2.0  # between two looks of a worker whether its parent lives
 STRIDE = 32  # images are padded to a multiple of it (docs/method.md, "Network")
 
 
-def collate(items: Sequence[Sequence[Sample]]) -> SceneBatch:
+def collate(items: Sequence[Sequence[Sample]], size: tuple[int, int] | None = None) -> SceneBatch:
     """One batch of the views of several scenes, image-major: all views of the first scene, then of the second...
 
-    Images are zero-padded on the right and bottom to the largest, rounded up to a multiple of 32 pixels.
+    Images are zero-padded on the right and bottom to `size` (height, width); not given: to the largest, rounded up to a
+    multiple of 32 pixels.
     """
     views = [view for item in items for view in item]
     sizes = torch.tensor([view.image.shape[1:] for view in views])
-    height, width = padded_size(sizes.amax(dim=0).tolist())
+    height, width = size or padded_size(sizes.amax(dim=0).tolist())
     images = _shared_zeros(len(views), 3, height, width)
     for image, view in zip(images, views, strict=True):
         image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
@@ -152,12 +153,23 @@ class SceneLoader(DataLoader[list[Sample]]):
 
 
 class TrainingLoader(SceneLoader):
-    """Shuffled batches that know how far they are: Lightning saves and restores `state_dict` with a checkpoint."""
+    """Shuffled batches of `batch_size` images (times the augmentation's views, scenes of the batch) a process.
 
-    def __init__(self, scenes: PersonSearchDataset, order: ResumableSampler, num_workers: int) -> None:
-        self.order = order
+    They know how far they are: Lightning saves and restores `state_dict` with a checkpoint.
+    """
+
+    def __init__(
+        self,
+        scenes: PersonSearchDataset,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        world_size: int = 1,
+        drop_last: bool = True,
+    ) -> None:
+        self.order = ResumableSampler(len(scenes), batch_size, seed, world_size, drop_last)
         self.batches_done = 0
-        super().__init__(scenes, num_workers, sampler=order, batch_size=order.batch_size, drop_last=order.drop_last)
+        super().__init__(scenes, num_workers, sampler=self.order, batch_size=batch_size, drop_last=drop_last)
 
     def set_progress(self, epoch: int, batches_done: int) -> None:
         """The next iteration goes on in `epoch` after so many batches; the one after it starts an epoch afresh."""
@@ -178,18 +190,6 @@ class TrainingLoader(SceneLoader):
             self.order.start = 0
             self.batches_done += 1
             yield batch
-
-
-def training_loader(
-    scenes: PersonSearchDataset,
-    batch_size: int,
-    num_workers: int,
-    seed: int,
-    world_size: int = 1,
-    drop_last: bool = True,
-) -> TrainingLoader:
-    """Shuffled batches of `batch_size` images (times the augmentation's views, scenes of the batch) a process."""
-    return TrainingLoader(scenes, ResumableSampler(len(scenes), batch_size, seed, world_size, drop_last), num_workers)
 
 
 def evaluation_loader(

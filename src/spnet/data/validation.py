@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.errors import UserError
+from spnet.ragged import index_of, is_first
 
 LARGEST_INTEGER = 2**53  # beyond it JSON readers of other languages round
 
@@ -75,22 +76,14 @@ class Records:
     def unique_integers(self, key: str) -> npt.NDArray[np.int64]:
         """Field `key` as int64 (N,) where no value comes twice."""
         values = self.integers(key, 0)
-        _, first = np.unique(values, return_index=True)
-        repeated = np.ones(len(values), bool)
-        repeated[first] = False
-        self.refuse(repeated, f"another {self.kind} has the same {key}")
+        self.refuse(~is_first(values), f"another {self.kind} has the same {key}")
         return values
 
     def rows_of(self, key: str, image_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Field `key` as rows int64 (N,) into the unique ids (S,) of the images, each of which must be there."""
         wanted = self.integers(key, 0)
-        if not len(image_ids):
-            self.refuse(wanted >= 0, f"{key} is the id of no image")
-            return wanted
-        order = np.argsort(image_ids)
-        place = np.searchsorted(image_ids, wanted, sorter=order).clip(max=len(image_ids) - 1)
-        rows: npt.NDArray[np.int64] = order[place]
-        unknown = image_ids[rows] != wanted
+        rows = index_of(image_ids, wanted)
+        unknown = rows < 0
         if unknown.any():
             self.refuse(unknown, f"{key} {wanted[unknown.argmax()]} is the id of no image")
         return rows

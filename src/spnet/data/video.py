@@ -125,11 +125,11 @@ def read_frame(path: Path, time: float) -> Frame:
 class VideoWriter:
     """Writes frames (H, W, 3) uint8 RGB as an MP4 file at a constant rate; a context manager.
 
-    `size` is the width and height of the frames in pixels, where an odd side loses its last row; `created`, seconds
-    since 1970, is kept as the file's creation time.
+    The first frame decides the size of all of them; an odd side loses its last row. `created`, seconds since 1970, is
+    kept as the file's creation time.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, created: float | None = None) -> None:
+    def __init__(self, path: Path, fps: float, created: float | None = None) -> None:
         av = import_extra("av")
         from fractions import Fraction
 
@@ -138,7 +138,7 @@ class VideoWriter:
             self._container.metadata["creation_time"] = f"{datetime.fromtimestamp(created, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         self._stream = self._container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000))
-        self._stream.width, self._stream.height = (side - side % 2 for side in size)
+        self._is_empty = True
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": "18", "threads": "1"} if codec == "libx264" else {}
         if codec == "mpeg4":
@@ -147,6 +147,9 @@ class VideoWriter:
     def write(self, pixels: npt.NDArray[np.uint8]) -> None:
         """Append one frame."""
         av = import_extra("av")
+        if self._is_empty:
+            self._stream.height, self._stream.width = (side - side % 2 for side in pixels.shape[:2])
+            self._is_empty = False
         even = np.ascontiguousarray(pixels[: self._stream.height, : self._stream.width])
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
 
@@ -155,7 +158,7 @@ class VideoWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._is_empty:
                 self._container.mux(self._stream.encode())
         finally:
             self._container.close()

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.errors import UserError
-from spnet.evaluation.ragged import index_of, is_first
 from spnet.files import atomic_write
+from spnet.ragged import index_of, is_first
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from spnet.errors import UserError
-from spnet.evaluation.ragged import concat_ranges
+from spnet.ragged import concat_ranges
 
 TOGETHER = 64  # graphs matched in one call: SciPy looks at the whole matrix for each row
 

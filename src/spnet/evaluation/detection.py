@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.overlaps import Overlaps, scene_overlaps
-from spnet.evaluation.ragged import is_first
+from spnet.ragged import is_first
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
-from spnet.config.schema import Augmentation, InferenceConfig
+from spnet.config.schema import InferenceConfig
+from spnet.data.augment import whole_scene
 from spnet.data.dataloader import evaluation_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
@@ -19,6 +18,7 @@ from spnet.evaluation.arrays import EvaluationArrays
 from spnet.models.fpn import FeatureMaps
 from spnet.models.inference import detect_all, embed_regions
 from spnet.models.spnet import SPNet
+from spnet.progress import show_progress
 from spnet.types import Detections, SceneBatch
 
 Columns = dict[str, npt.NDArray[Any]]  # of a table; each has a dtype of its own
@@ -30,26 +30,10 @@ LEAST_SIDE = 1e-3  # pixels; a box squeezed thinner at the image's edge is no de
 class ExtractionConfig:
     """How a network is run over a split."""
 
-    min_size: int  # shortest side of a scene, pixels
-    max_size: int  # largest longest side of a scene, pixels
+    inference: InferenceConfig  # its sizes, antialias and precision; what is kept of a scene, the network knows itself
     batch_size: int = 4
     num_workers: int = 0
     device: torch.device | str = "cpu"
-    antialias: bool = True  # average pixels where a scene is shrunk
-    precision: Literal["float32", "float16"] = "float32"  # of the network
-
-    @classmethod
-    def from_inference(
-        cls, inference: InferenceConfig, batch_size: int = 4, num_workers: int = 0, device: torch.device | str = "cpu"
-    ) -> Self:
-        """As a network is used at test time."""
-        sides = (inference.min_size, inference.max_size)
-        return cls(*sides, batch_size, num_workers, device, inference.antialias, inference.precision)
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """The whole scene, resized."""
-        return Augmentation("wrs", min_size=self.min_size, max_size=self.max_size, antialias=self.antialias)
 
 
 def default_device() -> str:
@@ -65,14 +49,13 @@ def iter_features(
 
     Raises UserError for an image that is missing, broken or of another size than annotated.
     """
-    scenes = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
+    scenes = PersonSearchDataset(annotations, whole_scene(how.inference), seed=0, unique_id_per_box=True)
     loader = evaluation_loader(scenes, how.batch_size, how.num_workers)
     network.to(how.device).eval()
-    console = Console(stderr=True)
-    for batch in track(loader, title, len(loader), console=console, disable=not console.is_terminal):
+    for batch in show_progress(loader, title, len(loader)):
         moved = batch.to(how.device)
         # also while the caller works on the features: what it embeds and detects has the same precision
-        with torch.autocast(moved.images.device.type, torch.float16, enabled=how.precision == "float16"):
+        with torch.autocast(moved.images.device.type, torch.float16, enabled=how.inference.precision == "float16"):
             yield moved, network.features(moved.images, moved.sizes)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import open_arrays
-from spnet.evaluation.ragged import is_first
+from spnet.ragged import is_first
 
 NAMES = ("filter_query", "filter_score")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from spnet.data.augment import whole_scene
 from spnet.data.dataloader import evaluation_loader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import Annotations
@@ -40,7 +41,7 @@ def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionCon
 
     Raises UserError for an image that is missing or broken.
     """
-    data = PersonSearchDataset(annotations, how.augmentation, seed=0, unique_id_per_box=True)
+    data = PersonSearchDataset(annotations, whole_scene(how.inference), seed=0, unique_id_per_box=True)
     network.to(how.device).eval()
     seconds = []
     for batch, _ in zip(evaluation_loader(data, 1, how.num_workers), range(WARM_UP + scenes), strict=False):
@@ -51,9 +52,8 @@ def measure_latency(network: SPNet, annotations: Annotations, how: ExtractionCon
         _synchronize()
         seconds.append(time.perf_counter() - started)
     timed = seconds[WARM_UP:] or seconds
-    return Latency(
-        1000 * float(np.median(timed)), len(timed), how.min_size, how.max_size, torch.get_num_threads(), hardware()
-    )
+    sides = (how.inference.min_size, how.inference.max_size)
+    return Latency(1000 * float(np.median(timed)), len(timed), *sides, torch.get_num_threads(), hardware())
 
 
 def write_latency(file: Path, latency: Latency) -> None:

@@ -17,7 +17,7 @@ from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.overlaps import scene_overlaps
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import concat_ranges, group, index_of, is_first
+from spnet.ragged import concat_ranges, group, index_of, is_first
 
 Mode = Literal["published", "corrected"]
 

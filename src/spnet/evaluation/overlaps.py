@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spnet.evaluation.arrays import EvaluationArrays
-from spnet.evaluation.ragged import concat_ranges, group, index_of
+from spnet.ragged import concat_ranges, group, index_of
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from spnet.errors import UserError
 from spnet.evaluation.arrays import EvaluationArrays
-from spnet.evaluation.ragged import index_of, is_first
 from spnet.files import read_json
+from spnet.ragged import index_of, is_first
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from spnet.evaluation.extract import (
     iter_features,
 )
 from spnet.evaluation.protocols import Galleries, Protocol, resolve_protocol
-from spnet.evaluation.ragged import concat_ranges, group, index_of
 from spnet.evaluation.report import SETTINGS, Report
 from spnet.evaluation.retrieval import evaluate
 from spnet.models.inference import embed_regions, iter_query_detections, with_cosines
 from spnet.models.spnet import SPNet
+from spnet.ragged import concat_ranges, group, index_of
 
 # Streams, not lists of arrays: small arrays that outlive a chunk lie between its large blocks in malloc's heap, which
 # then cannot be used again, and memory grows with the number of chunks

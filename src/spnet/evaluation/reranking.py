@@ -20,9 +20,9 @@ from spnet.evaluation.gallery_filter import GalleryFilter
 from spnet.evaluation.k_reciprocal import KReciprocal, jaccard_to_query
 from spnet.evaluation.overlaps import paired_iou
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import concat_ranges, group, index_of
 from spnet.evaluation.rerank_options import Reranking
 from spnet.evaluation.similarity import GallerySimilarity
+from spnet.ragged import concat_ranges, group, index_of
 
 OWN_IOU = 0.5  # a detection that overlaps the query's box by so much is the query itself, not a companion
 Indices = npt.NDArray[np.int64]

@@ -118,7 +118,7 @@ def extraction_config(
     """How a network goes over a split: as it is configured, where nothing else is asked for."""
     own = network.config.inference
     inference = replace(own, min_size=min_size or own.min_size, max_size=max_size or own.max_size)
-    return ExtractionConfig.from_inference(inference, batch_size, num_workers, device or default_device())
+    return ExtractionConfig(inference, batch_size, num_workers, device or default_device())
 
 
 def _refuse(weights: Path, pathway: PathwayName, detections: Path | None, rerank: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ file says which image an entry belongs to, unless it has names: entries are take
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +19,8 @@ from spnet.evaluation.detection import evaluate_detection
 from spnet.evaluation.extract import annotation_columns
 from spnet.evaluation.gallery_filter import GalleryFilter
 from spnet.evaluation.protocols import Protocol
-from spnet.evaluation.ragged import index_of
 from spnet.evaluation.saved_objects import as_array, as_list, read_saved
+from spnet.ragged import index_of
 
 Array = npt.NDArray[Any]
 KEYS = (
@@ -39,22 +38,16 @@ FEW = 0.05  # recall below which the order of the images is doubted
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class SavedDetections:
-    """What a file says of a split. Only queries have an embedding, so GT mAP cannot be measured."""
-
-    arrays: EvaluationArrays
-    gallery_filter: GalleryFilter | None
-
-
 def read_detections(
     path: Path,
     annotations: Annotations,
     queries: npt.NDArray[np.int64],
     keys: Mapping[str, str],
     image_names: list[str] | None = None,
-) -> SavedDetections:
-    """Read saved lists.
+) -> tuple[EvaluationArrays, GalleryFilter | None]:
+    """Read saved lists: what they say of a split, and a gallery filter's scores if there are any.
+
+    Only queries have an embedding, so GT mAP cannot be measured.
 
     Args:
         path: a pickle, a file of torch.save, or JSON.
@@ -80,11 +73,11 @@ def read_detections(
             raise UserError(f"query {queries[row < 0][0]} is the id of no annotation of the split")
         gt_emb[row] = embeddings
         arrays = EvaluationArrays(**annotation_columns(annotations), gt_emb=gt_emb, **detections)
-        saved = SavedDetections(arrays, _gallery_filter(lists, queries, annotations))
+        scores = _gallery_filter(lists, queries, annotations)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     _doubt_order(path, arrays, "gallery_names" in lists)
-    return saved
+    return arrays, scores
 
 
 def same_queries(protocols: Mapping[str, Protocol]) -> npt.NDArray[np.int64]:

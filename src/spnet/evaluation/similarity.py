@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from spnet.evaluation.arrays import EvaluationArrays
 from spnet.evaluation.protocols import Galleries
-from spnet.evaluation.ragged import concat_ranges, group, index_of
+from spnet.ragged import concat_ranges, group, index_of
 
 SPARSE = 1 / 8  # share of all pairs; a dot product by itself takes some ten times as long as one in a matrix product
 

@@ -9,7 +9,7 @@ from spnet.errors import UserError
 from spnet.export.check import LEAST_COSINE, MOST_BOX, MOST_SCORE, Differences, measure_differences
 from spnet.export.formats import FormatName, check_format_available, runner, to_bytes
 from spnet.export.graph import trace
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 from spnet.inference.export_info import ExportInfo
 from spnet.models.checkpoints import load_network
 from spnet.models.hub import find_weights
@@ -55,8 +55,7 @@ def export_network(
             f"a cosine of {LEAST_COSINE} are accepted"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(output) as stream:
-        stream.write(content)
+    write_bytes(output, content)
     return info, differences
 
 

@@ -1,7 +1,6 @@
 """Cuts videos around hits."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 
@@ -41,13 +40,9 @@ def write_clip(folder: Path, rank: int, hit: Hit, path: Path2D, blur: bool) -> s
     """Write one clip and return its name. Raises UserError."""
     camera = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in hit.camera)
     name = f"{rank:02d}_{camera}_{hit.first:.1f}s.mp4"
-    with ExitStack() as stack:
-        writer: VideoWriter | None = None
+    with VideoWriter(folder / name, CLIP_FPS) as writer:
         frames = read_frames(Path(hit.file), CLIP_FPS, max(0.0, hit.first - AROUND))
         for frame in takewhile(lambda frame: frame.time <= hit.last + AROUND, frames):
-            if writer is None:
-                height, width, _ = frame.pixels.shape
-                writer = stack.enter_context(VideoWriter(folder / name, (width, height), CLIP_FPS))
             writer.write(mark(frame.pixels, interpolate(path, frame.time), blur))
     return name
 

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -39,7 +38,7 @@ def detect_files(
         table.writerow(COLUMNS)
         for file, frames in groupby(predictions, attrgetter("file")):
             name = folder / f"{numbers[file]:04d}_{Path(file).stem}"
-            for frame in _written(frames, name, fps):
+            for frame in _written(frames, name, fps if kind_of(Path(file)) == "video" else None):
                 images, people = images + 1, people + len(frame.boxes)
                 for box, score in zip(frame.boxes.tolist(), frame.scores.tolist(), strict=True):
                     table.writerow((file, f"{frame.time:.3f}", *(f"{side:.1f}" for side in box), f"{score:.4f}"))
@@ -54,16 +53,15 @@ def render_boxes(pixels: npt.NDArray[np.uint8], found: ImageDetections) -> npt.N
     return shown
 
 
-def _written(frames: Iterable[Prediction], name: Path, fps: float) -> Iterator[Prediction]:
-    """The same frames of one file, each once it is written with boxes on it."""
-    with ExitStack() as stack:
-        writer: VideoWriter | None = None
+def _written(frames: Iterable[Prediction], name: Path, fps: float | None) -> Iterator[Prediction]:
+    """The same frames of one file, an image where there is no `fps`, each once it is written with boxes on it."""
+    if fps is None:
         for frame in frames:
             shown = render_boxes(frame.pixels, frame)
-            if kind_of(Path(frame.file or "")) == "image":
-                name.with_suffix(".jpg").write_bytes(encode_jpeg(shown, max(shown.shape)))
-            else:
-                height, width, _ = shown.shape
-                writer = writer or stack.enter_context(VideoWriter(name.with_suffix(".mp4"), (width, height), fps))
-                writer.write(shown)
+            name.with_suffix(".jpg").write_bytes(encode_jpeg(shown, max(shown.shape)))
             yield frame
+    else:
+        with VideoWriter(name.with_suffix(".mp4"), fps) as writer:
+            for frame in frames:
+                writer.write(render_boxes(frame.pixels, frame))
+                yield frame

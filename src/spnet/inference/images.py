@@ -1,7 +1,6 @@
 """Any image a person may hold, a path, a PIL image, an array or a tensor, as a view the network takes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from spnet.config.schema import Augmentation, InferenceConfig
-from spnet.data.augment import sample_view, warp
+from spnet.config.schema import InferenceConfig
+from spnet.data.augment import sample_view, warp, whole_scene
 from spnet.data.dataloader import collate
 from spnet.data.dataset import Sample
 from spnet.data.decode import check_pixels, open_image, reading
@@ -47,9 +46,7 @@ def make_image_sample(pixels: npt.NDArray[np.uint8], inference: InferenceConfig)
     """A whole image (H, W, 3), resized as the network is used, without boxes."""
     height, width, _ = pixels.shape
     nobody = np.zeros((0, 4))
-    sides, antialias = (inference.min_size, inference.max_size), inference.antialias
-    wrs = Augmentation("wrs", min_size=sides[0], max_size=sides[1], antialias=antialias)
-    plan = sample_view(wrs, (width, height), nobody, np.zeros(0, bool), np.random.default_rng(0))
+    plan = sample_view(whole_scene(inference), (width, height), nobody, np.zeros(0, bool), np.random.default_rng(0))
     scale_x, scale_y = np.abs(plan.affine[0]).tolist()
     none = torch.zeros(0, dtype=torch.int64)
     return Sample(warp(pixels, 1, plan), 0, (scale_x, scale_y), torch.zeros(0, 4), none, none)
@@ -57,12 +54,7 @@ def make_image_sample(pixels: npt.NDArray[np.uint8], inference: InferenceConfig)
 
 def fit_window(pixels: Sequence[npt.NDArray[np.uint8]], window: tuple[int, int], antialias: bool) -> SceneBatch:
     """Images (H, W, 3) resized to fit into a window (height, width) and zero-padded to it, as one batch."""
-    views = [_view_in_window(image, window, antialias) for image in pixels]
-    batch = collate([views])
-    images = torch.zeros(len(views), 3, *window, dtype=torch.uint8)
-    for image, view in zip(images, views, strict=True):
-        image[:, : view.image.shape[1], : view.image.shape[2]] = view.image
-    return replace(batch, images=images)
+    return collate([[_view_in_window(image, window, antialias) for image in pixels]], window)
 
 
 def _view_in_window(pixels: npt.NDArray[np.uint8], window: tuple[int, int], antialias: bool) -> Sample:

@@ -29,7 +29,7 @@ from spnet.evaluation.protocols import Protocol, read_protocols
 from spnet.evaluation.report import measure
 from spnet.evaluation.runner import DETECTIONS, evaluation_folder
 from spnet.extras import import_extra
-from spnet.files import LOCK, atomic_write, exclusive_lock, write_json
+from spnet.files import LOCK, exclusive_lock, write_bytes, write_json
 from spnet.models.hub import WEIGHTS_NAME, find_weights
 from spnet.paper import demo_video
 from spnet.paper.datasets import COCOPERSONS, SYNTHETIC, synthetic_sources
@@ -192,8 +192,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
 def _search_video(demo: Demo, weights: Path, inputs: Inputs) -> dict[str, int]:
     """Render two videos, index them with the pre-trained network, search; nothing of it where a package is missing."""
     kept = demo.output / WEIGHTS_NAME
-    with atomic_write(kept) as stream:
-        stream.write(weights.read_bytes())
+    write_bytes(kept, weights.read_bytes())
     try:
         for package in demo_video.PACKAGES:
             import_extra(package)

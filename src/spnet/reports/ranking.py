@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spnet.evaluation.arrays import EvaluationArrays, confident_detections
 from spnet.evaluation.matching import Mode, OccurrenceIndex, best_matches
 from spnet.evaluation.protocols import Protocol, resolve_protocol
-from spnet.evaluation.ragged import index_of
+from spnet.ragged import index_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from spnet.evaluation.arrays import confident_detections
 from spnet.evaluation.detection import mutually_best
 from spnet.evaluation.overlaps import scene_overlaps
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 from spnet.reports.context import MEANINGS, ReportContext
 from spnet.reports.curves import plot_curves
 from spnet.reports.images import BoxOverlay, SceneImage, SceneReader
@@ -62,9 +62,7 @@ def write_report_page(path: Path, context: ReportContext) -> None:
     Raises UserError where an image cannot be read, the detections are of other scenes than the annotations, or the
     file cannot be written.
     """
-    page = render_page(context)
-    with atomic_write(path) as stream:
-        stream.write(page.encode())
+    write_bytes(path, render_page(context).encode())
 
 
 def render_page(context: ReportContext) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from spnet.config.io import parse, read_mapping, to_yaml
 from spnet.config.schema import RunConfig
 from spnet.errors import UserError
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 
 CONFIG_NAME = "config.yaml"
 LAST = Path("checkpoints") / "last.ckpt"
@@ -28,8 +28,7 @@ def read_run_config(run: Path) -> RunConfig:
 def write_config(file: Path, config: RunConfig) -> None:
     """Write a configuration to a file that `read_mapping` reads; its folder is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as stream:
-        stream.write(to_yaml(config).encode())
+    write_bytes(file, to_yaml(config).encode())
 
 
 def checkpoint_files(run: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from spnet.data.converters.summary import ConvertedDataset
 from spnet.data.schema import Split, write_files
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
+from spnet.progress import show_progress
 from spnet.synthetic import scenario
 from spnet.synthetic.camera import ImageArray
 from spnet.synthetic.retrieval import protocols_of
@@ -64,7 +65,7 @@ def prepare_synthetic(
         for name, (length, source) in sources.items():
             builder.open_split(name, _IMAGES)
             (folder / _IMAGES / name).mkdir(parents=True)
-            for number, appearance in enumerate(scenario.show_progress(source, name, length)):
+            for number, appearance in enumerate(show_progress(source, f"rendering {name}", length)):
                 file_name = f"{name}/c{appearance.camera + 1}_{number:06d}.jpg"
                 (folder / _IMAGES / file_name).write_bytes(encode(appearance.rendered.image))
                 _add_scene(builder, file_name, appearance, known[name], unknown)

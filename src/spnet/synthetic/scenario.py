@@ -3,19 +3,15 @@
 Everything follows from the seed and the scene's number, so a scene does not depend on how many others are made.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from spnet.synthetic.identity import Identity, sample_identity
 from spnet.synthetic.scene import RenderedScene, StaticScene, build_static_scene, render_scene
 
-Item = TypeVar("Item")
 SIZE = (480, 360)  # width, height in pixels
 ZOOM, PRETRAIN_ZOOM = (0.8, 1.0), (0.7, 1.5)  # ranges of focal lengths in image widths
 CAMERAS = 6
@@ -65,12 +61,6 @@ def pretraining_scenes(scenes: int, seed: int) -> Iterator[Appearance]:
         people: list[Identity] = [sample_identity(own) for _ in range(own.integers(3, 9))]
         rendered = render_scene(_static_scene(seed, PRETRAIN_STREET, street, PRETRAIN_ZOOM), people, own)
         yield Appearance(CAMERAS + street, rendered, [UNKNOWN] * len(rendered.people))
-
-
-def show_progress(items: Iterable[Item], name: str, total: int) -> Iterable[Item]:
-    """The items, with a bar on a terminal while they are rendered."""
-    console = Console(stderr=True)
-    return track(items, f"rendering {name}", total, console=console, disable=not console.is_terminal)
 
 
 @lru_cache(maxsize=CAMERAS)

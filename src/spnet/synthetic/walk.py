@@ -14,13 +14,14 @@ import numpy as np
 from spnet.data.video import VideoWriter
 from spnet.errors import UserError
 from spnet.files import atomic_directory, check_output_is_free
+from spnet.progress import show_progress
 from spnet.synthetic.camera import ImageArray, Spot, camera_response
 from spnet.synthetic.identity import Identity, sample_identity
 from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import sample_light
 from spnet.synthetic.placing import in_view
 from spnet.synthetic.pose import Pose, sample_pose
-from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM, show_progress
+from spnet.synthetic.scenario import PERSON, SIZE, STREET, ZOOM
 from spnet.synthetic.scene import (
     MIN_VISIBLE_SHARE,
     StaticScene,
@@ -106,8 +107,8 @@ def prepare_walk(output: Path, seconds: float = 24.0, people: int = 6, seed: int
         for row, name in enumerate(CAMERAS):
             mine = [passage for passage in passages if passage.camera == row]
             frames = render_walk(streets[row], identities, mine, seconds, seed + row)
-            with VideoWriter(folder / f"{name}.mp4", SIZE, FPS, START) as video:
-                for time, image, boxes in show_progress(frames, name, round(seconds * FPS)):
+            with VideoWriter(folder / f"{name}.mp4", FPS, START) as video:
+                for time, image, boxes in show_progress(frames, f"rendering {name}", round(seconds * FPS)):
                     video.write(image)
                     table.writerows((name, f"{time:.1f}", person, *box) for person, box in boxes)
     return [output / f"{name}.mp4" for name in CAMERAS]

@@ -7,16 +7,13 @@ person.
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import lightning as L
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -26,8 +23,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 from spnet.config.io import to_plain
 from spnet.config.schema import BackboneConfig
 from spnet.errors import UserError
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 from spnet.models.backbone import Backbone
+from spnet.progress import show_progress
 from spnet.synthetic.objects import CLASSES, object_images
 from spnet.synthetic.scenario import TEST, TRAIN
 from spnet.training.trainer import precision_of
@@ -36,7 +34,6 @@ NUM_IMAGES, HELD_OUT = 4000, 30 * len(CLASSES)
 BATCH_SIZE = 32
 LEARNING_RATE, WEIGHT_DECAY = 4e-3, 2e-2
 METADATA = "classifier"  # the key in the file
-T = TypeVar("T")
 
 
 def train_classifier(
@@ -73,8 +70,7 @@ def train_classifier(
     net, accuracy = _train(config, seed, num_images, epochs)
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     metadata = {METADATA: json.dumps(settings | {"accuracy": accuracy})}  # one entry: equal runs give equal files
-    with atomic_write(file) as stream:
-        stream.write(save(state, metadata))
+    write_bytes(file, save(state, metadata))
     return accuracy
 
 
@@ -95,7 +91,7 @@ def _train(config: BackboneConfig, seed: int, num_images: int, epochs: int) -> t
     held_out, wanted = _render(TEST, HELD_OUT, seed)
     batches = [rows for _ in range(epochs) for rows in torch.randperm(num_images).split(BATCH_SIZE)]
     schedule = OneCycleLR(optimizer, LEARNING_RATE, len(batches))
-    for rows in _show(batches, "training", len(batches)):
+    for rows in show_progress(batches, "training", len(batches)):
         loss = cross_entropy(_classify(model, backbone, images[rows], fabric), fabric.to_device(labels[rows]))
         stepper.zero_grad()
         fabric.backward(loss)
@@ -119,7 +115,7 @@ def _fabric() -> L.Fabric:
 def _render(part: int, num_images: int, seed: int) -> tuple[Tensor, Tensor]:
     """Render images (N, 3, H, W) uint8; returns them and their classes (N,)."""
     title = "rendering objects" if part == TRAIN else "rendering held-out ones"
-    samples = list(_show(object_images(part, num_images, seed), title, num_images))
+    samples = list(show_progress(object_images(part, num_images, seed), title, num_images))
     images = torch.from_numpy(np.stack([image for image, _ in samples]))
     return images.permute(0, 3, 1, 2), torch.tensor([label for _, label in samples])
 
@@ -129,12 +125,6 @@ def _classify(model: nn.Module, backbone: Backbone, images: Tensor, fabric: L.Fa
     sizes = torch.tensor([images.shape[2:]] * len(images))
     logits: Tensor = model(fabric.to_device(backbone.normalize(images, sizes)))
     return logits
-
-
-def _show(items: Iterable[T], title: str, count: int) -> Iterable[T]:
-    """Show a bar on a terminal while they are gone through."""
-    console = Console(stderr=True)
-    return track(items, title, count, console=console, disable=not console.is_terminal)
 
 
 def _read_accuracy(file: Path, settings: Mapping[str, object]) -> float:

@@ -27,6 +27,6 @@ def check_logger(name: LoggerName) -> None:
         raise UserError(f"logger {name} needs the package {name}: {install_command(name)}")
 
 
-def make_logger(name: LoggerName, run: Path) -> Logger | None:
-    """Make the logger of a run; None where metrics go to the run's own CSV files alone."""
-    return None if name == "none" else MAKERS[name](run)
+def make_loggers(name: LoggerName, run: Path) -> list[Logger]:
+    """Make the logger of a run; none where metrics go to the run's own CSV files alone."""
+    return [] if name == "none" else [MAKERS[name](run)]

@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from spnet.config.io import check
 from spnet.config.presets import with_values
 from spnet.config.schema import Precision, RunConfig
-from spnet.data.dataloader import TrainingLoader, training_loader
+from spnet.data.dataloader import TrainingLoader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.schema import check_images_exist, read_annotations
 from spnet.errors import UserError
@@ -23,7 +23,7 @@ from spnet.runs.folder import CURVES, LAST, training_annotations
 from spnet.training.curves import LossCurves
 from spnet.training.end_of_epoch import EndOfEpoch
 from spnet.training.interrupt import StopOnInterrupt
-from spnet.training.loggers import check_logger, make_logger
+from spnet.training.loggers import check_logger, make_loggers
 from spnet.training.module import TrainingModule
 from spnet.training.nonfinite import SkipNonFinite
 from spnet.training.progress import RunProgress
@@ -78,8 +78,7 @@ def build_trainer(
     logger.info(origin)
     module = TrainingModule(config, network, loader.scenes.num_identities, len(loader))
     if loggers is None:
-        named = make_logger(config.logger, Path(output))
-        loggers = [named] if named else []
+        loggers = make_loggers(config.logger, Path(output))
     return TrainingParts(_make_trainer(config, [*own, *callbacks], loggers), module, loader)
 
 
@@ -94,7 +93,7 @@ def make_training_loader(config: RunConfig) -> TrainingLoader:
     annotations = read_annotations(training_annotations(config))
     check_images_exist(annotations)
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
-    return training_loader(
+    return TrainingLoader(
         scenes, data.batch_size // views, data.num_workers, config.seed, config.trainer.processes, data.drop_last
     )
 

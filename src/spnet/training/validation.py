@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spnet.config.schema import Monitor, RunConfig
-from spnet.data.dataloader import TrainingLoader, training_loader
+from spnet.data.dataloader import TrainingLoader
 from spnet.data.dataset import PersonSearchDataset
 from spnet.data.inspection import find_invalid_queries
 from spnet.data.schema import Annotations, check_images_exist, read_annotations
@@ -100,7 +100,7 @@ def _search_metrics(
 ) -> dict[str, float]:
     """Measure the network as `spnet evaluate` does."""
     workers = config.data.num_workers
-    how = ExtractionConfig.from_inference(config.model.inference, num_workers=workers, device=module.device)
+    how = ExtractionConfig(config.model.inference, num_workers=workers, device=module.device)
     with preserve_state(module):
         if config.objective.pathway == "query":
             report = evaluate_query_pathway(module.network, annotations, protocols, how)
@@ -139,7 +139,7 @@ def _held_out_loader(config: RunConfig, annotations: Annotations) -> TrainingLoa
     data = config.data
     scenes = PersonSearchDataset(annotations, data.augmentation, config.seed, data.unique_id_per_box, data.cache_mb)
     batch_size = min(data.batch_size // data.augmentation.num_views, len(scenes))
-    return training_loader(scenes, batch_size, data.num_workers, config.seed)
+    return TrainingLoader(scenes, batch_size, data.num_workers, config.seed)
 
 
 def _protocol(config: RunConfig, split: str, annotations: Annotations) -> dict[str, Protocol]:

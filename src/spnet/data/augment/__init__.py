@@ -4,7 +4,7 @@ Sampling numbers is cheap and moving pixels is not, so scaling, padding, croppin
 into one map from the image file to the view before a pixel is touched (supplementary section 8).
 """
 
-from spnet.data.augment.sample import ViewParams, sample_view, transform_boxes
+from spnet.data.augment.sample import ViewParams, sample_view, transform_boxes, whole_scene
 from spnet.data.augment.warp import jpeg_scale_for, warp
 
-__all__ = ["ViewParams", "jpeg_scale_for", "sample_view", "transform_boxes", "warp"]
+__all__ = ["ViewParams", "jpeg_scale_for", "sample_view", "transform_boxes", "warp", "whole_scene"]

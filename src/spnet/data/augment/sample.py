@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from spnet.config.schema import Augmentation
+from spnet.config.schema import Augmentation, InferenceConfig
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -93,6 +93,11 @@ def sample_view(
         padded = _pad(resized, least)
         crop = _around_all(boxes + np.tile(_offset(padded, resized), 2), padded, generator)
     return ViewParams(image, resized, padded, crop, square, bool(generator.random() < 0.5), augmentation.antialias)
+
+
+def whole_scene(inference: InferenceConfig) -> Augmentation:
+    """The one view of a scene at test time: all of it, resized."""
+    return Augmentation("wrs", min_size=inference.min_size, max_size=inference.max_size, antialias=inference.antialias)
 
 
 def resize_shape(image: Size, min_size: int, max_size: int) -> Size:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from spnet.errors import UserError
-from spnet.files import atomic_write, write_json
+from spnet.files import write_bytes, write_json
 from spnet.paper.results.grid import Grid, Line, make_grid
 from spnet.paper.results.outcomes import Outcome
 
@@ -47,8 +47,7 @@ def write_results(outcome: Outcome, folder: Path) -> list[Path]:
         raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
     texts = {folder / f"{outcome.key}.md": as_markdown(outcome), folder / f"{outcome.key}.tex": as_latex(outcome)}
     for file, text in texts.items():
-        with atomic_write(file) as stream:
-            stream.write(text.encode())
+        write_bytes(file, text.encode())
     file = folder / f"{outcome.key}.json"
     write_json(file, asdict(outcome))
     charts = []

@@ -12,7 +12,7 @@ from spnet.config.schema import RunConfig
 from spnet.errors import UserError
 from spnet.evaluation.metrics_file import METRICS as METRICS_NAME
 from spnet.evaluation.metrics_file import EvaluatorMismatch, measured_protocols, read_metrics
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 from spnet.models.hub import WEIGHTS_NAME, parse_hub_name
 from spnet.paper.results.metrics import METRICS, format_metric
 from spnet.runs.folder import CONFIG_NAME, CURVES
@@ -149,8 +149,7 @@ def write_csv(file: Path, lines: Sequence[Line]) -> None:
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, "folder"])
     writer.writerows([*(column.value(line) for column in COLUMNS.values()), line.run.folder] for line in lines)
-    with atomic_write(file) as stream:
-        stream.write(text.getvalue().encode())
+    write_bytes(file, text.getvalue().encode())
 
 
 def _advice(run: Run) -> Iterator[str]:
