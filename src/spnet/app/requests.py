@@ -1,20 +1,19 @@
 """What the page may send, checked by pydantic, and what it means to the gallery."""
 
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from spnet.app.state import AppState, Pixels
-from spnet.data.video import read_frame
 from spnet.errors import UserError
 from spnet.gallery.query import Box, QueryLike
 from spnet.gallery.results import Filter
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.times import parse_moment
 from spnet.gallery.tracklets import Array
-from spnet.inference.images import ImageLike, read_pixels
+from spnet.inference.frames import read_file_at
+from spnet.inference.images import ImageLike
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,80}$")]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
@@ -118,7 +117,7 @@ def read_image(state: AppState, query: Query) -> tuple[ImageLike, Box]:
 def read_source(state: AppState, source: SourceRow, time: float) -> Pixels:
     """The frame (H, W, 3) of a source at or next after `time` seconds. Raises UserError."""
     state.check_unchanged(source)
-    return read_pixels(source.file) if source.kind == "image" else read_frame(Path(source.file), time).pixels
+    return read_file_at(source.file, time)
 
 
 def as_query(state: AppState, query: Query) -> QueryLike:

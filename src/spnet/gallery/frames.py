@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from torch.nn.functional import normalize
 
 from spnet.data.prefetch import batches, prefetch
-from spnet.data.video import read_frames
 from spnet.errors import UserError
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.tracker import People
-from spnet.inference.images import read_pixels
+from spnet.inference.frames import read_file
 from spnet.inference.searcher import ImageDetections, Searcher
 
 AHEAD = 3  # batches that are decoded in advance
@@ -65,11 +63,8 @@ def detect_chunk(searcher: Searcher, chunk: Chunk) -> Iterator[Batch]:
 def _frames(chunk: Chunk, unreadable: list[str]) -> Iterator[tuple[SourceRow, float, npt.NDArray[np.uint8]]]:
     for source in chunk.sources:
         try:
-            if source.kind == "image":
-                yield source, 0.0, read_pixels(source.file)
-            else:
-                for frame in read_frames(Path(source.file), source.fps, chunk.begin, chunk.end):
-                    yield source, frame.time, frame.pixels
+            for frame in read_file(source.file, source.fps, chunk.begin, chunk.end):
+                yield source, frame.time, frame.pixels
         except UserError as error:
             unreadable.append(str(error))
 

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from spnet.data.sources import kind_of
-from spnet.data.video import read_frame
 from spnet.errors import UserError
-from spnet.files import atomic_write
+from spnet.files import write_bytes
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit, SearchResult
 from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_clock, show_place
-from spnet.inference.images import read_pixels
+from spnet.inference.frames import read_file_at
 from spnet.reports.images import BoxOverlay, Region, SceneImage, data_uri, encode_jpeg
 from spnet.reports.render import TEMPLATES
 
@@ -52,8 +50,7 @@ def write_search_page(
         facts={"index": index, "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"},
         **time_line(result.hits),
     )
-    with atomic_write(path) as stream:
-        stream.write(page.encode())
+    write_bytes(path, page.encode())
 
 
 def time_line(hits: Sequence[Hit]) -> dict[str, Any]:
@@ -93,8 +90,7 @@ def _span(hit: Hit, clock: bool) -> tuple[float, float]:
 def _scene(hit: Hit) -> Markup:
     """The whole image of the best box; nothing where the file has gone."""
     try:
-        video = kind_of(Path(hit.file)) == "video"
-        pixels = read_frame(Path(hit.file), hit.times[0]).pixels if video else read_pixels(hit.file)
+        pixels = read_file_at(hit.file, hit.times[0])
     except UserError:
         return Markup()
     height, width, _ = pixels.shape

@@ -6,11 +6,9 @@ It finds people whom the object-centric detection missed; what that has found al
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, takewhile
-from pathlib import Path
 
 import numpy as np
 
-from spnet.data.video import Frame, read_frame, read_frames
 from spnet.gallery.indexer import Progress
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit
@@ -20,7 +18,8 @@ from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_place
 from spnet.gallery.tracker import BEST
 from spnet.gallery.tracklets import Array, Linker, LinkingConfig, buffered_iou
-from spnet.inference.images import ImageLike, read_pixels
+from spnet.inference.frames import read_file, read_file_at
+from spnet.inference.images import ImageLike
 from spnet.inference.searcher import Searcher
 
 SAME_IOU = 0.5  # from which a box shows somebody who was detected
@@ -85,7 +84,8 @@ def _find(
     times: list[float] = []
 
     def frames() -> Iterator[ImageLike]:
-        for frame in read_span(span):
+        seen = read_file(span.source.file, span.source.fps, span.first)
+        for frame in takewhile(lambda frame: frame.time <= span.last, seen):
             times.append(frame.time)
             report(span.source.file)
             yield frame.pixels
@@ -116,14 +116,6 @@ def _link(source: SourceRow, found: Found, detected: Mapping[float, Sequence[Box
     return [_hit(source, sorted(group, key=lambda seen: -seen[0])) for group in groups.values()]
 
 
-def read_span(span: Span) -> Iterator[Frame]:
-    """The frames of a span that were indexed. Raises UserError for a file that cannot be read any more."""
-    if span.source.kind == "image":
-        return iter([Frame(0.0, read_pixels(span.source.file))])
-    frames = read_frames(Path(span.source.file), span.source.fps, span.first)
-    return takewhile(lambda frame: frame.time <= span.last, frames)
-
-
 def _distinct(rows: np.ndarray, boxes: Array) -> np.ndarray:
     """Of rows that overlap (several queries find the same person), the first."""
     alike = buffered_iou(boxes[rows], boxes[rows], 0.0) >= SAME_IOU
@@ -134,10 +126,6 @@ def _hit(source: SourceRow, seen: list[tuple[float, float, Array, float]]) -> Hi
     best = seen[:1] if source.kind == "image" else seen[:BEST]
     times = [time for _, time, _, _ in seen]
     first, last = min(times), max(times)
-    crops = []
-    for _, time, box, _ in best:
-        pixels = read_pixels(source.file) if source.kind == "image" else read_frame(Path(source.file), time).pixels
-        crops.append(thumbnail(pixels, box))
     return Hit(
         id=f"{source.id}@{show_place(best[0][1])}",
         camera=source.camera,
@@ -152,6 +140,6 @@ def _hit(source: SourceRow, seen: list[tuple[float, float, Array, float]]) -> Hi
         probability=None,
         boxes=np.stack([box for _, _, box, _ in best]),
         times=[time for _, time, _, _ in best],
-        thumbnails=crops,
+        thumbnails=[thumbnail(read_file_at(source.file, time), box) for _, time, box, _ in best],
         found_by="second look",
     )
