@@ -87,7 +87,8 @@ def test_all_frames_of_a_video_and_few_of_them_in_memory(
     """What is decoded ahead, what the network looks at, and what was handed over last: five batches and a frame."""
     decoded: list[weakref.ref[npt.NDArray[np.uint8]]] = []
 
-    def watched(path: str | Path, fps: float | None) -> Iterator[Frame]:
+    def watched(path: str | Path, fps: float | None, *span: float | None) -> Iterator[Frame]:
+        assert span == (0.0, None)
         for frame in read_frames(path, fps):
             decoded.append(weakref.ref(frame.pixels))
             yield frame

@@ -287,9 +287,8 @@ class Gallery:
 
     def _run(self, result: SearchResult, exact: bool | None) -> SearchResult:
         reranking, where = result.reranking, filters.condition(result.where, self.store)
-        columns, depth = HIT_COLUMNS, result.top
-        if reranking is not None:
-            columns, depth = (*HIT_COLUMNS, *COLUMNS), reranking.depth(result.top)
+        columns = HIT_COLUMNS if reranking is None else (*HIT_COLUMNS, *COLUMNS)
+        depth = result.top if reranking is None else reranking.depth(result.top)
         rows = self.store.nearest(TRACKLETS, result.direction, depth, where, columns, exact)
         hits = [make_hit(row) for row in rows]
         if reranking is not None:
