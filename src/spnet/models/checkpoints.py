@@ -15,7 +15,7 @@ from torch import nn
 from spnet.config.io import parse, to_plain
 from spnet.config.schema import ModelConfig, PathwayName
 from spnet.errors import UserError
-from spnet.files import write_bytes
+from spnet.files import atomic_write
 from spnet.models.hub import CHECKSUM, find_weights
 from spnet.models.pretrained import State
 from spnet.models.spnet import SPNet
@@ -49,7 +49,8 @@ def save_weights(file: Path, network: SPNet, pathway: PathwayName, **about: obje
     # one entry: of several the order would be another each time, and equal runs are to give equal files
     metadata = {"spnet": json.dumps(content | {CHECKSUM: _checksum(content, state)})}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, save(state, metadata))
+    with atomic_write(file) as stream:
+        stream.write(save(state, metadata))
 
 
 def read_weights(source: str | Path) -> Weights:
