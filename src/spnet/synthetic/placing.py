@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from spnet.synthetic.camera import Spot
 from spnet.synthetic.cars import HALF_LENGTH, HALF_WIDTH, Car
@@ -26,11 +27,18 @@ def place_people(street: Street, cars: Sequence[Car], count: int, random: np.ran
     return spots
 
 
-def in_view(street: Street, spot: Spot, nearest: float) -> bool:
-    """Whether the spot is at least `nearest` meters away and its ground at most a little outside the image."""
-    x, y, depth = street.camera.project_ground(spot)
+def in_view(street: Street, x: float, z: npt.ArrayLike, nearest: float) -> npt.NDArray[np.bool_]:
+    """Whether places on the ground, at one x and any number of z (meters), can be seen.
+
+    They are at least `nearest` meters away and at most a little outside the image.
+    """
+    points = np.stack(np.broadcast_arrays(x, 0.0, z), axis=-1)
+    column, row, depth = np.moveaxis(street.camera.project(points), -1, 0)
     width, height = street.camera.size
-    return depth > nearest and -0.02 * width < x < 1.02 * width and y < 1.06 * height
+    seen: npt.NDArray[np.bool_] = (
+        (depth > nearest) & (-0.02 * width < column) & (column < 1.02 * width) & (row < 1.06 * height)
+    )
+    return seen
 
 
 def _sample_spot(street: Street, taken: list[Spot], random: np.random.Generator) -> Spot:
@@ -50,7 +58,7 @@ def _is_free(street: Street, cars: Sequence[Car], taken: list[Spot], spot: Spot,
     x, z = spot
     if abs(x) > street.wall - 0.35 or (abs(x) < street.road and random.random() > _ON_THE_ROAD):
         return False
-    if not in_view(street, spot, _AVERAGE_HEIGHT * street.camera.focal / _TALLEST):
+    if not in_view(street, x, z, _AVERAGE_HEIGHT * street.camera.focal / _TALLEST):
         return False
     if any(abs(x - car.x) < HALF_WIDTH + 0.35 and abs(z - car.z) < HALF_LENGTH + 0.2 for car in cars):
         return False

@@ -49,7 +49,7 @@ def _furnish(street: Street, random: np.random.Generator) -> list[Layer]:
         kind = str(random.choice(kinds, p=shares))
         x = random.choice([-1.0, 1.0]) * (street.road + random.uniform(0.4, 0.9))
         spot = (float(x), float(z + random.uniform(-1, 1)))
-        if random.random() < 0.85 and in_view(street, spot, _NEAREST_FURNITURE):
+        if random.random() < 0.85 and in_view(street, *spot, _NEAREST_FURNITURE):
             sprite = FURNITURE_RENDERERS[kind](random)
             height, width = sprite.alpha.shape
             layers.append(stand_up(sprite, FURNITURE_SCALE, (width / 2, height - 1), spot, street.camera))

@@ -150,11 +150,12 @@ def _lane(
 ) -> Passage:
     """A lane in view of a camera, on the road or along the houses; the longest of those sampled."""
     street, x, near, far, most = static_scene.street, 0.0, 0.0, 0.0, 0.0
+    along = np.arange(2.0, 18.0, 0.25)
     for _ in range(LANES):
         side, on_road = float(random.choice([-1.0, 1.0])), random.random() < 0.5
         edges = (0.2, street.road - 0.6) if on_road else (street.road + 1.2, street.wall - 0.4)
         aside = side * random.uniform(*edges)
-        seen = [z for z in np.arange(2.0, 18.0, 0.25).tolist() if in_view(street, (aside, z), NEAREST)]
+        seen = along[in_view(street, aside, along, NEAREST)].tolist()
         if seen and (length := (seen[-1] - seen[0]) * random.uniform(0.6, 1)) > most:
             x, near, far, most = aside, seen[0], seen[-1], length
     if not most:
