@@ -109,6 +109,11 @@ def test_what_the_header_says(walk: Path, tmp_path: Path) -> None:
     assert read_info(write_walk(tmp_path / "no_clock.mp4", 0.3, start=None)).created is None
 
 
+def test_what_goes_wrong_before_the_first_frame_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gone"), VideoWriter(tmp_path / "none.mp4", 10):
+        raise UserError("gone")
+
+
 def test_odd_sides_lose_a_row(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "odd.mp4", 10) as writer:
         writer.write(np.zeros((65, 97, 3), np.uint8))

@@ -13,6 +13,7 @@ from spnet.synthetic.identity import BAGS, HAIR_STYLES, LOWER_KINDS, UPPER_KINDS
 from spnet.synthetic.layers import Layer
 from spnet.synthetic.light import Light
 from spnet.synthetic.person import render_person
+from spnet.synthetic.placing import in_view
 from spnet.synthetic.pose import Pose, sample_pose, stand
 from spnet.synthetic.scene import StaticScene, build_static_scene, render_scene, visible_shares
 
@@ -27,6 +28,21 @@ def stage() -> StaticScene:
 
 def person(seed: int = 0) -> Identity:
     return sample_identity(np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("nearest", [1.5, 6.0])
+def test_what_is_in_view_place_by_place(nearest: float, stage: StaticScene) -> None:
+    camera, (width, height) = stage.street.camera, SIZE
+    along, expected = np.arange(-5.0, 30.0, 0.25), []
+    for x in (-9.0, -2.0, 0.0, 3.0, 9.0):
+        found = in_view(stage.street, x, along, nearest)
+        projected = [camera.project_ground((x, z)) for z in along.tolist()]
+        inside = [
+            -0.02 * width < u < 1.02 * width and v < 1.06 * height and depth > nearest for u, v, depth in projected
+        ]
+        assert found.tolist() == inside == [bool(in_view(stage.street, x, z, nearest)) for z in along.tolist()]
+        expected += inside
+    assert 10 < sum(expected) < len(expected) - 10
 
 
 def test_people_are_drawn_inside_their_boxes_and_nowhere_else(

@@ -78,7 +78,7 @@ KINDS = [("finetune", "object"), ("finetune", "query"), ("pretrain", "query"), (
 def test_a_validated_run_has_the_weights_of_one_that_is_not(
     stage: str, pathway: str, data: Path, small_data: Path, tmp_path: Path
 ) -> None:
-    keys = {"optimizer__epochs": 2, "model__backbone__drop_path": 0.2}  # and something random in the step
+    keys = {"optimizer__epochs": 4, "model__backbone__drop_path": 0.2}  # and something random in the step
     for name, root in (("validated", data), ("not", small_data)):
         assert train(root, tmp_path / name, stage=stage, pathway=pathway, **keys) == 0
     assert_same_state(tmp_path / "validated", tmp_path / "not")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from spnet.data.video import read_frame
 from spnet.errors import UserError
 from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
@@ -17,6 +16,7 @@ from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracker import BEST, Row, number_of, quality_of
 from spnet.gallery.tracklets import normalized
+from spnet.inference.frames import read_file_at
 
 SHOWN = ("boxes", "times", "box_scores", "thumbnails")  # columns that belong together
 
@@ -130,5 +130,5 @@ def _shown(row: Row) -> list[Row]:
 def _best(file: str, seen: Sequence[Row]) -> Row:
     """The best detection, with a thumbnail from the video. Raises UserError."""
     best = max(seen, key=lambda one: quality_of(one["score"], one["box"]))
-    jpeg = thumbnail(read_frame(Path(file), best["time"]).pixels, np.array(best["box"]))
+    jpeg = thumbnail(read_file_at(file, best["time"]), np.array(best["box"]))
     return {"boxes": best["box"], "times": best["time"], "box_scores": best["score"], "thumbnails": jpeg}

@@ -28,7 +28,7 @@ def place_people(street: Street, cars: Sequence[Car], count: int, random: np.ran
 
 
 def in_view(street: Street, x: float, z: npt.ArrayLike, nearest: float) -> npt.NDArray[np.bool_]:
-    """Whether places on the ground, at one x and any number of z (meters), can be seen.
+    """Which places on the ground, at x and each z (n,) in meters, can be seen, (n,).
 
     They are at least `nearest` meters away and at most a little outside the image.
     """
