@@ -93,7 +93,7 @@ def test_all_frames_of_a_video_and_few_of_them_in_memory(
             decoded.append(weakref.ref(frame.pixels))
             yield frame
 
-    monkeypatch.setattr("spnet.inference.frames.read_frames", watched)
+    monkeypatch.setattr("spnet.data.sources.read_frames", watched)
     times, most = [], 0
     for frame in searcher.predict(write_walk(folder.parent / "long.mp4", seconds=6)):
         times.append(frame.time)

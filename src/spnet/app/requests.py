@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from spnet.app.state import AppState, Pixels
+from spnet.data.sources import read_file_at
 from spnet.errors import UserError
 from spnet.gallery.query import Box, QueryLike
 from spnet.gallery.results import Filter
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.times import parse_moment
 from spnet.gallery.tracklets import Array
-from spnet.inference.frames import read_file_at
 from spnet.inference.images import ImageLike
 
 Identity = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,80}$")]

@@ -2,7 +2,7 @@
 
 JPEG files go through simplejpeg (libjpeg-turbo, the fastest measured: docs/data.md, "feeding"); Pillow takes all else,
 among it what simplejpeg will not read without a warning, since Pillow distinguishes harmless flaws from missing data.
-Pixels are those stored: an EXIF orientation is not applied, because annotations refer to stored pixels.
+Annotations refer to stored pixels, so `read_image` does not apply an EXIF orientation; `read_upright` does.
 A few bytes can decode to many gigabytes: an image of more than `MAX_PIXELS` is refused by its header.
 """
 
@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spnet.errors import UserError
 
@@ -39,6 +39,20 @@ def read_image(path: Path, size: tuple[int, int], reduction: int = 1) -> tuple[n
         data = path.read_bytes()
         reduced = _decode_jpeg(data, size, reduction) if data.startswith(_JPEG_START) else None
         return (reduced, reduction) if reduced is not None else (_decode_any(path, data, size), 1)
+
+
+def read_upright(path: Path) -> npt.NDArray[np.uint8]:
+    """RGB pixels (H, W, 3) of an image file, turned as its EXIF orientation says.
+
+    Raises UserError for a file that is missing, no image or too large.
+    """
+    with reading(path), open_image(path, f"image {path}") as image:
+        return turn_upright(image)
+
+
+def turn_upright(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """RGB pixels (H, W, 3) of an opened image, turned as its EXIF orientation says."""
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""Images, folders, patterns and videos that a person names, as files."""
+"""Images, folders, patterns and videos that a person names, as files, and the pixels of a file."""
 
 import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from spnet.data.video import VIDEO_SUFFIXES
+import numpy as np
+import numpy.typing as npt
+
+from spnet.data.decode import read_upright
+from spnet.data.video import VIDEO_SUFFIXES, Frame, is_address, read_frame, read_frames
 from spnet.errors import UserError
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"))
@@ -26,6 +30,21 @@ def kind_of(file: Path) -> Kind | None:
     """What a file is by its name, None if neither an image nor a video."""
     suffix = file.suffix.lower()
     return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def read_file(
+    file: str | Path, fps: float | None = None, begin: float = 0.0, end: float | None = None
+) -> Iterator[Frame]:
+    """The frames of a video or a stream as `read_frames` has them; of an image the one there is. Raises UserError."""
+    if is_address(file) or kind_of(Path(file)) == "video":
+        yield from read_frames(file, fps, begin, end)
+    else:
+        yield Frame(0.0, read_upright(Path(file)))
+
+
+def read_file_at(file: str | Path, time: float) -> npt.NDArray[np.uint8]:
+    """Pixels (H, W, 3) of an image, or of a video's frame at or next after `time` seconds. Raises UserError."""
+    return read_frame(Path(file), time).pixels if kind_of(Path(file)) == "video" else read_upright(Path(file))
 
 
 def _expand(name: str) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spnet.data.sources import read_file_at
 from spnet.errors import UserError
 from spnet.gallery.lance import one_of, quote
 from spnet.gallery.schema import DETECTIONS, SOURCES, TRACKLETS
@@ -16,7 +17,6 @@ from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import parse_clock
 from spnet.gallery.tracker import BEST, Row, number_of, quality_of
 from spnet.gallery.tracklets import normalized
-from spnet.inference.frames import read_file_at
 
 SHOWN = ("boxes", "times", "box_scores", "thumbnails")  # columns that belong together
 

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from torch.nn.functional import normalize
 
 from spnet.data.prefetch import batches, prefetch
+from spnet.data.sources import read_file
 from spnet.errors import UserError
 from spnet.gallery.schema import SourceRow
 from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.tracker import People
-from spnet.inference.frames import read_file
 from spnet.inference.searcher import ImageDetections, Searcher
 
 AHEAD = 3  # batches that are decoded in advance

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from spnet.data.sources import read_file_at
 from spnet.errors import UserError
 from spnet.files import write_bytes
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit, SearchResult
 from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_clock, show_place
-from spnet.inference.frames import read_file_at
 from spnet.reports.images import BoxOverlay, Region, SceneImage, data_uri, encode_jpeg
 from spnet.reports.render import TEMPLATES
 

@@ -9,6 +9,7 @@ from itertools import chain, count, takewhile
 
 import numpy as np
 
+from spnet.data.sources import read_file, read_file_at
 from spnet.gallery.indexer import Progress
 from spnet.gallery.query import Box
 from spnet.gallery.results import Hit
@@ -18,7 +19,6 @@ from spnet.gallery.thumbnails import thumbnail
 from spnet.gallery.times import show_place
 from spnet.gallery.tracker import BEST
 from spnet.gallery.tracklets import Array, Linker, LinkingConfig, buffered_iou
-from spnet.inference.frames import read_file, read_file_at
 from spnet.inference.images import ImageLike
 from spnet.inference.searcher import Searcher
 

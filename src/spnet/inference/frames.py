@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from spnet.data.sources import find_files, kind_of
-from spnet.data.video import Frame, is_address, read_frame, read_frames
+from spnet.data.sources import find_files, read_file
+from spnet.data.video import is_address
 from spnet.errors import UserError
 from spnet.inference.images import ImageLike, read_pixels
 
@@ -57,18 +57,3 @@ def _read(source: ImageLike, fps: float | None) -> Iterator[SourceFrame]:
             yield SourceFrame(str(source), frame.time, frame.pixels)
     else:
         yield SourceFrame(None, 0.0, read_pixels(source))
-
-
-def read_file(
-    file: str | Path, fps: float | None = None, begin: float = 0.0, end: float | None = None
-) -> Iterator[Frame]:
-    """The frames of a video or a stream as `read_frames` has them; of an image the one there is. Raises UserError."""
-    if is_address(file) or kind_of(Path(file)) == "video":
-        yield from read_frames(file, fps, begin, end)
-    else:
-        yield Frame(0.0, read_pixels(file))
-
-
-def read_file_at(file: str | Path, time: float) -> npt.NDArray[np.uint8]:
-    """Pixels (H, W, 3) of an image, or of a video's frame at or next after `time` seconds. Raises UserError."""
-    return read_frame(Path(file), time).pixels if kind_of(Path(file)) == "video" else read_pixels(file)

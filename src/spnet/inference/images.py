@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from spnet.config.schema import InferenceConfig
 from spnet.data.augment import sample_view, warp, whole_scene
 from spnet.data.dataloader import collate
 from spnet.data.dataset import Sample
-from spnet.data.decode import check_pixels, open_image, reading
+from spnet.data.decode import check_pixels, read_upright, turn_upright
 from spnet.errors import UserError
 from spnet.types import SceneBatch
 
@@ -27,12 +27,10 @@ def read_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
     large, and for an array of another shape or type.
     """
     if isinstance(image, (str, Path)):
-        path = Path(image)
-        with reading(path), open_image(path, f"image {path}") as opened:
-            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+        return read_upright(Path(image))
     if isinstance(image, Image.Image):
         check_pixels(image.size, "an image")
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        return turn_upright(image)
     pixels = image.permute(1, 2, 0).cpu().numpy() if isinstance(image, Tensor) and image.ndim == 3 else image
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size and pixels.shape[2:] == (3,):
         return pixels
