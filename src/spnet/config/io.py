@@ -1,8 +1,9 @@
 """Reads and writes configurations: from files, options and saved runs, validated against the one schema by pydantic."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -82,15 +83,18 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
 
-def describe_keys(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+@cache
+def describe_keys(schema: type) -> list[tuple[str, str, str]]:
     """Key, type and description of every value of a configuration, for the command line's help."""
     kinds = get_type_hints(schema)
     described = _adapter(schema).json_schema()["properties"]
+    keys: list[tuple[str, str, str]] = []
     for name in (one.name for one in fields(schema)):
         if is_dataclass(kinds[name]):
-            yield from describe_keys(kinds[name], f"{prefix}{name}.")
+            keys += [(f"{name}.{key}", kind, text) for key, kind, text in describe_keys(kinds[name])]
         else:
-            yield f"{prefix}{name}", _kind(kinds[name]), " ".join(described[name].get("description", "").split())
+            keys.append((name, _kind(kinds[name]), " ".join(described[name].get("description", "").split())))
+    return keys
 
 
 def _kind(annotation: object) -> str:

@@ -138,13 +138,14 @@ def _create_model(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Mo
 
 def _drop_classifier(net: Any, indices: list[int]) -> list[str]:
     """Drop what comes after C5, so that no parameter is left without a gradient; returns the names of what is gone."""
-    whole = net.state_dict()
+    whole = list(net.state_dict())
     net.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
     if hasattr(net, "head"):
         net.head = nn.Identity()
     classifiers = net.pretrained_cfg.get("classifier") or ()
     classifiers = [classifiers] if isinstance(classifiers, str) else list(classifiers)
-    return classifiers + [name for name in whole if name not in net.state_dict()]
+    kept = set(net.state_dict())
+    return classifiers + [name for name in whole if name not in kept]
 
 
 class RoIStage(nn.Module):
