@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -127,7 +128,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
     os.environ.clear()
     os.environ.update(environment)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    first, *rest = arguments[arguments[0] == "-u" :]  # torchrun says so
+    first, *rest = dropwhile({"-u", "-B"}.__contains__, arguments)  # as torchrun and pytest-xdist say
     sys.path[:1] = ["" if first in ("-", "-c", "-m") else str(Path(first).parent.resolve()), *paths]
     if first == "-m":
         sys.argv = rest

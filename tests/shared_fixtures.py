@@ -1,8 +1,10 @@
 """What takes seconds, made once."""
 
+import fcntl
 import multiprocessing
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,44 +29,75 @@ torch.set_num_threads(1)
 multiprocessing.set_forkserver_preload(PRELOADED)  # the one server of all tests
 
 
+Shared = Callable[[str, Callable[[Path], object]], Path]  # a name and what fills a new folder of that name
+
+
 @pytest.fixture(scope="session")
-def preloaded() -> Iterator[str]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """A folder that the first of the processes that want it fills for all of them; not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def share(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = base / "shared" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(f"{folder}.lock", "a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                shutil.rmtree(folder)  # of a process that failed
+                folder.mkdir()
+                fill(folder)
+                lock.write("filled")
+        return folder
+
+    return share
+
+
+@pytest.fixture(scope="session")
+def preloaded(pytestconfig: pytest.Config) -> Iterator[str]:
     """A `python`, with an `spnet` beside it, that begins with PyTorch imported."""
-    with preload() as python:
-        yield python
+    if workerinput := getattr(pytestconfig, "workerinput", None):
+        yield workerinput["preloaded"]
+    else:
+        with preload() as python:
+            yield python
 
 
 @pytest.fixture(scope="session")
-def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_data(shared: Shared) -> Path:
     """A prepared data set of images with two people each; not to be changed."""
-    return make_dataset(tmp_path_factory.mktemp("small"))
+    return shared("small_data", make_dataset) / "data"
 
 
 @pytest.fixture(scope="session")
-def small_run(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(small_data: Path, shared: Shared) -> Path:
     """A run fine-tuned object-centric until it finds people in `small_data`; not to be changed."""
-    run = tmp_path_factory.mktemp("runs") / "small"
-    keys = options(optimizer__epochs=30)
-    assert main(["train", "spnet-tiny", "--data", str(small_data), "--output", str(run), *keys]) == 0
-    return run
+
+    def fill(folder: Path) -> None:
+        keys = options(optimizer__epochs=30)
+        assert main(["train", "spnet-tiny", "--data", str(small_data), "--output", str(folder / "run"), *keys]) == 0
+
+    return shared("small_run", fill) / "run"
 
 
 @pytest.fixture(scope="session")
-def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic_data(shared: Shared) -> Path:
     """A data set like that of `spnet prepare synthetic`; not to be changed."""
-    return make_synthetic_data(tmp_path_factory.mktemp("drawn"))
+    return shared("synthetic_data", make_synthetic_data) / "data"
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Scale:
+def miniature(classifier: Path) -> Scale:
     """The miniature scale with its classifier."""
-    return miniature_scale(write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.safetensors"))
+    return miniature_scale(classifier)
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def classifier(shared: Shared) -> Path:
     """What the miniature networks start from."""
-    return write_classifier(tmp_path_factory.mktemp("classifier") / "classifier.safetensors")
+    name = "classifier.safetensors"
+    return shared("classifier", lambda folder: write_classifier(folder / name)) / name
 
 
 @pytest.fixture
@@ -74,13 +107,15 @@ def small_scale_is_miniature(classifier: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def made(synthetic_data: Path, classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(synthetic_data: Path, classifier: Path, shared: Shared) -> Path:
     """Table 8 with two seeds, made from nothing; not to be changed."""
-    folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        shrink_small_scale(classifier, patch)
-        assert main(command(synthetic_data, folder, "--seeds", "0", "1", "0")) == 0
-    return folder
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            shrink_small_scale(classifier, patch)
+            assert main(command(synthetic_data, folder, "--seeds", "0", "1", "0")) == 0
+
+    return shared("made", fill)
 
 
 @pytest.fixture(scope="session")

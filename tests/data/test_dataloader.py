@@ -1,6 +1,7 @@
 """Batches: their layout, their order, going on in the middle, and one clean line for a bad image from any worker."""
 
 from collections.abc import Iterable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -209,5 +210,7 @@ def test_a_bad_image_ends_with_one_clean_line(tmp_path: Path, num_workers: int, 
     else:
         path.unlink()
     for loader in (TrainingLoader(scenes, 2, num_workers, seed=1), evaluation_loader(scenes, 2, num_workers)):
+        others = active_children()
         with pytest.raises(UserError, match=r"^image [^\n]*2\.jpg [^\n]*$"):
             list(loader)
+        assert set(active_children()) <= set(others)  # its workers have ended

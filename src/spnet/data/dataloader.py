@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from spnet import distributed
 from spnet.data.augment.sample import resize_shape
@@ -148,8 +149,15 @@ class SceneLoader(DataLoader[list[Sample]]):
         """The batches; workers start with the first one, so the epoch may be set until then."""
         for batch in super().__iter__():
             if isinstance(batch, UserError):
+                self._end_workers()
                 raise batch
             yield batch
+
+    def _end_workers(self) -> None:
+        """Left to the garbage collector, which may end their queues first, each would be waited for for 5 seconds."""
+        if isinstance(self._iterator, _MultiProcessingDataLoaderIter):
+            self._iterator._shutdown_workers()
+            self._iterator = None
 
 
 class TrainingLoader(SceneLoader):
