@@ -24,6 +24,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+WITHOUT_THREADS = (  # what takes long to import, and starts none
+    "lightning.pytorch", "torchvision", "timm", "torch.utils.tensorboard", "sklearn", "lance_namespace",
+    "pyarrow.dataset", "cv2", "av", "onnxscript", "fastapi",
+)  # fmt: skip
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 5.0  # seconds between looks whether the tests still run
 SCRIPT = '#!/bin/sh\nexec "{python}" -IS "{file}" ask "{address}" {arguments} "$@"\n'
@@ -73,7 +77,7 @@ def ask(address: str, arguments: list[str]) -> int:
 
 def serve(address: str) -> dict[str, Any]:
     """Fork for each caller. Returns in the forks alone, with what to run."""
-    for name in ("lightning.pytorch", "torchvision", "timm", "lance_namespace", "pyarrow.dataset"):  # no threads
+    for name in WITHOUT_THREADS:
         with suppress(ImportError):
             import_module(name)
 

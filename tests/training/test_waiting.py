@@ -37,13 +37,15 @@ class Watch(TorchDispatchMode):
         if name in WAITING or masks:
             self.found[f"{name} by a mask" if masks else name] += 1
         result = func(*args, **(kwargs or {}))
-        if any(isinstance(leaf, Tensor) and self.is_large(leaf) for leaf in tree_leaves(result)):
+        leaves = (result,) if isinstance(result, Tensor) else tree_leaves(result)
+        if any(isinstance(leaf, Tensor) and self.is_large(leaf) for leaf in leaves):
             self.found[f"{name} makes a large tensor"] += 1
         return result
 
     def is_large(self, tensor: Tensor) -> bool:
-        of_anchors = any(length > 0 and length % self.anchors == 0 for length in tensor.shape)
-        return of_anchors and tensor.numel() >= self.limit
+        if tensor.numel() < self.limit:
+            return False
+        return any(length > 0 and length % self.anchors == 0 for length in tensor.shape)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
