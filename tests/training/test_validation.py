@@ -281,13 +281,26 @@ def test_an_interrupted_validation_loses_nothing(
             assert (run / file).read_bytes() == (uninterrupted / file).read_bytes()
 
 
+PATIENT_METRICS = [0.5, 0.4, 0.3, 0.6, 0.7]
+PATIENT: dict[str, Any] = {"optimizer__epochs": 5, "validation__patience": 2}
+
+
+@pytest.fixture(scope="module")
+def patient(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose patience is over after the third epoch."""
+    run = tmp_path_factory.mktemp("patient") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        set_metrics(patch, PATIENT_METRICS)
+        assert train(data, run, **PATIENT) == 0
+    return run
+
+
 @pytest.mark.parametrize("step", [2, 4, 5, 7])
 def test_the_best_and_the_patience_survive(
-    step: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, patient: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted in a step; 2 and 5 are the last of an epoch."""
-    set_metrics(monkeypatch, [0.5, 0.4, 0.3, 0.6, 0.7])
-    keys: dict[str, Any] = {"optimizer__epochs": 5, "validation__patience": 2}
+    set_metrics(monkeypatch, PATIENT_METRICS)
     original = TrainingModule.training_step
 
     def training_step(self: TrainingModule, batch: Any, index: int) -> torch.Tensor:
@@ -297,13 +310,12 @@ def test_the_best_and_the_patience_survive(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "training_step", training_step)
-        assert train(data, tmp_path / "run", **keys) == 130
+        assert train(data, tmp_path / "run", **PATIENT) == 130
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
-    assert train(data, tmp_path / "whole", **keys) == 0
     assert [row["step"] for row in rows(tmp_path / "run")] == [3, 6, 9]
-    assert_same_state(tmp_path / "run", tmp_path / "whole")
+    assert_same_state(tmp_path / "run", patient)
     for file in (VALIDATION_CURVES, BEST):
-        assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+        assert (tmp_path / "run" / file).read_bytes() == (patient / file).read_bytes()
 
 
 def test_a_resumed_run_whose_patience_was_over_stops(
