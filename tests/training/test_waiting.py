@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from miniature import ROWS, gpu_align_regions, make_batch, make_network
 from spnet.config.schema import ObjectiveConfig
@@ -36,7 +36,7 @@ class Watch(TorchDispatchMode):
         )
         if name in WAITING or masks:
             self.found[f"{name} by a mask" if masks else name] += 1
-        result = func(*args, **(kwargs or {}))
+        result = compute(func, args, kwargs or {})
         leaves = (result,) if isinstance(result, Tensor) else tree_leaves(result)
         if any(isinstance(leaf, Tensor) and self.is_large(leaf) for leaf in leaves):
             self.found[f"{name} makes a large tensor"] += 1
@@ -46,6 +46,14 @@ class Watch(TorchDispatchMode):
         if tensor.numel() < self.limit:
             return False
         return any(length > 0 and length % self.anchors == 0 for length in tensor.shape)
+
+
+def compute(func: Any, args: Any, kwargs: Any) -> Any:
+    """Of an operator; convolutions of 16 bits, which many a CPU computes slowly, in 32."""
+    if not func.overloadpacket.__name__.startswith("convolution"):
+        return func(*args, **kwargs)
+    result = func(*tree_map_only(Tensor, Tensor.float, args), **kwargs)
+    return tree_map_only(Tensor, lambda tensor: tensor.to(args[0].dtype), result)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
