@@ -1,5 +1,6 @@
 """Makes this folder importable, so that tests of several rooms share `miniature`; and what holds for all tests."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if workerinput := getattr(config, "workerinput", None):
         sys.executable = workerinput["python"]
+        multiprocessing.set_executable(workerinput["preloaded"])  # of the server that forks processes
     if workerinput or config.getoption("dist", "no") == "no":
         config.pluginmanager.import_plugin("shared_fixtures")
     elif not config.getoption("collectonly"):

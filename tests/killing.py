@@ -14,7 +14,7 @@ from typing import Any
 from small_dataset import options
 from spnet.runs.folder import checkpoint_files
 
-COMMAND = "multiprocessing.forkserver"  # what processes of `start` and their workers are called
+COMMANDS = ("multiprocessing.forkserver", "preloaded.py")  # what processes of `start` and their workers are called
 
 PRELOADED = ["spnet.training.fit", "spnet.cli.train"]  # by the server, before it is first asked for a process
 EPOCHS = 3
@@ -99,7 +99,8 @@ def orphans() -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            if parent == 1 and COMMAND in (stat.parent / "cmdline").read_text():
+            called = (stat.parent / "cmdline").read_text()
+            if parent == 1 and any(command in called for command in COMMANDS):
                 found.append(int(stat.parent.name))
         except OSError:  # it has ended
             continue

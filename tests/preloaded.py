@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fcntl import F_DUPFD, fcntl
 from importlib import import_module
 from itertools import dropwhile
 from pathlib import Path
@@ -29,6 +30,7 @@ WITHOUT_THREADS = (  # what takes long to import, and starts none
     "pyarrow.dataset", "cv2", "av", "onnxscript", "fastapi",
 )  # fmt: skip
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+MOST_FILES = 64  # that a caller has open
 PATIENCE = 5.0  # seconds between looks whether the tests still run
 SCRIPT = '#!/bin/sh\nexec "{python}" -IS "{file}" ask "{address}" {arguments} "$@"\n'
 
@@ -62,10 +64,11 @@ def wait_for(address: Path, server: "subprocess.Popen[bytes]") -> None:
 def ask(address: str, arguments: list[str]) -> int:
     """Have a fork run `python ARGUMENTS`; returns its status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until it is known to whom
-    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+    files = open_files()
+    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ), "files": files}
     with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as stream:
         connection.connect(address)
-        socket.send_fds(connection, [b"."], [0, 1, 2])
+        socket.send_fds(connection, [b"."], files)
         stream.write(json.dumps(request).encode() + b"\n")
         stream.flush()
         fork = int(stream.readline())
@@ -73,6 +76,12 @@ def ask(address: str, arguments: list[str]) -> int:
             signal.signal(number, lambda number, frame: os.kill(fork, number))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         return int(stream.readline() or 255)
+
+
+def open_files() -> list[int]:
+    """Their numbers: the three of each process, and what its parent passes on to it."""
+    listed = map(int, os.listdir("/proc/self/fd"))  # which was open itself, and is no more
+    return [number for number in listed if Path(f"/proc/self/fd/{number}").exists()]
 
 
 def serve(address: str) -> dict[str, Any]:
@@ -100,10 +109,13 @@ def serve(address: str) -> dict[str, Any]:
 def answer(connection: socket.socket) -> dict[str, Any]:
     """Take over a caller's files, and tell it the status of the fork in which this returns its request."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+    _, received, _, _ = socket.recv_fds(connection, 1, MOST_FILES)
     with connection.makefile("rb") as stream:
         request: dict[str, Any] = json.loads(stream.readline())
+    files = dict(zip(request.pop("files"), received, strict=True))
     if fork := os.fork():
+        for file in received:
+            os.close(file)
         threading.Thread(target=kill_with_caller, args=(fork, connection), daemon=True).start()
         with suppress(OSError):  # the caller was killed
             connection.sendall(b"%d\n" % fork)
@@ -111,7 +123,10 @@ def answer(connection: socket.socket) -> dict[str, Any]:
             connection.sendall(b"%d\n" % (status & 255))
         os._exit(0)
     connection.close()
-    for number, file in enumerate(files):
+    aside = {number: fcntl(file, F_DUPFD, MOST_FILES + max(files)) for number, file in files.items()}
+    for file in received:
+        os.close(file)
+    for number, file in aside.items():
         os.dup2(file, number)
         os.close(file)
     return request

@@ -46,6 +46,17 @@ def test_statuses(code: str, status: int, preloaded: str, tmp_path: Path) -> Non
     assert run(preloaded, ["-"], tmp_path, code)[0] == status
 
 
+def test_open_files_are_passed_on(preloaded: str) -> None:
+    """By their numbers, as multiprocessing has it."""
+    read, write = os.pipe()
+    files = (write, os.dup2(write, 90))
+    code = "import os, sys; [os.write(int(number), number.encode()) for number in sys.argv[1:]]"
+    subprocess.run([preloaded, "-c", code, *map(str, files)], pass_fds=files, check=True, timeout=60)
+    assert os.read(read, 9) == b"%d%d" % files
+    for file in (read, *files):
+        os.close(file)
+
+
 @pytest.mark.parametrize("number", STATUSES)
 def test_signals_reach_the_fork(number: signal.Signals, preloaded: str, tmp_path: Path) -> None:
     """A caller that was killed takes its fork with it."""
