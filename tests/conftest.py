@@ -16,7 +16,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # ignored where pytest was started in the background, and then by all it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
 PRELOADED = pytest.StashKey[str]()
 
 

@@ -84,7 +84,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 @cache
-def describe_keys(schema: type) -> list[tuple[str, str, str]]:
+def describe_keys(schema: type) -> tuple[tuple[str, str, str], ...]:
     """Key, type and description of every value of a configuration, for the command line's help."""
     kinds = get_type_hints(schema)
     described = _adapter(schema).json_schema()["properties"]
@@ -94,7 +94,7 @@ def describe_keys(schema: type) -> list[tuple[str, str, str]]:
             keys += [(f"{name}.{key}", kind, text) for key, kind, text in describe_keys(kinds[name])]
         else:
             keys.append((name, _kind(kinds[name]), " ".join(described[name].get("description", "").split())))
-    return keys
+    return tuple(keys)
 
 
 def _kind(annotation: object) -> str:

@@ -154,7 +154,7 @@ class SceneLoader(DataLoader[list[Sample]]):
             yield batch
 
     def _end_workers(self) -> None:
-        """Left to the garbage collector, which may end their queues first, each would be waited for for 5 seconds."""
+        """End them now: the garbage collector may end their queues first, and then waits 5 seconds for each."""
         if isinstance(self._iterator, _MultiProcessingDataLoaderIter):
             self._iterator._shutdown_workers()
             self._iterator = None
