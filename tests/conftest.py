@@ -38,5 +38,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # xdist has no types
-    """What a process of pytest-xdist is told."""
+    """Name both Pythons to a process of pytest-xdist."""
     node.workerinput.update(python=sys.executable, preloaded=node.config.stash[PRELOADED])

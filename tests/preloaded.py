@@ -147,7 +147,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
     os.environ.clear()
     os.environ.update(environment)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    first, *rest = dropwhile({"-u", "-B"}.__contains__, arguments)  # as torchrun and pytest-xdist say
+    first, *rest = dropwhile(lambda word: word in ("-u", "-B"), arguments)  # as torchrun and pytest-xdist say
     sys.path[:1] = ["" if first in ("-", "-c", "-m") else str(Path(first).parent.resolve()), *paths]
     if first == "-m":
         sys.argv = rest

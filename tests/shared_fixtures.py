@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 multiprocessing.set_forkserver_preload(PRELOADED)  # the one server of all tests
 
-
 Shared = Callable[[str, Callable[[Path], object]], Path]  # a name and what fills a new folder of that name
 
 
@@ -40,12 +39,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 
     def share(name: str, fill: Callable[[Path], object]) -> Path:
         folder = base / "shared" / name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)
         with open(f"{folder}.lock", "a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.seek(0)
             if not lock.read():
-                shutil.rmtree(folder)  # of a process that failed
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
                 folder.mkdir()
                 fill(folder)
                 lock.write("filled")

@@ -49,7 +49,7 @@ class Watch(TorchDispatchMode):
 
 
 def compute(func: Any, args: Any, kwargs: Any) -> Any:
-    """Of an operator; convolutions of 16 bits, which many a CPU computes slowly, in 32."""
+    """Compute an operator; convolutions of 16 bits, which are slow on many CPUs, in 32."""
     if not func.overloadpacket.__name__.startswith("convolution"):
         return func(*args, **kwargs)
     result = func(*tree_map_only(Tensor, Tensor.float, args), **kwargs)
